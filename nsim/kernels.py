@@ -1,0 +1,148 @@
+"""Numba kernels of evaluation: adding weights of firing neurons, and neuron updates. Arrays in, arrays out.
+
+Layouts and integer rules are stated with the classes that call them (synapses.py, neurons.py). Each kernel has a
+naive twin in the tests.
+"""
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True, nogil=True)
+def add_dense(rows, firing, values, sums):
+    """sums += value * rows[source] for each firing source. rows[sources, targets], C-contiguous."""
+    for k in range(firing.size):
+        row = rows[firing[k]]
+        value = values[k]
+        for target in range(row.size):
+            sums[target] += value * row[target]
+
+
+@njit(cache=True, nogil=True)
+def add_sparse(indptr, targets, weights, firing, values, sums):
+    """Add the stored synapses of each firing source. CSR by source."""
+    for k in range(firing.size):
+        value = values[k]
+        for synapse in range(indptr[firing[k]], indptr[firing[k] + 1]):
+            sums[targets[synapse]] += value * weights[synapse]
+
+
+@njit(cache=True, nogil=True)
+def add_convolution(taps, rows, columns, stride, padding, dilation, groups, firing, values, sums):
+    """Scatter each firing source (index in (C, rows, columns)) through the kernel into sums[H, W, C].
+
+    taps[in, kH, kW, out / groups]: the weights that one message adds at one output position are contiguous.
+    """
+    height, width, _ = sums.shape
+    channels, kernel_rows, kernel_columns, out_per_group = taps.shape
+    in_per_group = channels // groups
+    for k in range(firing.size):
+        column = firing[k] % columns
+        row = (firing[k] // columns) % rows
+        channel = firing[k] // (columns * rows)
+        first = (channel // in_per_group) * out_per_group
+        value = values[k]
+        for i in range(kernel_rows):
+            y = row + padding[0] - i * dilation[0]
+            if y < 0 or y % stride[0] != 0 or y // stride[0] >= height:
+                continue
+            for j in range(kernel_columns):
+                x = column + padding[1] - j * dilation[1]
+                if x < 0 or x % stride[1] != 0 or x // stride[1] >= width:
+                    continue
+                target = sums[y // stride[0], x // stride[1], first : first + out_per_group]
+                weights = taps[channel, i, j]
+                for o in range(out_per_group):
+                    target[o] += value * weights[o]
+
+
+@njit(cache=True, nogil=True)
+def wrap_24_bits(sums):
+    """Two's complement of 24 bits, in place."""
+    for n in range(sums.size):
+        sums[n] = ((sums[n] + (1 << 23)) & ((1 << 24) - 1)) - (1 << 23)
+
+
+@njit(cache=True, nogil=True)
+def _decay(state, keep):
+    """state * keep / 2^12, rounded toward zero."""
+    if state < 0:
+        return -((-state * keep) >> 12)
+    return (state * keep) >> 12
+
+
+@njit(cache=True, nogil=True)
+def update_fixed_lif(u, v, sums, bias, current_keep, voltage_keep, threshold, messages):
+    """Loihi's LIF with current and voltage, in integers; u, v int64, changed in place.
+
+    keep = 4096 - decay; threshold is vThMant << 6, compared strictly; bias is the mantissa, shifted by 6 here.
+    """
+    limit = (1 << 23) - 1
+    for n in range(u.size):
+        current = _decay(u[n], current_keep) + (sums[n] << 6)
+        if current > 1 << 23:
+            current -= 1 << 24
+        elif current <= -(1 << 23):
+            current += 1 << 24
+        voltage = _decay(v[n], voltage_keep) + current + (bias[n] << 6)
+        voltage = min(max(voltage, -limit), limit)
+        fires = voltage > threshold
+        u[n] = current
+        v[n] = 0 if fires else voltage
+        messages[n] = 1 if fires else 0
+
+
+@njit(cache=True, nogil=True)
+def encode_fixed_delta(activation, previous, residue, threshold, messages):
+    """Loihi's delta encoder: send what changed once it reaches the threshold; the low 6 bits are lost."""
+    for n in range(activation.size):
+        change = activation[n] - previous[n] + residue[n]
+        send = change if abs(change) >= threshold else 0
+        residue[n] = change - send
+        previous[n] = activation[n]
+        messages[n] = send >> 6
+
+
+@njit(cache=True, nogil=True)
+def encode_delta(activation, previous, residue, threshold, messages):
+    """The delta encoder in floating point: nothing is lost, so what was sent sums up to the activation."""
+    for n in range(activation.size):
+        change = activation[n] - previous[n] + residue[n]
+        send = change if abs(change) >= threshold else change * 0
+        residue[n] = change - send
+        previous[n] = activation[n]
+        messages[n] = send
+
+
+@njit(cache=True, nogil=True)
+def update_lif(v, sums, leak, gain, rest, threshold, reset, messages):
+    """v += leak * (rest - v) + gain * sum; a spike where v > threshold, which sets v to reset. All [neurons]."""
+    for n in range(v.size):
+        v[n] += leak[n] * (rest[n] - v[n]) + gain[n] * sums[n]
+        fires = v[n] > threshold[n]
+        if fires:
+            v[n] = reset[n]
+        messages[n] = 1 if fires else 0
+
+
+@njit(cache=True, nogil=True)
+def filter_current(i, sums, leak, gain):
+    """i += gain * sum - leak * i: the synaptic filter of current-based neurons. All [neurons]."""
+    for n in range(i.size):
+        i[n] += gain[n] * sums[n] - leak[n] * i[n]
+
+
+@njit(cache=True, nogil=True)
+def update_diagonal_state(state, sums, real, imaginary):
+    """One step of a diagonal complex state: x = lambda * x + input. Real and imaginary parts alternate."""
+    for n in range(real.size):
+        x, y = state[2 * n], state[2 * n + 1]
+        state[2 * n] = real[n] * x - imaginary[n] * y + sums[2 * n]
+        state[2 * n + 1] = imaginary[n] * x + real[n] * y + sums[2 * n + 1]
+
+
+@njit(cache=True, nogil=True)
+def gate(value, gates, residual, messages):
+    """Gated linear unit with a residual path and a rectifier: max(0, value * sigmoid(gate) + residual)."""
+    for n in range(value.size):
+        messages[n] = max(value[n] / (1 + np.exp(-gates[n])) + residual[n], 0)

@@ -1,0 +1,150 @@
+"""A network: layers of neurons, and the connections between them. Every message takes one timestep, plus its delay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsim.errors import NetworkError
+from nsim.neurons import Neuron
+from nsim.synapses import Shape, Synapses
+
+MAX_DELAY = 62  # timesteps; the longest delay of Loihi, see lava-dl's netx
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """Neurons of one model in one block.
+
+    shape    (channels, rows, columns); a layer without space has (n, 1, 1). Neuron index is row-major in it.
+    on_chip  False for an input that the host sends in, message by message
+    """
+
+    name: str
+    shape: Shape
+    neuron: Neuron
+    on_chip: bool = True
+
+    @property
+    def neurons(self) -> int:
+        return int(np.prod(self.shape))
+
+
+@dataclass(frozen=True, eq=False)
+class Connection:
+    """Synapses from one layer to another (or to itself).
+
+    source_delay  extra timesteps by source neuron, int64[sources] or one number
+    target_delay  extra timesteps by target neuron, int64[targets] or one number; both add up
+    dendrite      which of the target's sums it feeds
+    weight_bits   width of a stored weight
+    """
+
+    source: str
+    target: str
+    synapses: Synapses
+    source_delay: NDArray[np.int64] | int = 0
+    target_delay: NDArray[np.int64] | int = 0
+    dendrite: int = 0
+    weight_bits: int = 8
+
+    @property
+    def name(self) -> str:
+        return f"{self.source} -> {self.target}"
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """Layers in order of the data, and their connections; checked when made.
+
+    name      as the user calls it
+    input     name of the layer that the input drives
+    output    name of the layer whose messages or state are the result
+    dt_s      seconds per timestep that the parameters were made for, if known
+    activity  message density by layer that comes with a built-in network, each a number or a schedule over timesteps
+    notes     where weights and activity come from, if not from a file: every report repeats them
+    """
+
+    name: str
+    layers: tuple[Layer, ...]
+    connections: tuple[Connection, ...]
+    input: str
+    output: str
+    dt_s: float | None = None
+    activity: dict[str, float | list[float]] | None = None
+    notes: tuple[str, ...] = ()
+    by_name: dict[str, Layer] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_name", {layer.name: layer for layer in self.layers})
+        if len(self.by_name) != len(self.layers):
+            raise NetworkError(f"network {self.name!r} has two layers of one name: {[x.name for x in self.layers]}")
+        for end in (self.input, self.output):
+            if end not in self.by_name:
+                raise NetworkError(f"network {self.name!r} has no layer {end!r}: its layers are {list(self.by_name)}")
+        for layer in self.layers:
+            _check_layer(layer)
+        for connection in self.connections:
+            self._check_connection(connection)
+        kinds = {layer.neuron.fixed_point for layer in self.layers if type(layer.neuron).__name__ != "Relay"}
+        if len(kinds) > 1:
+            raise NetworkError(f"network {self.name!r} mixes fixed-point and floating-point layers")
+
+    @property
+    def fixed_point(self) -> bool:
+        return any(layer.neuron.fixed_point for layer in self.layers)
+
+    def outgoing(self, name: str) -> list[Connection]:
+        return [c for c in self.connections if c.source == name]
+
+    def incoming(self, name: str) -> list[Connection]:
+        return [c for c in self.connections if c.target == name]
+
+    def sends(self, layer: Layer) -> bool:
+        """Whether a layer's messages leave it: a layer that only holds a result for reading sends none."""
+        return bool(self.outgoing(layer.name)) or not layer.neuron.holds
+
+    def renamed(self, name: str) -> Network:
+        return replace(self, name=name)
+
+    def _check_connection(self, connection: Connection) -> None:
+        for end in (connection.source, connection.target):
+            if end not in self.by_name:
+                raise NetworkError(
+                    f"connection {connection.name} names {end!r}, which is no layer of network {self.name!r}"
+                )
+        synapses = connection.synapses
+        source, target = self.by_name[connection.source], self.by_name[connection.target]
+        if synapses.sources != source.neurons or synapses.targets != target.neurons:
+            raise NetworkError(
+                f"connection {connection.name} joins {synapses.sources} to {synapses.targets} neurons, but the layers "
+                f"have {source.neurons} and {target.neurons}"
+            )
+        if not np.isfinite(synapses.weights).all():
+            bad = int(np.count_nonzero(~np.isfinite(synapses.weights)))
+            raise NetworkError(
+                f"connection {connection.name} has {bad} weights that are NaN or infinite: train again or mend the file"
+            )
+        if not 0 <= connection.dendrite < target.neuron.dendrites:
+            raise NetworkError(
+                f"connection {connection.name} feeds dendrite {connection.dendrite}, but a "
+                f"{type(target.neuron).__name__} has {target.neuron.dendrites}"
+            )
+        longest = int(np.max(connection.source_delay)) + int(np.max(connection.target_delay))
+        if min(np.min(connection.source_delay), np.min(connection.target_delay)) < 0 or longest > MAX_DELAY:
+            raise NetworkError(
+                f"connection {connection.name} has delays outside 0..{MAX_DELAY} timesteps (up to {longest})"
+            )
+
+
+def _check_layer(layer: Layer) -> None:
+    if len(layer.shape) != 3 or min(layer.shape) < 1:
+        raise NetworkError(f"layer {layer.name!r} has shape {layer.shape}: expected three positive numbers (C, H, W)")
+    if layer.neurons % layer.neuron.granule:
+        raise NetworkError(
+            f"layer {layer.name!r} has {layer.neurons} neurons, not a multiple of {layer.neuron.granule}"
+        )
+    if not layer.on_chip and not layer.neuron.external:
+        raise NetworkError(f"layer {layer.name!r} is off the chip but takes no input from outside")

@@ -1,0 +1,322 @@
+"""Neuron models: what a neuron does with the sum of a timestep, and what it sends.
+
+Every model is a frozen dataclass of parameters with three methods:
+  start(neurons)                          its state before the first timestep
+  update(state, sums, step, external)     one timestep; returns the messages, [neurons], where 0 means silent
+  readout(state, messages)                what an output layer shows: what it sent, or what it holds
+`sums` is [dendrites, neurons]; `external` is what the input brings to an input layer, [neurons], else None.
+Steps count 1, 2, ... Models named Fixed... are bit-accurate integers (int64), the others float32.
+Sources: docstrings; the integer rules follow lava and lava-dl (BSD-3), the equations of NIR (nir package).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsim import kernels
+
+State = dict[str, NDArray]
+
+
+def _full(value, neurons: int, dtype) -> NDArray:
+    """A parameter given per layer or per neuron, as [neurons]."""
+    return np.ascontiguousarray(np.broadcast_to(np.asarray(value, dtype).ravel(), (neurons,)))
+
+
+class Neuron:
+    """What all models have in common. Class attributes are facts about a model, not parameters."""
+
+    fixed_point: ClassVar[bool] = False  # integers, bit-accurate
+    graded: ClassVar[bool] = True  # messages carry a value; False: binary spikes
+    dendrites: ClassVar[int] = 1  # separate sums per neuron
+    granule: ClassVar[int] = 1  # neurons that share state and must stay on one core
+    holds: ClassVar[bool] = False  # as an output layer it is read, and sends nothing
+    external: ClassVar[bool] = False  # takes input from outside
+
+    def start(self, neurons: int) -> State:
+        return {}
+
+    def update(self, state: State, sums: NDArray, step: int, external: NDArray | None) -> NDArray:
+        raise NotImplementedError
+
+    def readout(self, state: State, messages: NDArray) -> NDArray:
+        return messages
+
+
+@dataclass(frozen=True, eq=False)
+class Relay(Neuron):
+    """An input that sends what it is given, whenever that is not zero. binary: any non-zero value is a spike."""
+
+    binary: bool = False
+    external: ClassVar[bool] = True
+
+    def update(self, state, sums, step, external):
+        return (external != 0).astype(sums.dtype) if self.binary else external.astype(sums.dtype)
+
+
+# --- integers, bit-accurate ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class FixedLif(Neuron):
+    """Loihi's LIF with current u and voltage v, 24-bit registers.
+
+    current_decay, voltage_decay   0..4096: 0 keeps all, 4096 forgets all
+    threshold                      17-bit mantissa; fires if v > threshold << 6
+    bias                           13-bit mantissa, per layer or per neuron; the input layer gets its own from outside
+    reset_interval, reset_phase    if set, u = v = 0 before every step t with t mod interval = phase mod interval
+    wraps                          the sum of a convolution wraps to 24 bits, that of a dense layer does not
+    Source: lava's LIF process and lava-dl's netx (BSD-3), after Davies et al. 2018.
+    """
+
+    current_decay: int
+    voltage_decay: int
+    threshold: int
+    bias: NDArray | int = 0
+    reset_interval: int | None = None
+    reset_phase: int = 0
+    wraps: bool = False
+    is_input: bool = False
+    fixed_point: ClassVar[bool] = True
+    graded: ClassVar[bool] = False
+
+    @property
+    def external(self) -> bool:  # type: ignore[override]
+        return self.is_input
+
+    def start(self, neurons):
+        return {
+            "u": np.zeros(neurons, np.int64),
+            "v": np.zeros(neurons, np.int64),
+            "bias": _full(self.bias, neurons, np.int64),
+        }
+
+    def update(self, state, sums, step, external):
+        if self.reset_interval and step % self.reset_interval == self.reset_phase % self.reset_interval:
+            state["u"][:] = 0
+            state["v"][:] = 0
+        arriving = sums[0]
+        if self.wraps:
+            kernels.wrap_24_bits(arriving)
+        bias = external.astype(np.int64) if self.is_input else state["bias"]
+        messages = np.empty(arriving.size, np.int64)
+        keep = 4096 - self.current_decay, 4096 - self.voltage_decay
+        kernels.update_fixed_lif(state["u"], state["v"], arriving, bias, *keep, self.threshold << 6, messages)
+        return messages
+
+
+@dataclass(frozen=True, eq=False)
+class FixedSigmaDelta(Neuron):
+    """Loihi's sigma-delta neuron: state = real value x 2^18, message = real value x 2^12.
+
+    role       "input" encodes what it is given; "hidden" sums, rectifies and encodes; "output" only sums and is read
+    threshold  sends a change d if |d| >= threshold << 12
+    bias       per layer or per neuron, << 12
+    Source: lava's SigmaDelta process and lava-dl's netx (BSD-3).
+    """
+
+    role: str
+    threshold: int = 0
+    bias: NDArray | int = 0
+    wraps: bool = False
+    fixed_point: ClassVar[bool] = True
+
+    @property
+    def external(self) -> bool:  # type: ignore[override]
+        return self.role == "input"
+
+    @property
+    def holds(self) -> bool:  # type: ignore[override]
+        return self.role == "output"
+
+    def start(self, neurons):
+        names = ("sigma", "previous", "residue")
+        return {n: np.zeros(neurons, np.int64) for n in names} | {"bias": _full(self.bias, neurons, np.int64) << 12}
+
+    def update(self, state, sums, step, external):
+        arriving = sums[0]
+        if self.wraps:
+            kernels.wrap_24_bits(arriving)
+        messages = np.zeros(arriving.size, np.int64)
+        if self.role == "input":
+            activation = external.astype(np.int64) << 12
+        else:
+            state["sigma"] += arriving
+            if self.role == "output":
+                return messages
+            activation = np.maximum(state["sigma"] + state["bias"], 0)
+        kernels.encode_fixed_delta(activation, state["previous"], state["residue"], self.threshold << 12, messages)
+        return messages
+
+    def readout(self, state, messages):
+        return state["sigma"] if self.role == "output" else messages
+
+
+# --- floating point -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Lif(Neuron):
+    """Leaky or perfect integrate-and-fire neuron, one forward Euler step per timestep.
+
+    v += leak * (rest - v) + gain * (sum + bias); fires if v > threshold, then v = reset. Parameters per layer or neuron.
+    With NIR's LIF: leak = dt / tau, gain = r * dt / tau. With its IF, a perfect integrator: leak = 0, gain = r.
+    threshold None: never fires, and holds v for reading (LI); followed by synapses it sends v in every step.
+    Source: equations of the NIR primitives LIF, IF and LI.
+    """
+
+    leak: NDArray | float
+    gain: NDArray | float
+    threshold: NDArray | float | None
+    rest: NDArray | float = 0.0
+    reset: NDArray | float = 0.0
+    bias: NDArray | float = 0.0
+    # of current-based neurons: i += current_gain * sum - current_leak * i; the sum below is then i
+    current_leak: NDArray | float | None = None
+    current_gain: NDArray | float = 1.0
+
+    @property
+    def graded(self) -> bool:  # type: ignore[override]
+        return self.threshold is None
+
+    @property
+    def holds(self) -> bool:  # type: ignore[override]
+        return self.threshold is None
+
+    def start(self, neurons):
+        threshold = np.inf if self.threshold is None else self.threshold
+        names = ("leak", "gain", "rest", "reset", "bias", "current_gain")
+        state = {name: _full(getattr(self, name), neurons, np.float32) for name in names}
+        state["threshold"] = _full(threshold, neurons, np.float32)
+        if self.current_leak is not None:
+            state["current_leak"] = _full(self.current_leak, neurons, np.float32)
+            state["i"] = np.zeros(neurons, np.float32)
+        state["v"] = np.zeros(neurons, np.float32)
+        return state
+
+    def update(self, state, sums, step, external):
+        s, current = state, sums[0] + state["bias"]
+        if "i" in s:
+            kernels.filter_current(s["i"], current, s["current_leak"], s["current_gain"])
+            current = s["i"]
+        messages = np.empty(current.size, np.float32)
+        kernels.update_lif(s["v"], current, s["leak"], s["gain"], s["rest"], s["threshold"], s["reset"], messages)
+        return s["v"].copy() if self.threshold is None else messages
+
+    def readout(self, state, messages):
+        return state["v"] if self.threshold is None else messages
+
+
+@dataclass(frozen=True, eq=False)
+class Threshold(Neuron):
+    """Fires if sum + bias > threshold; no state. Source: NIR's Threshold."""
+
+    threshold: NDArray | float
+    bias: NDArray | float = 0.0
+    graded: ClassVar[bool] = False
+
+    def update(self, state, sums, step, external):
+        level = np.asarray(self.threshold, np.float32).ravel() - np.asarray(self.bias, np.float32).ravel()
+        return (sums[0] > level).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Activation(Neuron):
+    """Sends sum + bias, rectified or as it is, whenever that is not zero; no state. As an output layer it is read."""
+
+    rectify: bool = True
+    bias: NDArray | float = 0.0
+    holds: ClassVar[bool] = True
+
+    def start(self, neurons):
+        return {"value": np.zeros(neurons, np.float32), "bias": _full(self.bias, neurons, np.float32)}
+
+    def update(self, state, sums, step, external):
+        value = sums[0] + state["bias"]
+        state["value"] = np.maximum(value, 0) if self.rectify else value
+        return state["value"].copy()
+
+    def readout(self, state, messages):
+        return state["value"]
+
+
+@dataclass(frozen=True, eq=False)
+class SigmaDelta(Neuron):
+    """Sigma-delta neuron in floating point; roles as in FixedSigmaDelta. Source: lava-dl's training counterpart."""
+
+    role: str
+    threshold: float = 0.0
+    bias: NDArray | float = 0.0
+
+    @property
+    def external(self) -> bool:  # type: ignore[override]
+        return self.role == "input"
+
+    @property
+    def holds(self) -> bool:  # type: ignore[override]
+        return self.role == "output"
+
+    def start(self, neurons):
+        names = ("sigma", "previous", "residue")
+        return {n: np.zeros(neurons, np.float32) for n in names} | {"bias": _full(self.bias, neurons, np.float32)}
+
+    def update(self, state, sums, step, external):
+        messages = np.zeros(sums.shape[1], np.float32)
+        if self.role == "input":
+            activation = external.astype(np.float32)
+        else:
+            state["sigma"] += sums[0]
+            if self.role == "output":
+                return messages
+            activation = np.maximum(state["sigma"] + state["bias"], np.float32(0))
+        kernels.encode_delta(activation, state["previous"], state["residue"], np.float32(self.threshold), messages)
+        return messages
+
+    def readout(self, state, messages):
+        return state["sigma"] if self.role == "output" else messages
+
+
+@dataclass(frozen=True, eq=False)
+class DiagonalState(Neuron):
+    """The state of an S5 layer: complex numbers x = lambda * x + input, real and imaginary parts as neuron pairs.
+
+    eigenvalues  complex[neurons / 2], |lambda| < 1
+    Each pair sends both parts in every step in which they are not zero.
+    Source: S5, Smith et al., ICLR 2023, in discrete time; the deployment shape of Pierro et al., arXiv:2502.01330.
+    """
+
+    eigenvalues: NDArray
+    granule: ClassVar[int] = 2
+
+    def start(self, neurons):
+        return {
+            "state": np.zeros(neurons, np.float32),
+            "real": np.ascontiguousarray(self.eigenvalues.real, np.float32),
+            "imaginary": np.ascontiguousarray(self.eigenvalues.imag, np.float32),
+        }
+
+    def update(self, state, sums, step, external):
+        kernels.update_diagonal_state(state["state"], sums[0], state["real"], state["imaginary"])
+        return state["state"].copy()
+
+
+@dataclass(frozen=True, eq=False)
+class GatedLinear(Neuron):
+    """Half gated linear unit with residual path: max(0, value * sigmoid(gate + bias) + residual); no state.
+
+    dendrites  0: value, 1: gate, 2: residual
+    Source: "half1" activation of the S5 layers in IntelLabs/SparseRNNs, with the rectifier of its sparse variant.
+    """
+
+    bias: NDArray | float = 0.0
+    dendrites: ClassVar[int] = 3
+
+    def update(self, state, sums, step, external):
+        messages = np.empty(sums.shape[1], np.float32)
+        gates = sums[1] + _full(self.bias, sums.shape[1], np.float32)
+        kernels.gate(sums[0], gates, sums[2], messages)
+        return messages

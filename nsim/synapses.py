@@ -1,0 +1,270 @@
+"""The synapses of one connection: dense, sparse or convolutional, and what each costs to store and read.
+
+Every kind answers the same questions, which is all that evaluation and mapping need:
+  add(...)               add the weights of firing neurons to the targets' sums
+  fan_out(box, stored)   synops that one message of each source neuron causes inside a box of targets
+  weights                all stored values, for validation and storage
+
+A *box* is a block of a layer's neurons, (channels, rows, columns); layers without space have shape (n, 1, 1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsim import kernels
+from nsim.errors import NetworkError
+
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True, order=True)
+class Box:
+    """A block of neurons of one layer: half-open ranges of channels, rows (height) and columns (width)."""
+
+    channels: tuple[int, int]
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+
+    @staticmethod
+    def whole(shape: Shape) -> Box:
+        return Box((0, shape[0]), (0, shape[1]), (0, shape[2]))
+
+    @property
+    def extent(self) -> Shape:
+        (c0, c1), (r0, r1), (w0, w1) = self.channels, self.rows, self.columns
+        return c1 - c0, r1 - r0, w1 - w0
+
+    @property
+    def neurons(self) -> int:
+        c, h, w = self.extent
+        return c * h * w
+
+    def indices(self, shape: Shape) -> NDArray[np.int64]:
+        """Indices of the box's neurons in their layer, in the layer's row-major order (C, H, W)."""
+        c, h, w = (np.arange(*r) for r in (self.channels, self.rows, self.columns))
+        return ((c[:, None, None] * shape[1] + h[None, :, None]) * shape[2] + w).ravel()
+
+
+class Synapses:
+    """What the three kinds have in common. Shapes are those of the layers they join."""
+
+    kind: str
+    source_shape: Shape
+    target_shape: Shape
+
+    @property
+    def sources(self) -> int:
+        return int(np.prod(self.source_shape))
+
+    @property
+    def targets(self) -> int:
+        return int(np.prod(self.target_shape))
+
+    @property
+    def weights(self) -> NDArray:
+        """All stored weight values, in any order."""
+        raise NotImplementedError
+
+    def add(self, firing: NDArray[np.int64], values: NDArray, sums: NDArray) -> None:
+        """Add value x weight of every firing source neuron to sums[targets], in place."""
+        raise NotImplementedError
+
+    def fan_out(self, box: Box, stored: bool = False) -> NDArray[np.int64]:
+        """Synops that one message of each source neuron causes inside `box`: int64[sources].
+
+        Zero weights count unless `stored` asks for the non-zero ones only.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, eq=False)
+class Dense(Synapses):
+    """All to all. matrix[targets, sources]: int or float."""
+
+    matrix: NDArray
+    source_shape: Shape
+    target_shape: Shape
+    kind = "dense"
+
+    def __post_init__(self) -> None:
+        if self.matrix.shape != (self.targets, self.sources):
+            raise NetworkError(
+                f"weights of shape {self.matrix.shape} do not join {self.sources} source neurons to {self.targets} "
+                f"target neurons: expected ({self.targets}, {self.sources})"
+            )
+
+    @property
+    def weights(self) -> NDArray:
+        return self.matrix
+
+    @cached_property
+    def _rows(self) -> NDArray:
+        return np.ascontiguousarray(self.matrix.T)
+
+    def add(self, firing, values, sums):
+        kernels.add_dense(self._rows, firing, values, sums)
+
+    def fan_out(self, box, stored=False):
+        inside = box.indices(self.target_shape)
+        if not stored:
+            return np.full(self.sources, inside.size, np.int64)
+        return np.count_nonzero(self.matrix[inside], axis=0).astype(np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Sparse(Synapses):
+    """Only the stored synapses, by source neuron (CSR).
+
+    indptr        int64[sources + 1]   source s owns the synapses indptr[s]:indptr[s + 1]
+    target_index  int32[synapses]      target neuron of each synapse
+    values        [synapses]           weights, int or float
+    """
+
+    indptr: NDArray[np.int64]
+    target_index: NDArray[np.int32]
+    values: NDArray
+    source_shape: Shape
+    target_shape: Shape
+    kind = "sparse"
+
+    def __post_init__(self) -> None:
+        if self.indptr.shape != (self.sources + 1,) or self.indptr[-1] != self.values.size:
+            raise NetworkError(
+                f"sparse weights with {self.indptr.size - 1} rows and {self.values.size} values do not fit "
+                f"{self.sources} source neurons"
+            )
+        if self.values.size and not 0 <= self.target_index.min() <= self.target_index.max() < self.targets:
+            raise NetworkError(f"a sparse weight points outside the {self.targets} target neurons")
+
+    @staticmethod
+    def from_matrix(matrix: NDArray, source_shape: Shape, target_shape: Shape) -> Sparse:
+        """The non-zero entries of matrix[targets, sources]."""
+        if matrix.shape != (int(np.prod(target_shape)), int(np.prod(source_shape))):
+            raise NetworkError(
+                f"weights of shape {matrix.shape} do not join layers of shapes {source_shape} and {target_shape}"
+            )
+        source, target = np.nonzero(matrix.T)
+        indptr = np.zeros(matrix.shape[1] + 1, np.int64)
+        np.cumsum(np.bincount(source, minlength=matrix.shape[1]), out=indptr[1:])
+        return Sparse(indptr, target.astype(np.int32), matrix.T[source, target], source_shape, target_shape)
+
+    @property
+    def weights(self) -> NDArray:
+        return self.values
+
+    def add(self, firing, values, sums):
+        kernels.add_sparse(self.indptr, self.target_index, self.values, firing, values, sums)
+
+    def fan_out(self, box, stored=False):
+        inside = np.zeros(self.targets, bool)
+        inside[box.indices(self.target_shape)] = True
+        hit = inside[self.target_index]
+        if stored:
+            hit &= self.values != 0
+        running = np.concatenate(([0], np.cumsum(hit, dtype=np.int64)))
+        return running[self.indptr[1:]] - running[self.indptr[:-1]]
+
+
+@dataclass(frozen=True, eq=False)
+class Convolution(Synapses):
+    """A kernel shared over space: plain cross-correlation, zeros outside.
+
+    kernel[out, in / groups, kH, kW]; out[o, y, x] = sum of kernel[o, c, i, j] * in[c, y*sH - pH + i*dH, x*sW - pW + j*dW].
+    """
+
+    kernel: NDArray
+    source_shape: Shape
+    target_shape: Shape
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+    kind = "conv"
+
+    def __post_init__(self) -> None:
+        out, per_group = self.kernel.shape[:2]
+        channels = self.source_shape[0]
+        if channels != per_group * self.groups or out % self.groups:
+            raise NetworkError(
+                f"a kernel of shape {self.kernel.shape} with {self.groups} groups does not fit {channels} input "
+                f"channels: expected {per_group * self.groups}"
+            )
+        expected = convolved_shape(self.source_shape, self.kernel, self.stride, self.padding, self.dilation)
+        if expected != self.target_shape or min(expected) < 1:
+            raise NetworkError(
+                f"the convolution of {self.source_shape} with a kernel {self.kernel.shape} gives {expected}, "
+                f"not the layer's {self.target_shape}"
+            )
+
+    @property
+    def weights(self) -> NDArray:
+        return self.kernel
+
+    @cached_property
+    def _taps(self) -> NDArray:
+        """Kernel as [in, kH, kW, out / groups]: the weights one message adds at one position are contiguous."""
+        out, per_group, kh, kw = self.kernel.shape
+        by_group = self.kernel.reshape(self.groups, out // self.groups, per_group, kh, kw)
+        return np.ascontiguousarray(by_group.transpose(0, 2, 3, 4, 1).reshape(-1, kh, kw, out // self.groups))
+
+    def add(self, firing, values, sums):
+        c, h, w = self.target_shape
+        spatial = np.zeros((h, w, c), sums.dtype)
+        _, rows, columns = self.source_shape
+        kernels.add_convolution(
+            self._taps, rows, columns, self.stride, self.padding, self.dilation, self.groups, firing, values, spatial
+        )
+        sums += spatial.transpose(2, 0, 1).ravel()
+
+    def _reach(self, axis: int, low: int, high: int) -> NDArray[np.int64]:
+        """[source position, tap]: 1 where this tap takes the position to an output position in low..high."""
+        size, taps = self.source_shape[1 + axis], self.kernel.shape[2 + axis]
+        stride, padding, dilation = self.stride[axis], self.padding[axis], self.dilation[axis]
+        shifted = np.arange(size)[:, None] + padding - np.arange(taps)[None, :] * dilation
+        return ((shifted % stride == 0) & (shifted // stride >= low) & (shifted // stride < high)).astype(np.int64)
+
+    def taps(self, box: Box) -> NDArray[np.int64]:
+        """Kernel positions that one message of each source neuron visits inside `box`: int64[sources]."""
+        rows = self._reach(0, *box.rows).sum(axis=1)
+        columns = self._reach(1, *box.columns).sum(axis=1)
+        per_channel = np.outer(rows, columns).ravel()
+        return np.outer(self._channels_reached(box) > 0, per_channel).ravel()
+
+    def _channels_reached(self, box: Box) -> NDArray[np.int64]:
+        """Output channels inside the box that each input channel connects to: int64[in channels]."""
+        out, per_group = self.kernel.shape[:2]
+        group = np.arange(self.source_shape[0]) // per_group
+        first = group * (out // self.groups)
+        low, high = box.channels
+        return np.clip(np.minimum(first + out // self.groups, high) - np.maximum(first, low), 0, None)
+
+    def fan_out(self, box, stored=False):
+        rows, columns = self._reach(0, *box.rows), self._reach(1, *box.columns)
+        out, per_group, kh, kw = self.kernel.shape
+        if not stored:
+            spatial = np.outer(rows.sum(axis=1), columns.sum(axis=1)).ravel()
+            return np.outer(self._channels_reached(box), spatial).ravel()
+        mask = np.zeros(out, bool)
+        mask[slice(*box.channels)] = True
+        nonzero = ((self.kernel != 0) & mask[:, None, None, None]).astype(np.int64)
+        by_input = nonzero.reshape(self.groups, -1, per_group, kh, kw).sum(axis=1).reshape(-1, kh, kw)
+        return np.einsum("cij,hi,wj->chw", by_input, rows, columns, optimize=True).ravel()
+
+
+def convolved_shape(
+    shape: Shape,
+    kernel: NDArray,
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+) -> Shape:
+    """Output (C, H, W): floor((n + 2p - d(k - 1) - 1) / s) + 1 along each axis."""
+    h, w = (
+        (shape[1 + a] + 2 * padding[a] - dilation[a] * (kernel.shape[2 + a] - 1) - 1) // stride[a] + 1 for a in (0, 1)
+    )
+    return int(kernel.shape[0]), int(h), int(w)
