@@ -1,0 +1,29 @@
+"""nsim: a cycle-approximate discrete-event simulator of neuromorphic accelerators."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nsim.chip import load_chip
+    from nsim.formats import load_network
+    from nsim.mapping import map_network
+    from nsim.result import Result
+    from nsim.simulation import simulate
+
+__all__ = ["Result", "load_chip", "load_network", "map_network", "simulate"]
+_HOMES = {
+    "load_chip": "nsim.chip",
+    "load_network": "nsim.formats",
+    "map_network": "nsim.mapping",
+    "Result": "nsim.result",
+    "simulate": "nsim.simulation",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use, so that `nsim --help` does not wait for libraries it does not need."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'nsim' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

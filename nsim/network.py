@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsim.errors import NetworkError
-from nsim.neurons import Neuron
+from nsim.neurons import Neuron, Relay
 from nsim.synapses import Shape, Synapses
 
 MAX_DELAY = 62  # timesteps; the longest delay of Loihi, see lava-dl's netx
@@ -88,7 +88,7 @@ class Network:
             _check_layer(layer)
         for connection in self.connections:
             self._check_connection(connection)
-        kinds = {layer.neuron.fixed_point for layer in self.layers if type(layer.neuron).__name__ != "Relay"}
+        kinds = {layer.neuron.fixed_point for layer in self.layers if not isinstance(layer.neuron, Relay)}
         if len(kinds) > 1:
             raise NetworkError(f"network {self.name!r} mixes fixed-point and floating-point layers")
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsim import kernels
+from nsim.errors import NetworkError
 
 State = dict[str, NDArray]
 
@@ -116,6 +117,7 @@ class FixedSigmaDelta(Neuron):
     role       "input" encodes what it is given; "hidden" sums, rectifies and encodes; "output" only sums and is read
     threshold  sends a change d if |d| >= threshold << 12
     bias       per layer or per neuron, << 12
+    binary     messages count as 1 whatever their value (messageBits 0 in a lava-dl file)
     Source: lava's SigmaDelta process and lava-dl's netx (BSD-3).
     """
 
@@ -123,7 +125,12 @@ class FixedSigmaDelta(Neuron):
     threshold: int = 0
     bias: NDArray | int = 0
     wraps: bool = False
+    binary: bool = False
     fixed_point: ClassVar[bool] = True
+
+    @property
+    def graded(self) -> bool:  # type: ignore[override]
+        return not self.binary
 
     @property
     def external(self) -> bool:  # type: ignore[override]
@@ -150,7 +157,7 @@ class FixedSigmaDelta(Neuron):
                 return messages
             activation = np.maximum(state["sigma"] + state["bias"], 0)
         kernels.encode_fixed_delta(activation, state["previous"], state["residue"], self.threshold << 12, messages)
-        return messages
+        return (messages != 0).astype(np.int64) if self.binary else messages
 
     def readout(self, state, messages):
         return state["sigma"] if self.role == "output" else messages
@@ -163,8 +170,9 @@ class FixedSigmaDelta(Neuron):
 class Lif(Neuron):
     """Leaky or perfect integrate-and-fire neuron, one forward Euler step per timestep.
 
-    v += leak * (rest - v) + gain * (sum + bias); fires if v > threshold, then v = reset. Parameters per layer or neuron.
-    With NIR's LIF: leak = dt / tau, gain = r * dt / tau. With its IF, a perfect integrator: leak = 0, gain = r.
+    v += leak * (rest - v) + gain * (sum + bias); fires if v > threshold, then v = reset.
+    Parameters are per layer or per neuron. With NIR's LIF: leak = dt / tau, gain = r * dt / tau; with its IF, a
+    perfect integrator: leak = 0, gain = r.
     threshold None: never fires, and holds v for reading (LI); followed by synapses it sends v in every step.
     Source: equations of the NIR primitives LIF, IF and LI.
     """
@@ -293,6 +301,8 @@ class DiagonalState(Neuron):
     granule: ClassVar[int] = 2
 
     def start(self, neurons):
+        if 2 * self.eigenvalues.size != neurons:
+            raise NetworkError(f"{self.eigenvalues.size} eigenvalues do not fit {neurons} neurons: two neurons for each")
         return {
             "state": np.zeros(neurons, np.float32),
             "real": np.ascontiguousarray(self.eigenvalues.real, np.float32),

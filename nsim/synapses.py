@@ -133,7 +133,8 @@ class Sparse(Synapses):
     kind = "sparse"
 
     def __post_init__(self) -> None:
-        if self.indptr.shape != (self.sources + 1,) or self.indptr[-1] != self.values.size:
+        fits = self.indptr.shape == (self.sources + 1,) and self.target_index.shape == self.values.shape
+        if not fits or self.indptr[0] != 0 or self.indptr[-1] != self.values.size or (np.diff(self.indptr) < 0).any():
             raise NetworkError(
                 f"sparse weights with {self.indptr.size - 1} rows and {self.values.size} values do not fit "
                 f"{self.sources} source neurons"
@@ -174,7 +175,8 @@ class Sparse(Synapses):
 class Convolution(Synapses):
     """A kernel shared over space: plain cross-correlation, zeros outside.
 
-    kernel[out, in / groups, kH, kW]; out[o, y, x] = sum of kernel[o, c, i, j] * in[c, y*sH - pH + i*dH, x*sW - pW + j*dW].
+    kernel[out, in / groups, kH, kW];
+    out[o, y, x] = sum over c, i, j of kernel[o, c, i, j] * in[c, y*sH - pH + i*dH, x*sW - pW + j*dW].
     """
 
     kernel: NDArray
@@ -187,6 +189,11 @@ class Convolution(Synapses):
     kind = "conv"
 
     def __post_init__(self) -> None:
+        if self.kernel.ndim != 4 or min(self.groups, *self.stride, *self.dilation) < 1 or min(self.padding) < 0:
+            raise NetworkError(
+                f"a kernel of shape {self.kernel.shape} with stride {self.stride}, padding {self.padding}, dilation "
+                f"{self.dilation} and {self.groups} groups is no convolution: expected 4 axes and positive numbers"
+            )
         out, per_group = self.kernel.shape[:2]
         channels = self.source_shape[0]
         if channels != per_group * self.groups or out % self.groups:
@@ -234,6 +241,10 @@ class Convolution(Synapses):
         columns = self._reach(1, *box.columns).sum(axis=1)
         per_channel = np.outer(rows, columns).ravel()
         return np.outer(self._channels_reached(box) > 0, per_channel).ravel()
+
+    def kernel_rows(self, box: Box) -> int:
+        """Kernel positions times input channels that reach the box: the rows of weights a core has to store."""
+        return int(np.count_nonzero(self._channels_reached(box))) * self.kernel.shape[2] * self.kernel.shape[3]
 
     def _channels_reached(self, box: Box) -> NDArray[np.int64]:
         """Output channels inside the box that each input channel connects to: int64[in channels]."""

@@ -1,0 +1,208 @@
+"""Which neuron sends in which timestep: evaluated from weights and input, or drawn from prescribed densities.
+
+On chips with a barrier this does not depend on time, so it is found before anything is simulated. Activity comes in
+chunks of timesteps, so that long runs need little memory.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsim.errors import InputError
+from nsim.network import Connection, Layer, Network
+from nsim.spikes import Events, Frames
+
+CHUNK_TIMESTEPS = 64
+Densities = Mapping[str, float | list[float]]
+
+
+@dataclass(frozen=True, eq=False)
+class Activity:
+    """The neurons that send in each of some consecutive timesteps.
+
+    indptr   int64[timesteps + 1]   step s owns neurons[indptr[s]:indptr[s + 1]]
+    neurons  int64[messages]        index in the network (layers one after another), ascending within a step
+    outputs  [timesteps, outputs]   what the output layer sent or holds; None if prescribed
+    """
+
+    indptr: NDArray[np.int64]
+    neurons: NDArray[np.int64]
+    outputs: NDArray | None
+
+    @property
+    def timesteps(self) -> int:
+        return self.indptr.size - 1
+
+    def firing(self, step: int) -> NDArray[np.int64]:
+        return self.neurons[self.indptr[step] : self.indptr[step + 1]]
+
+
+def layer_offsets(network: Network) -> NDArray[np.int64]:
+    """First neuron index of every layer in the network, and the total: int64[layers + 1]."""
+    return np.concatenate(([0], np.cumsum([layer.neurons for layer in network.layers])))
+
+
+def evaluate(network: Network, sample: Frames | Events, chunk: int = CHUNK_TIMESTEPS) -> Iterator[Activity]:
+    """Run the network on one sample from its initial state; yields activity, `chunk` timesteps at a time."""
+    evaluator = Evaluator(network)
+    for first in range(0, sample.timesteps, chunk):
+        steps = range(first, min(first + chunk, sample.timesteps))
+        firing, outputs = zip(*(evaluator.step(sample.at(step)) for step in steps), strict=True)
+        yield _pack(firing, np.stack(outputs))
+
+
+def _pack(firing: tuple[NDArray[np.int64], ...] | list[NDArray[np.int64]], outputs: NDArray | None) -> Activity:
+    indptr = np.concatenate(([0], np.cumsum([len(f) for f in firing]))).astype(np.int64)
+    return Activity(indptr, np.concatenate(firing), outputs)
+
+
+class Evaluator:
+    """The state of a network between timesteps: neurons, and sums still on their way to them."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.offsets = layer_offsets(network)
+        dtype = np.int64 if network.fixed_point else np.float32
+        self.steps = 0
+        self.states = {layer.name: layer.neuron.start(layer.neurons) for layer in network.layers}
+        self.arriving = {
+            layer.name: np.zeros((self._slots(layer), layer.neuron.dendrites, layer.neurons), dtype)
+            for layer in network.layers
+        }
+        self.outgoing = {layer.name: network.outgoing(layer.name) for layer in network.layers}
+
+    def _slots(self, layer: Layer) -> int:
+        """Timesteps that a sum may be ahead of the present one, and the present one."""
+        delays = [np.max(c.source_delay) + np.max(c.target_delay) for c in self.network.incoming(layer.name)]
+        return 2 + int(max(delays, default=0))
+
+    def step(self, external: NDArray) -> tuple[NDArray[np.int64], NDArray]:
+        """One timestep with this input, [input neurons]: the neurons that send, and the output layer's values."""
+        self.steps += 1
+        firing = []
+        outputs = None
+        for layer, offset in zip(self.network.layers, self.offsets, strict=False):
+            ring = self.arriving[layer.name]
+            sums = ring[self.steps % len(ring)]
+            messages = layer.neuron.update(
+                self.states[layer.name], sums, self.steps, external if layer.neuron.external else None
+            )
+            sums[...] = 0
+            if layer.name == self.network.output:
+                outputs = np.array(layer.neuron.readout(self.states[layer.name], messages))
+            if not self.network.sends(layer):
+                continue
+            sending = np.flatnonzero(messages)
+            firing.append(sending + offset)
+            for connection in self.outgoing[layer.name]:
+                self._deliver(connection, sending, messages[sending])
+        assert outputs is not None
+        return np.concatenate(firing), outputs
+
+    def _deliver(self, connection: Connection, sending: NDArray[np.int64], values: NDArray) -> None:
+        """Add the messages' weights to the sums of the timestep in which they arrive."""
+        ring = self.arriving[connection.target]
+        dendrite, slots = connection.dendrite, len(ring)
+        values = values.astype(ring.dtype, copy=False)
+        delays = np.broadcast_to(connection.source_delay, (connection.synapses.sources,))[sending]
+        for delay in np.unique(delays):
+            chosen = slice(None) if np.ndim(connection.source_delay) == 0 else delays == delay
+            arrival = self.steps + 1 + int(delay)
+            if np.ndim(connection.target_delay) == 0:
+                slot = (arrival + int(connection.target_delay)) % slots
+                connection.synapses.add(sending[chosen], values[chosen], ring[slot, dendrite])
+                continue
+            sums = np.zeros(ring.shape[2], ring.dtype)
+            connection.synapses.add(sending[chosen], values[chosen], sums)
+            targets = np.arange(sums.size)
+            ring[(arrival + connection.target_delay) % slots, dendrite, targets] += sums
+
+
+def prescribe(
+    network: Network,
+    densities: Densities,
+    timesteps: int,
+    rng: np.random.Generator,
+    chunk: int = CHUNK_TIMESTEPS,
+) -> Iterator[Activity]:
+    """Draw which neurons send: each neuron of a layer sends with its layer's density, independently.
+
+    densities  by layer: a number in 0..1, or a schedule of numbers, repeated when the run is longer
+    """
+    schedules = checked_densities(network, densities)
+    offsets = layer_offsets(network)
+    for first in range(0, timesteps, chunk):
+        firing = []
+        for step in range(first, min(first + chunk, timesteps)):
+            drawn = [
+                offset + _draw(layer.neurons, schedules[layer.name][step % len(schedules[layer.name])], rng)
+                for layer, offset in zip(network.layers, offsets, strict=False)
+                if network.sends(layer)
+            ]
+            firing.append(np.concatenate(drawn))
+        yield _pack(firing, None)
+
+
+def _draw(neurons: int, density: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """A Bernoulli sample: first how many, then which."""
+    count = rng.binomial(neurons, density)
+    return np.sort(rng.choice(neurons, count, replace=False, shuffle=False))
+
+
+def checked_densities(network: Network, densities: Densities) -> dict[str, list[float]]:
+    """Every sending layer's schedule; refuses unknown layers, missing ones and values outside 0..1."""
+    sending = [layer.name for layer in network.layers if network.sends(layer)]
+    unknown = [name for name in densities if name not in network.by_name]
+    if unknown:
+        raise InputError(
+            f"activity names layer {unknown[0]!r}, which network {network.name!r} does not have: its layers are "
+            f"{', '.join(network.by_name)}"
+        )
+    missing = [name for name in sending if name not in densities]
+    if missing:
+        raise InputError(
+            f"activity gives no message density for {', '.join(missing)} of network {network.name!r}: name every layer"
+        )
+    schedules = {}
+    for name in sending:
+        value = densities[name]
+        schedule = list(value) if isinstance(value, (list, tuple)) else [value]
+        bad = [d for d in schedule if isinstance(d, bool) or not isinstance(d, (int, float)) or not 0 <= d <= 1]
+        if bad or not schedule:
+            raise InputError(f"message density of layer {name!r} is {bad[0] if bad else 'empty'}: give numbers in 0..1")
+        schedules[name] = [float(d) for d in schedule]
+    return schedules
+
+
+def parse_activity(text: str, network: Network) -> dict[str, float | list[float]]:
+    """Densities as given on the command line: a number, "layer=number,..." or a TOML file with a table [density]."""
+    if text.endswith(".toml"):
+        return _read_densities(Path(text))
+    try:
+        if "=" not in text:
+            return {layer.name: float(text) for layer in network.layers}
+        pairs = (item.split("=", 1) for item in text.split(","))
+        return {name.strip(): float(value) for name, value in pairs}
+    except ValueError:
+        raise InputError(
+            f"activity {text!r} is none of: a number in 0..1, layer=number pairs with commas, a .toml file"
+        ) from None
+
+
+def _read_densities(path: Path) -> dict[str, float | list[float]]:
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"cannot read activity file {path}: {error}") from None
+    table = content.get("density")
+    if set(content) != {"density"} or not isinstance(table, dict):
+        raise InputError(
+            f"activity file {path} needs one table [density] with layer = number or list, and nothing else"
+        )
+    return table

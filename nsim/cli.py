@@ -1,0 +1,107 @@
+"""The command line: `nsim run`, `nsim chips`, `nsim networks`. Libraries are imported where a command needs them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nsim.errors import NsimError
+
+app = typer.Typer(
+    help="Simulate neural networks on neuromorphic chips: time, energy, and what limits them.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def run(
+    network: Annotated[
+        str, typer.Argument(help="Built-in name (with options: mlp:width=512,depth=4), .net or .nir file.")
+    ],
+    chip: Annotated[str, typer.Option(help="Chip name, or path of a chip file.")],
+    input: Annotated[Path | None, typer.Option(help="Frames or events: .npy, .npz, or SHD-format .h5.")] = None,
+    activity: Annotated[
+        str | None, typer.Option(help="Message density instead of input: 0.1, LAYER=0.1,..., or a .toml file.")
+    ] = None,
+    timesteps: Annotated[int | None, typer.Option(help="Timesteps per sample.")] = None,
+    samples: Annotated[int | None, typer.Option(help="Number of samples.")] = None,
+    partition: Annotated[str, typer.Option(help="default, even:4, even:LAYER=4,..., or a .toml file.")] = "default",
+    placement: Annotated[str, typer.Option(help="row-major or greedy.")] = "row-major",
+    weight_format: Annotated[
+        str | None, typer.Option(help="Storage of fully connected layers: dense or sparse. [default: the chip's]")
+    ] = None,
+    engine: Annotated[str, typer.Option(help="simpy.")] = "simpy",
+    seed: Annotated[int, typer.Option(help="Seed of drawn activity.")] = 0,
+    dt: Annotated[float | None, typer.Option(help="Seconds per timestep, for NIR graphs and event input.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for summary.json and tables.")] = None,
+) -> None:
+    """Run a network on a chip and print what it takes."""
+    from contextlib import nullcontext
+
+    from nsim import screen
+    from nsim.chip import load_chip
+    from nsim.formats import load_network
+    from nsim.mapping import map_network
+    from nsim.result import OutputFolder
+    from nsim.simulation import check_run, simulate
+
+    check_run(timesteps, samples, engine, dt)
+    with OutputFolder(out) if out else nullcontext() as folder:
+        target = load_chip(chip)
+        loaded = load_network(network, dt_s=dt)
+        mapping = map_network(loaded, target, partition, placement, weight_format)
+        with screen.progress() as progress:
+            result = simulate(
+                mapping,
+                input,
+                activity=activity,
+                timesteps=timesteps,
+                samples=samples,
+                dt_s=dt or loaded.dt_s,
+                seed=seed,
+                engine=engine,
+                progress=progress,
+            )
+        if folder:
+            folder.write(result)
+    screen.show_result(result, out)
+
+
+@app.command()
+def chips(
+    name: Annotated[str | None, typer.Argument(help="Show every value of this chip, with its source.")] = None,
+) -> None:
+    """List the chips, or show one."""
+    from nsim import screen
+    from nsim.chip import load_chip
+
+    if name is None:
+        screen.list_chips()
+    else:
+        screen.show_chip(load_chip(name))
+
+
+@app.command()
+def networks() -> None:
+    """List the built-in networks and their options."""
+    from nsim import screen
+
+    screen.list_networks()
+
+
+def main() -> None:
+    """Entry point: errors that a user can cure are one line and exit code 2."""
+    try:
+        app()
+    except NsimError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted: no results were written", file=sys.stderr)
+        sys.exit(130)

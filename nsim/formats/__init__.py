@@ -1,0 +1,67 @@
+"""Networks by name or file; one reader module per file format."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from nsim import workloads
+from nsim.errors import NetworkError
+from nsim.network import Network
+
+SUFFIXES = (".net", ".nir")
+
+
+def load_network(name: str | Path, *, dt_s: float | None = None, **options: object) -> Network:
+    """A built-in network or one from a file.
+
+    name     "pilotnet", "mlp:width=512,depth=4", a lava-dl `.net` file or a `.nir` graph; options may follow a colon
+    dt_s     seconds per timestep, for NIR graphs whose time constants are in seconds
+    options  the same options as keywords: those of the built-in network, or reset_interval, reset_offset of a `.net`
+    raises   NetworkError
+    """
+    base, given = _split(str(name))
+    given |= options
+    if base in workloads.BUILTIN:
+        return workloads.build(base, **given)
+    path = Path(base)
+    if path.suffix == ".net":
+        return _load_netx(path, given)
+    if path.suffix == ".nir":
+        from nsim.formats.nir_graph import read_nir
+
+        if given:
+            raise NetworkError(f"a NIR graph takes no options, but {path} was given {', '.join(given)}")
+        return read_nir(path, dt_s=dt_s)
+    near = difflib.get_close_matches(base, workloads.BUILTIN, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise NetworkError(
+        f"no network {base!r}: {hint}give a built-in name ({', '.join(workloads.BUILTIN)}) or a file ending in "
+        f"{' or '.join(SUFFIXES)}"
+    )
+
+
+def _split(name: str) -> tuple[str, dict[str, object]]:
+    """ "name:key=value,..." in its parts; a colon that is no list of options belongs to the name."""
+    base, colon, tail = name.rpartition(":")
+    if not colon or "=" not in tail:
+        return name, {}
+    pairs = [item.partition("=") for item in tail.split(",")]
+    broken = ["".join(pair) for pair in pairs if not pair[0].strip() or not pair[1]]
+    if broken:
+        raise NetworkError(f"network option {broken[0]!r} is not of the form key=value, as in mlp:width=512,depth=4")
+    return base, {key.strip(): value for key, _, value in pairs}
+
+
+def _load_netx(path: Path, given: dict[str, object]) -> Network:
+    from nsim.formats.netx import read_netx
+
+    numbers = {}
+    for key, value in given.items():
+        if key not in ("reset_interval", "reset_offset"):
+            raise NetworkError(f"a .net file has no option {key!r}: its options are reset_interval, reset_offset")
+        try:
+            numbers[key] = int(str(value))
+        except ValueError:
+            raise NetworkError(f"option {key} of {path} is {value!r}: expected a number of timesteps") from None
+    return read_netx(path, **numbers)

@@ -1,0 +1,274 @@
+"""Reader of lava-dl's `.net` files (HDF5): trained networks in Loihi's fixed-point arithmetic.
+
+Source of the format: lava-dl's netx loader (BSD-3), as it behaves, not as its code reads.
+Weights hold real weight x 64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsim.errors import NetworkError
+from nsim.formats.hdf5 import checked_hdf5
+from nsim.network import MAX_DELAY, Connection, Layer, Network
+from nsim.neurons import FixedLif, FixedSigmaDelta, Neuron
+from nsim.synapses import Convolution, Dense, Shape
+
+REFUSED = ("average", "pool", "convT", "unpool", "concat")  # by the format's own loader too
+LARGEST_WEIGHT = 1 << 23
+
+
+def read_netx(path: str | Path, *, reset_interval: int | None = None, reset_offset: int = 0) -> Network:
+    """Read a `.net` file; layers are named by type and index in the file ("conv1", "dense6").
+
+    reset_interval, reset_offset   timesteps; LIF layer k is reset before every step t with
+                                   t mod interval = (offset + k + 1) mod interval. None: never
+    raises   NetworkError for files that are not HDF5, are cut short, or hold what Loihi's loader refuses
+    """
+    if reset_interval is not None and reset_interval < 1:
+        raise NetworkError(f"reset_interval is {reset_interval}: give a number of timesteps of at least 1")
+    with checked_hdf5(path) as file:
+        content = _value(file)
+    layers = content.get("layer")
+    if not isinstance(layers, dict):
+        raise NetworkError(f"{path} has no group 'layer': it is HDF5, but not a lava-dl .net file")
+    numbers = [str(number) for number in range(len(layers))]
+    stray = next((name for name in layers if name not in numbers), None)
+    if stray is not None:
+        raise NetworkError(
+            f"{path} has {len(layers)} layers and one is named layer/{stray}: a lava-dl .net file numbers its layers "
+            f"0, 1, ... without a gap"
+        )
+    reader = _Reader(str(path), reset_interval, reset_offset)
+    for number in numbers:
+        reader.add(int(number), layers[number])
+    return reader.network()
+
+
+def _value(item: Any) -> Any:
+    """A dataset as array, a group as dictionary, byte strings as text."""
+    if hasattr(item, "items"):
+        return {key: _value(child) for key, child in item.items()}
+    value = item[()]
+    if isinstance(value, np.ndarray) and value.dtype.kind in "SO" and value.size == 1:
+        value = value.ravel()[0]
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+class _Reader:
+    """Collects layers and connections in file order; each layer connects to the one before it."""
+
+    def __init__(self, path: str, reset_interval: int | None, reset_offset: int) -> None:
+        self.path = path
+        self.reset = reset_interval, reset_offset
+        self.layers: list[Layer] = []
+        self.connections: list[Connection] = []
+        self.notes: list[str] = []
+        self.flattened = False
+
+    def network(self) -> Network:
+        if len(self.layers) < 2:
+            raise NetworkError(
+                f"{self.path} holds {len(self.layers)} layers of neurons: a network needs an input and one more"
+            )
+        return Network(
+            name=Path(self.path).stem,
+            layers=tuple(self.layers),
+            connections=tuple(self.connections),
+            input=self.layers[0].name,
+            output=self.layers[-1].name,
+            notes=tuple(self.notes),
+        )
+
+    def add(self, number: int, fields: Any) -> None:
+        if not isinstance(fields, dict):
+            raise NetworkError(f"{self.path}: layer/{number} is a dataset: expected a group with the layer's fields")
+        kind = str(self._field(fields, "type", number))
+        if kind in REFUSED:
+            raise NetworkError(f"{self.path}: layer {number} is of type {kind!r}, which Loihi's own loader refuses too")
+        if kind not in ("input", "conv", "dense", "dense_rec", "flatten"):
+            raise NetworkError(f"{self.path}: layer {number} is of unknown type {kind!r}")
+        if (kind == "input") != (not self.layers):
+            raise NetworkError(f"{self.path}: layer {number} is {kind!r}: a .net file starts with its only 'input'")
+        if kind == "flatten":
+            self.flattened = True
+            return
+        name = "input" if kind == "input" else f"{kind}{number}"
+        shape = self._shape(kind, fields, number)
+        neuron = self._neuron(kind, fields, number, shape)
+        on_chip = kind != "input" or isinstance(neuron, FixedLif)
+        layer = Layer(name, shape, neuron, on_chip)
+        if self.layers:
+            self._connect(kind, fields, self.layers[-1], layer)
+        self.layers.append(layer)
+        self.flattened = False
+
+    def _field(self, fields: Mapping[str, Any], name: str, number: int) -> Any:
+        if name not in fields:
+            raise NetworkError(f"{self.path}: layer {number} has no field {name!r}: the file is incomplete")
+        return fields[name]
+
+    def _shape(self, kind: str, fields: dict[str, Any], number: int) -> Shape:
+        shape = np.asarray(self._field(fields, "shape", number)).ravel()
+        if shape.dtype.kind not in "iu" or shape.size not in (1, 3) or (shape < 1).any():
+            raise NetworkError(f"{self.path}: layer {number} has shape {shape.tolist()}: expected (C, H, W) or (n)")
+        if kind in ("dense", "dense_rec") or shape.size == 1:
+            return int(np.prod(shape)), 1, 1
+        return int(shape[0]), int(shape[1]), int(shape[2])
+
+    def _integers(self, fields: Mapping[str, Any], name: str, where: str) -> NDArray[np.int64]:
+        """A field as integers: files hold floats with integer values, converted by truncation."""
+        values = np.asarray(fields[name])
+        if values.dtype.kind not in "iuf":
+            raise NetworkError(f"{self.path}: {where} {name} holds {values.dtype}, not numbers")
+        bad = int(np.count_nonzero(~np.isfinite(values)))
+        if bad:
+            raise NetworkError(f"{self.path}: {where} {name} has {bad} values that are NaN or infinite")
+        if values.size and not -LARGEST_WEIGHT <= values.min() <= values.max() <= LARGEST_WEIGHT:
+            raise NetworkError(
+                f"{self.path}: {where} {name} spans {values.min():g} to {values.max():g}, beyond Loihi's 24 bits"
+            )
+        return values.astype(np.int64)
+
+    def _integer(self, fields: Mapping[str, Any], name: str, where: str) -> int:
+        """A field of one number."""
+        values = self._integers(fields, name, where)
+        if values.size != 1:
+            raise NetworkError(f"{self.path}: {where} {name} has {values.size} values: expected one")
+        return int(values.ravel()[0])
+
+    def _neuron(self, kind: str, fields: dict[str, Any], number: int, shape: Shape) -> Neuron:
+        where = f"layer {number}"
+        parameters = fields.get("neuron", {})
+        if not isinstance(parameters, dict):
+            raise NetworkError(f"{self.path}: {where} has a dataset 'neuron': expected a group of parameters")
+        bias: NDArray[np.int64] | int = 0
+        if "bias" in fields and kind != "input":  # an input's scaling is already applied to the data
+            bias = self._bias(self._integers(fields, "bias", where).ravel(), shape, where)
+
+        def number_of(name: str, default: int | None = None) -> int:
+            if name not in parameters and default is not None:
+                return default
+            self._field(parameters, name, number)
+            return self._integer(parameters, name, f"{where} neuron")
+
+        model = str(parameters.get("type", "none" if kind == "dense" else "missing"))
+        wraps = kind == "conv"
+        if model == "SDNN":
+            role = "input" if kind == "input" else "hidden"
+            if bool(np.any(parameters.get("sigma_output", False))):
+                role = "output"
+            binary = number_of("messageBits", 16) == 0
+            return FixedSigmaDelta(role, number_of("vThMant"), bias, wraps, binary)
+        if model in ("LOIHI", "CUBA", "none"):
+            interval, offset = self.reset
+            lif = FixedLif(0, 4096, 1 << 17, bias, interval, offset + len(self.layers) + 1, wraps, kind == "input")
+            if model == "none":
+                return lif
+            decays = number_of("iDecay"), number_of("vDecay")
+            if not all(0 <= decay <= 4096 for decay in decays):
+                raise NetworkError(f"{self.path}: {where} has decays {decays}: expected 0..4096")
+            return replace(lif, current_decay=decays[0], voltage_decay=decays[1], threshold=number_of("vThMant"))
+        raise NetworkError(
+            f"{self.path}: {where} has neurons of type {model!r}: this reader knows SDNN, LOIHI and CUBA"
+        )
+
+    def _bias(self, bias: NDArray[np.int64], shape: Shape, where: str) -> NDArray[np.int64]:
+        if bias.size not in (1, shape[0]):
+            raise NetworkError(f"{self.path}: {where} has {bias.size} biases for {shape[0]} channels")
+        return np.repeat(np.broadcast_to(bias, (shape[0],)), shape[1] * shape[2])
+
+    def _connect(self, kind: str, fields: dict[str, Any], source: Layer, layer: Layer) -> None:
+        where = f"layer {layer.name!r}"
+        self._field(fields, "weight", len(self.layers))
+        weight = self._integers(fields, "weight", where)
+        if kind == "conv":
+            synapses = self._convolution(weight, fields, source, layer)
+            self.connections.append(Connection(source.name, layer.name, synapses, weight_bits=stored_bits(weight)))
+            return
+        matrix = self._matrix(weight, source.neurons, layer)
+        delays = self._delays(fields, source, layer) if kind == "dense" else {}
+        dense = Dense(matrix, source.shape, layer.shape)
+        self.connections.append(Connection(source.name, layer.name, dense, weight_bits=stored_bits(matrix), **delays))
+        if kind == "dense_rec":
+            if np.any(fields.get("delay", 0)):
+                self.notes.append(f"{where}: delays of recurrent layers are not applied, as in the format's loader")
+            self._field(fields, "weight_rec", len(self.layers))
+            recurrent = self._matrix(self._integers(fields, "weight_rec", where), layer.neurons, layer)
+            synapses = Dense(recurrent, layer.shape, layer.shape)
+            self.connections.append(Connection(layer.name, layer.name, synapses, weight_bits=stored_bits(recurrent)))
+
+    def _convolution(self, weight: NDArray, fields: dict[str, Any], source: Layer, layer: Layer) -> Convolution:
+        where = f"layer {layer.name!r}"
+        if self.flattened:
+            raise NetworkError(f"{self.path}: {where} is a convolution behind a flatten layer")
+        if weight.ndim == 5 and weight.shape[4] == 1:
+            weight = weight[..., 0]
+        if weight.ndim != 4:
+            raise NetworkError(f"{self.path}: {where} has a kernel of shape {weight.shape}: expected 4 axes")
+
+        def pair(name: str, default: int) -> tuple[int, int]:
+            value = self._integers({name: default, **fields}, name, where).ravel()
+            least = 0 if name == "padding" else 1
+            if value.size not in (1, 2) or (value < least).any():
+                raise NetworkError(
+                    f"{self.path}: {where} has {name} {value.tolist()}: expected one or two numbers from {least}"
+                )
+            return int(value[0]), int(value[-1])
+
+        geometry = pair("stride", 1), pair("padding", 0), pair("dilation", 1)
+        groups = self._integer({"groups": 1, **fields}, "groups", where)
+        return Convolution(weight, source.shape, layer.shape, *geometry, groups)
+
+    def _matrix(self, weight: NDArray[np.int64], sources: int, layer: Layer) -> NDArray[np.int64]:
+        if weight.size != layer.neurons * sources:
+            raise NetworkError(
+                f"{self.path}: layer {layer.name!r} has weights of shape {weight.shape}, but joins {sources} to "
+                f"{layer.neurons} neurons: expected {layer.neurons * sources} values"
+            )
+        matrix = weight.reshape(layer.neurons, sources)
+        if matrix.size and matrix.min() < 0 < matrix.max():
+            return np.clip(matrix, -256, 254)  # what the loader's bit optimiser leaves of a mixed-sign matrix
+        lowest = -int(matrix.min()) if matrix.size else 0
+        if lowest > 0 and matrix.max() < 0 and lowest & (lowest - 1) == 0:
+            self.notes.append(
+                f"layer {layer.name!r}: all weights are negative and the lowest is -{lowest}, a power of two; "
+                "the format's loader may store it with a smaller magnitude, here it is used as it is"
+            )
+        return matrix
+
+    def _delays(self, fields: dict[str, Any], source: Layer, layer: Layer) -> dict[str, Any]:
+        if "delay" not in fields:
+            return {}
+        delay = np.minimum(self._integers(fields, "delay", f"layer {layer.name!r}").ravel(), MAX_DELAY)
+        if (delay < 0).any():
+            raise NetworkError(
+                f"{self.path}: layer {layer.name!r} has a delay of {delay.min()}: expected 0..{MAX_DELAY}"
+            )
+        if delay.size == 1:
+            return {"source_delay": int(delay[0])}
+        if delay.size == layer.neurons:
+            return {"target_delay": delay}
+        if delay.size == source.neurons:
+            return {"source_delay": delay}
+        raise NetworkError(
+            f"{self.path}: layer {layer.name!r} has {delay.size} delays: expected 1, {layer.neurons} (its neurons) or "
+            f"{source.neurons} (its inputs)"
+        )
+
+
+def stored_bits(weights: NDArray[np.int64]) -> int:
+    """Bits that a stored weight needs, a common power of two left out and a sign counted where signs are mixed."""
+    magnitude = np.abs(weights[weights != 0])
+    if magnitude.size == 0:
+        return 1
+    shift = int(np.bitwise_or.reduce(magnitude))
+    trailing = (shift & -shift).bit_length() - 1
+    signed = int(weights.min() < 0 < weights.max())
+    return int(magnitude.max() >> trailing).bit_length() + signed

@@ -1,0 +1,226 @@
+"""From a network and a chip to a mapping: partition, place, and the tables that say what every message causes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as MappingABC
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsim.activity import layer_offsets
+from nsim.chip import Chip
+from nsim.errors import MappingError
+from nsim.mapping.partition import (
+    Demand,
+    Partition,
+    Rules,
+    check_partition,
+    default_partition,
+    even_partition,
+    read_partition,
+)
+from nsim.mapping.place import place
+from nsim.mapping.storage import FORMATS, storage_format, synops_per_message, words_per_message
+from nsim.network import Network
+from nsim.neurons import Relay
+
+
+@dataclass(frozen=True, eq=False)
+class Copies:
+    """The messages that each neuron sends when it fires, one copy per destination core, in order of core number.
+
+    indptr   int64[neurons + 1]    neuron g sends copies indptr[g]:indptr[g + 1]
+    core     int64[copies]         physical destination core
+    synops   int64[copies, 3]      synops there, by storage format (dense, sparse, conv)
+    words    int64[copies]         words of weight memory read there
+    """
+
+    indptr: NDArray[np.int64]
+    core: NDArray[np.int64]
+    synops: NDArray[np.int64]
+    words: NDArray[np.int64]
+    service_ps: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Mapping:
+    """A network on a chip. Neuron indices are the network's: its layers one after another.
+
+    partition      logical cores, each a tuple of shares
+    demands        what each logical core asks of the chip's limits
+    placement      int64[logical cores]   physical core
+    core           int64[neurons]         physical core of each neuron; chip.cores stands for the host
+    slot           int64[neurons]         position in its core's sweep
+    allocated      int64[chip.cores + 1]  neurons swept per physical core
+    copies         what a firing neuron sends
+    """
+
+    network: Network
+    chip: Chip
+    dense_layers: str | None
+    partition: Partition
+    demands: tuple[Demand, ...]
+    placement: NDArray[np.int64]
+    core: NDArray[np.int64]
+    slot: NDArray[np.int64]
+    allocated: NDArray[np.int64]
+    copies: Copies
+
+    @cached_property
+    def used_cores(self) -> NDArray[np.int64]:
+        """Physical cores that hold neurons, ascending; the host is none of them."""
+        return np.sort(self.placement)
+
+    def layers_of(self, core: int) -> list[str]:
+        """Layers of a physical core, in the order in which it sweeps them."""
+        shares = self.partition[int(np.flatnonzero(self.placement == core)[0])]
+        return [share.layer for share in shares]
+
+
+def map_network(
+    network: Network,
+    chip: Chip,
+    partition: str | Path | int | MappingABC[str, int] = "default",
+    placement: str = "row-major",
+    dense_layers: str | None = None,
+) -> Mapping:
+    """Put a network on a chip.
+
+    partition     "default" (the vendor's compiler), a number of cores per layer or a dictionary of them by layer name,
+                  "even:4" or "even:conv1=8,fc0=2", or the path of a partition file
+    placement     "row-major" or "greedy"
+    dense_layers  storage format of fully connected layers, "dense" or "sparse"; None: the chip's default
+    raises        MappingError if a limit of the chip is broken
+    """
+    if dense_layers not in (None, "dense", "sparse"):
+        raise MappingError(f"no weight format {dense_layers!r} for fully connected layers: choose dense or sparse")
+    _check_messages(network, chip)
+    rules = Rules(network, chip, dense_layers)
+    shares = _partition(rules, partition)
+    demands = check_partition(rules, shares)
+    logical, slot = _assign(network, shares)
+    copies = _copies(rules, shares, logical)
+    location = place(chip, _traffic(copies, logical, len(shares)), placement)
+    physical = np.append(location, chip.cores)
+    allocated = np.zeros(chip.cores + 1, np.int64)
+    for core, held in zip(location, shares, strict=True):
+        allocated[core] = sum(share.allocated for share in held)
+    return Mapping(
+        network,
+        chip,
+        dense_layers,
+        shares,
+        tuple(demands),
+        location,
+        physical[logical],
+        slot,
+        allocated,
+        _relabelled(copies, physical),
+    )
+
+
+def _check_messages(network: Network, chip: Chip) -> None:
+    if chip.messages.graded:
+        return
+    for layer in network.layers:
+        if layer.neuron.graded and network.sends(layer) and not isinstance(layer.neuron, Relay):
+            raise MappingError(
+                f"layer {layer.name!r} sends graded messages, but chip {chip.name!r} carries binary spikes only: use a "
+                "spiking version of the network, or a chip with graded messages"
+            )
+
+
+def _partition(rules: Rules, given: str | Path | int | MappingABC[str, int]) -> Partition:
+    if isinstance(given, (int, MappingABC)):
+        return even_partition(rules, given)
+    text = str(given)
+    if text == "default":
+        return default_partition(rules)
+    if text.startswith("even:"):
+        return even_partition(rules, _parse_even(text.removeprefix("even:")))
+    if text.endswith(".toml"):
+        return read_partition(Path(text), rules)
+    raise MappingError(f"no partition {text!r}: give default, even:N, even:LAYER=N,... or a .toml file")
+
+
+def _parse_even(text: str) -> int | dict[str, int]:
+    try:
+        if "=" not in text:
+            return int(text)
+        pairs = (item.split("=", 1) for item in text.split(","))
+        return {name.strip(): int(value) for name, value in pairs}
+    except ValueError:
+        raise MappingError(
+            f"partition 'even:{text}': expected a number of cores, or LAYER=NUMBER with commas"
+        ) from None
+
+
+def _assign(network: Network, partition: Partition) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Logical core and position in its sweep for every neuron; off-chip layers belong to the host."""
+    offsets = dict(zip(network.by_name, layer_offsets(network).tolist(), strict=False))
+    neurons = sum(layer.neurons for layer in network.layers)
+    host = len(partition)
+    logical, slot = np.full(neurons, host), np.zeros(neurons, np.int64)
+    for core, shares in enumerate(partition):
+        filled = 0
+        for share in shares:
+            inside = offsets[share.layer] + share.box.indices(network.by_name[share.layer].shape)
+            logical[inside] = core
+            slot[inside] = filled + np.arange(inside.size)
+            filled += share.allocated
+    sent_in = np.flatnonzero(logical == host)
+    slot[sent_in] = np.arange(sent_in.size)
+    return logical, slot
+
+
+def _copies(rules: Rules, partition: Partition, logical: NDArray[np.int64]) -> Copies:
+    """Every (neuron, destination core) pair with synops: all connections between them share one copy."""
+    network, chip = rules.network, rules.chip
+    offsets = dict(zip(network.by_name, layer_offsets(network).tolist(), strict=False))
+    parts = []
+    for core, shares in enumerate(partition):
+        for share in shares:
+            for connection in network.incoming(share.layer):
+                form = storage_format(connection, chip, rules.dense_layers)
+                synops = synops_per_message(connection, share.box, form)
+                words = words_per_message(connection, share.box, form, chip)
+                source = np.flatnonzero(synops)
+                synop_ps = getattr(chip.actions, f"synop_{form}").latency_ps
+                time_ps = np.maximum(words[source] * chip.actions.word_read.latency_ps, synops[source] * synop_ps)
+                columns = (source + offsets[connection.source], core, FORMATS.index(form))
+                parts.append(np.broadcast_arrays(*columns, synops[source], words[source], time_ps))
+    stacked = [np.concatenate(column).astype(np.int64) for column in zip(*parts, strict=True)] if parts else [[]] * 6
+    source, core_, form_, synops_, words_, time_ = (np.asarray(column, np.int64) for column in stacked)
+    return _merged(source, core_, form_, synops_, words_, time_, logical.size, len(partition), chip)
+
+
+def _merged(source, core, form, synops, words, time_ps, neurons: int, cores: int, chip: Chip) -> Copies:
+    """One row per (neuron, core), sorted by both; work of several connections adds up."""
+    pairs, row = np.unique(source * cores + core, return_inverse=True)
+    by_format = np.zeros((pairs.size, len(FORMATS)), np.int64)
+    np.add.at(by_format, (row, form), synops)
+    total_words, total_ps = np.zeros(pairs.size, np.int64), np.zeros(pairs.size, np.int64)
+    np.add.at(total_words, row, words)
+    np.add.at(total_ps, row, time_ps)
+    indptr = np.searchsorted(pairs, np.arange(neurons + 1) * cores)
+    service_ps = np.maximum(1, chip.actions.message_in.latency_ps + total_ps)
+    return Copies(indptr.astype(np.int64), pairs % max(cores, 1), by_format, total_words, service_ps)
+
+
+def _relabelled(copies: Copies, physical: NDArray[np.int64]) -> Copies:
+    """The same copies with physical core numbers, again in order of core number within each neuron."""
+    core = physical[copies.core]
+    owner = np.repeat(np.arange(copies.indptr.size - 1), np.diff(copies.indptr))
+    order = np.lexsort((core, owner))
+    return Copies(copies.indptr, core[order], copies.synops[order], copies.words[order], copies.service_ps[order])
+
+
+def _traffic(copies: Copies, logical: NDArray[np.int64], cores: int) -> NDArray[np.int64]:
+    """Messages between logical cores if every neuron fires once; the host is the last row and column."""
+    owner = np.repeat(logical, np.diff(copies.indptr))
+    traffic = np.zeros((cores + 1, cores + 1), np.int64)
+    np.add.at(traffic, (owner, copies.core), 1)
+    return traffic

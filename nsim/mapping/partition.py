@@ -1,0 +1,364 @@
+"""Which neurons share a core: the vendor's default, an even split, or the user's own file.
+
+A partition is a list of logical cores, each holding one or more shares; a share is a block of one layer.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+
+from nsim.chip import Chip
+from nsim.errors import MappingError
+from nsim.mapping import storage
+from nsim.network import Layer, Network
+from nsim.synapses import Box
+
+
+@dataclass(frozen=True)
+class Share:
+    """The part of a layer that one core holds. `allocated` neurons are swept every timestep, used or not."""
+
+    layer: str
+    box: Box
+    allocated: int
+
+
+Partition = tuple[tuple[Share, ...], ...]
+AXES = ("channels", "rows", "columns")
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What one share asks of its core, and what the chip offers: (resource, needed, available) where both are known."""
+
+    neurons: int
+    synapse_words: int
+    axons_in: int
+
+    def against(self, chip: Chip) -> Iterator[tuple[str, int, int]]:
+        yield "neurons", self.neurons, chip.core.neurons
+        yield "synapse words", self.synapse_words, chip.core.synapse_words
+        if chip.core.axons_in is not None:
+            yield "incoming axons", self.axons_in, chip.core.axons_in
+
+    def overload(self, chip: Chip) -> float:
+        """The largest ratio of needed to available; at most 1 if the share fits."""
+        return max(needed / available for _, needed, available in self.against(chip))
+
+    def __add__(self, other: Demand) -> Demand:
+        return Demand(
+            self.neurons + other.neurons,
+            self.synapse_words + other.synapse_words,
+            self.axons_in + other.axons_in,
+        )
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a partition is made from and checked against. dense_layers: storage format of fully connected layers."""
+
+    network: Network
+    chip: Chip
+    dense_layers: str | None = None
+
+    def demand(self, share: Share) -> Demand:
+        words = axons = 0
+        for connection in self.network.incoming(share.layer):
+            form = storage.storage_format(connection, self.chip, self.dense_layers)
+            words += storage.stored_words(connection, share.box, form, self.chip)
+            axons += storage.axons_in(connection, share.box, form)
+        return Demand(share.allocated, words, axons)
+
+    def fits(self, shares: list[Share]) -> bool:
+        return all(self.demand(share).overload(self.chip) <= 1 for share in shares)
+
+
+def on_chip_layers(network: Network) -> list[Layer]:
+    return [layer for layer in network.layers if layer.on_chip]
+
+
+# --- the default --------------------------------------------------------------------------------------------
+
+
+def default_partition(rules: Rules) -> Partition:
+    """As the vendor's compiler: one core per layer, split further while a limit is violated; no core holds two layers.
+
+    Layers in space are cut along their width into slices of a power of two (then rows, then channels); others by the
+    ratio of need to limit, then halved. Source: lava-dl PilotNet logs and the OzU study, loihi2.md 9.1, floorline.md 8.
+    """
+    shares = [share for layer in on_chip_layers(rules.network) for share in _default_shares(rules, layer)]
+    return tuple((share,) for share in shares)
+
+
+def _default_shares(rules: Rules, layer: Layer) -> list[Share]:
+    return _sliced(rules, layer) if _spatial(layer) else _split_by_ratio(rules, layer)
+
+
+def _spatial(layer: Layer) -> bool:
+    return layer.shape[1] * layer.shape[2] > 1
+
+
+def _sliced(rules: Rules, layer: Layer) -> list[Share]:
+    """Halve the slice, along the width first, until neurons and weight memory fit.
+
+    Weights of a convolution are stored once per core whatever its width, so only fewer channels save memory.
+    """
+    channels, rows, columns = layer.shape
+    size = [channels, rows, 1 << (columns - 1).bit_length()]
+    limit = min(rules.chip.partition.conv_slice_neurons, rules.chip.core.neurons)
+    while True:
+        shares = _slices(layer, size)
+        if size[0] * size[1] * size[2] <= limit and rules.fits(shares):
+            return shares
+        memory_bound = size[0] * size[1] * size[2] <= limit and rules.demand(shares[0]).neurons <= limit
+        axis = next((a for a in ((0, 2, 1) if memory_bound else (2, 1, 0)) if size[a] > 1), None)
+        if axis is None:
+            raise _too_large(rules, layer, shares[0])
+        size[axis] = (size[axis] + 1) // 2
+
+
+def _slices(layer: Layer, size: list[int]) -> list[Share]:
+    """Boxes of this size over the layer; the last ones may be partly filled but are allocated in full."""
+    allocated = int(np.prod(np.minimum(size, layer.shape)))
+    ranges = [
+        [(low, min(low + step, extent)) for low in range(0, extent, step)]
+        for extent, step in zip(layer.shape, size, strict=True)
+    ]
+    return [
+        Share(layer.name, Box(channels, rows, columns), allocated)
+        for channels in ranges[0]
+        for rows in ranges[1]
+        for columns in ranges[2]
+    ]
+
+
+def _split_by_ratio(rules: Rules, layer: Layer) -> list[Share]:
+    units = layer.neurons // layer.neuron.granule
+    parts = 1
+    while True:
+        shares = even_shares(layer, parts, "channels")
+        overload = max(rules.demand(share).overload(rules.chip) for share in shares)
+        if overload <= 1:
+            return shares
+        if parts == units:
+            raise _too_large(rules, layer, shares[0])
+        parts = min(units, ceil(overload) if parts == 1 else 2 * parts)
+
+
+def _too_large(rules: Rules, layer: Layer, share: Share) -> MappingError:
+    resource, needed, available = max(rules.demand(share).against(rules.chip), key=lambda item: item[1] / item[2])
+    return MappingError(
+        f"layer {layer.name!r} cannot be split far enough for chip {rules.chip.name!r}: a core with "
+        f"{share.box.neurons} of its neurons still needs {needed} {resource}, available {available}"
+    )
+
+
+# --- even ---------------------------------------------------------------------------------------------------
+
+
+def even_partition(rules: Rules, cores: int | Mapping[str, int]) -> Partition:
+    """The given number of cores for every layer, or by layer; layers not named get as many as the default gives."""
+    layers = on_chip_layers(rules.network)
+    _known_layers(rules.network, [] if isinstance(cores, int) else list(cores), "partition")
+    shares: list[Share] = []
+    for layer in layers:
+        parts = cores if isinstance(cores, int) else cores.get(layer.name)
+        if parts is None:
+            shares += _default_shares(rules, layer)
+            continue
+        if parts < 1:
+            raise MappingError(f"partition gives layer {layer.name!r} {parts} cores: give at least 1")
+        parts = min(parts, layer.neurons // layer.neuron.granule) if isinstance(cores, int) else parts
+        shares += even_shares(layer, parts, _even_axis(layer, parts))
+    return tuple((share,) for share in shares)
+
+
+def _even_axis(layer: Layer, parts: int) -> str:
+    """The axis with room for this many shares: columns, then rows, then channels of layers in space."""
+    for axis in reversed(AXES):
+        if parts <= layer.shape[AXES.index(axis)] // layer.neuron.granule:
+            return axis if _spatial(layer) else "channels"
+    most = max(layer.shape) // layer.neuron.granule
+    raise MappingError(
+        f"layer {layer.name!r} of shape {layer.shape} cannot be split evenly over {parts} cores: at most {most}"
+    )
+
+
+def even_shares(layer: Layer, parts: int, axis: str) -> list[Share]:
+    """`parts` shares along one axis that differ by at most one granule, the larger ones first."""
+    granule = layer.neuron.granule
+    units = layer.shape[AXES.index(axis)] // granule
+    sizes = [granule * (units // parts + (part < units % parts)) for part in range(parts)]
+    return shares_of_sizes(layer, sizes, axis)
+
+
+def shares_of_sizes(layer: Layer, sizes: list[int], axis: str) -> list[Share]:
+    """Shares of these extents along one axis; they must tile it."""
+    position = AXES.index(axis)
+    extent = layer.shape[position]
+    if min(sizes, default=0) < 1 or sum(sizes) != extent:
+        raise MappingError(
+            f"partition of layer {layer.name!r}: {axis} {sizes} sum to {sum(sizes)}, but the layer has {extent}: give "
+            "positive shares that sum to it"
+        )
+    if any(size % layer.neuron.granule for size in sizes):
+        raise MappingError(
+            f"partition of layer {layer.name!r}: shares must be multiples of {layer.neuron.granule} neurons"
+        )
+    ends = np.cumsum(sizes).tolist()
+    shares = []
+    for low, high in zip([0, *ends[:-1]], ends, strict=True):
+        ranges = [(0, n) for n in layer.shape]
+        ranges[position] = (low, high)
+        box = Box(*ranges)
+        shares.append(Share(layer.name, box, box.neurons))
+    return shares
+
+
+# --- the user's own -----------------------------------------------------------------------------------------
+
+
+def read_partition(path: Path, rules: Rules) -> Partition:
+    """A TOML file with a table per layer, [layers.NAME], holding one list of shares and optionally core numbers.
+
+    columns, rows, channels (or neurons)   sizes of the shares along that axis; they sum to the layer's extent
+    cores                                  logical core of each share; shares with one number, also of different layers,
+                                           go to one core. Left out: every share has a core of its own
+    Layers that the file does not name are partitioned by default.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise MappingError(f"cannot read partition file {path}: {error}") from None
+    tables = content.pop("layers", None)
+    if content or not isinstance(tables, dict):
+        raise MappingError(
+            f"partition file {path} holds tables [layers.NAME] and nothing else: found {sorted(content)}"
+        )
+    _known_layers(rules.network, list(tables), f"partition file {path}")
+    cores: dict[object, list[Share]] = {}
+    for layer in on_chip_layers(rules.network):
+        if layer.name not in tables:
+            shares, numbers = _default_shares(rules, layer), None
+        else:
+            shares, numbers = _own_shares(path, layer, tables[layer.name])
+        for position, share in enumerate(shares):
+            key = (layer.name, position) if numbers is None else numbers[position]
+            cores.setdefault(key, []).append(share)
+    return tuple(tuple(shares) for shares in cores.values())
+
+
+def _own_shares(path: Path, layer: Layer, table: object) -> tuple[list[Share], list[int] | None]:
+    where = f"partition file {path}: layers.{layer.name}"
+    if not isinstance(table, dict):
+        raise MappingError(f"{where} is {table!r}: expected a table such as columns = [4, 4, 3]")
+    unknown = set(table) - {*AXES, "neurons", "cores"}
+    axes = [axis for axis in (*AXES, "neurons") if axis in table]
+    if unknown or len(axes) != 1:
+        raise MappingError(
+            f"{where} has {sorted(table)}: expected one of columns, rows, channels, neurons, and maybe cores"
+        )
+    if axes[0] == "neurons" and _spatial(layer):
+        raise MappingError(f"{where}.neurons: a layer of shape {layer.shape} is split by columns, rows or channels")
+    sizes, cores = table[axes[0]], table.get("cores")
+    for key, values in ((axes[0], sizes), ("cores", cores)):
+        whole = isinstance(values, list) and all(type(v) is int for v in values)
+        if values is not None and not whole:
+            raise MappingError(f"{where}.{key} is {values!r}: expected a list of whole numbers")
+    if cores is not None and len(cores) != len(sizes):
+        raise MappingError(f"{where}.cores has {len(cores)} numbers for {len(sizes)} shares")
+    return shares_of_sizes(layer, sizes, "channels" if axes[0] == "neurons" else axes[0]), cores
+
+
+def _known_layers(network: Network, names: list[str], where: str) -> None:
+    layers = [layer.name for layer in on_chip_layers(network)]
+    for name in names:
+        if name not in layers:
+            raise MappingError(
+                f"{where} names layer {name!r}, which is not on the chip: layers are {', '.join(layers)}"
+            )
+
+
+# --- limits -------------------------------------------------------------------------------------------------
+
+
+def check_partition(rules: Rules, partition: Partition) -> list[Demand]:
+    """Refuse what breaks a limit of the chip; returns each core's demand.
+
+    raises   MappingError with layer, core, resource, needed, available and the smallest split that would fit
+    """
+    chip = rules.chip
+    if len(partition) > chip.cores:
+        raise MappingError(
+            f"network {rules.network.name!r} needs {len(partition)} cores, but chip {chip.name!r} has {chip.cores}: "
+            "use fewer cores per layer (--partition), or a smaller network"
+        )
+    demands = []
+    for core, shares in enumerate(partition):
+        demand = Demand(0, 0, 0)
+        for share in shares:
+            demand += rules.demand(share)
+        for resource, needed, available in demand.against(chip):
+            if needed > available:
+                raise MappingError(_over(rules, core, shares, resource, needed, available))
+        demands.append(demand)
+    _check_axons_out(rules, partition)
+    return demands
+
+
+def _over(rules: Rules, core: int, shares: tuple[Share, ...], resource: str, needed: int, available: int) -> str:
+    layer = rules.network.by_name[shares[0].layer]
+    if len(shares) > 1:
+        names = ", ".join(repr(share.layer) for share in shares)
+        cure = f"give the layers {names} cores of their own"
+    else:
+        parts = smallest_split(rules, layer)
+        cure = f"split the layer over at least {parts} cores" if parts else "no even split of the layer fits"
+    return (
+        f"layer {layer.name!r} needs {needed} {resource} on core {core}, but chip {rules.chip.name!r} has "
+        f"{available} per core: {cure}"
+    )
+
+
+def smallest_split(rules: Rules, layer: Layer) -> int | None:
+    """The smallest number of even shares that fit, or None if none does."""
+    return _first_fit(lambda parts: rules.fits(even_shares(layer, parts, _even_axis(layer, parts))), layer)
+
+
+def _first_fit(fits: Callable[[int], bool], layer: Layer) -> int | None:
+    most = max(layer.shape) // layer.neuron.granule
+    return next((parts for parts in range(1, most + 1) if fits(parts)), None)
+
+
+def _check_axons_out(rules: Rules, partition: Partition) -> None:
+    """One outgoing axon per neuron and destination core, where the chip's limit is known."""
+    limit = rules.chip.core.axons_out
+    if limit is None:
+        return
+    for core, shares in enumerate(partition):
+        used = sum(_axons_out(rules, partition, share) for share in shares)
+        if used > limit:
+            raise MappingError(
+                f"layer {shares[0].layer!r} needs {used} outgoing axons on core {core}, but chip {rules.chip.name!r} "
+                f"has {limit} per core: split it over at least {ceil(used / limit)} cores, or its targets over fewer"
+            )
+
+
+def _axons_out(rules: Rules, partition: Partition, share: Share) -> int:
+    inside = share.box.indices(rules.network.by_name[share.layer].shape)
+    axons = 0
+    for target_shares in partition:
+        reached = np.zeros(inside.size, bool)
+        for target in target_shares:
+            for connection in rules.network.outgoing(share.layer):
+                if connection.target == target.layer:
+                    form = storage.storage_format(connection, rules.chip, rules.dense_layers)
+                    reached |= storage.synops_per_message(connection, target.box, form)[inside] > 0
+        axons += int(np.count_nonzero(reached))
+    return axons

@@ -1,0 +1,60 @@
+"""Routes on the mesh: dimension order, first along the row (X), then along the column (Y).
+
+Routers are numbered row by row, router = y * columns + x. With dimension order no cycle of links can wait for itself.
+"""
+
+from __future__ import annotations
+
+from nsim.chip import Chip
+
+Hop = tuple[int, int]  # from router, to router
+
+
+def router_of(chip: Chip, core: int) -> int:
+    """The router a core hangs on; core number chip.cores stands for the host."""
+    if core == chip.cores:
+        x, y = chip.host.router
+        return y * chip.mesh.columns + x
+    return core // chip.mesh.cores_per_router
+
+
+def mesh_links(chip: Chip) -> list[Hop]:
+    """All directed links between neighbouring routers: those to the east, west, south and north of every router."""
+    columns, rows = chip.mesh.columns, chip.mesh.rows
+    links = []
+    for router in range(chip.routers):
+        x, y = router % columns, router // columns
+        for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+            if 0 <= x + dx < columns and 0 <= y + dy < rows:
+                links.append((router, (y + dy) * columns + x + dx))
+    return links
+
+
+def xy_route(chip: Chip, source: int, target: int) -> list[Hop]:
+    """The links from router `source` to router `target`: X first, then Y."""
+    columns = chip.mesh.columns
+    x, y = source % columns, source // columns
+    goal_x, goal_y = target % columns, target // columns
+    hops = []
+    while (x, y) != (goal_x, goal_y):
+        here = y * columns + x
+        if x != goal_x:
+            x += 1 if goal_x > x else -1
+        else:
+            y += 1 if goal_y > y else -1
+        hops.append((here, y * columns + x))
+    return hops
+
+
+def distance(chip: Chip, source: int, target: int) -> int:
+    """Hops between two routers."""
+    columns = chip.mesh.columns
+    return abs(source % columns - target % columns) + abs(source // columns - target // columns)
+
+
+def direction(chip: Chip, hop: Hop) -> str:
+    """east, west, south or north; rows are numbered from north to south."""
+    step = hop[1] - hop[0]
+    if abs(step) == chip.mesh.columns and hop[0] % chip.mesh.columns == hop[1] % chip.mesh.columns:
+        return "south" if step > 0 else "north"
+    return "east" if step > 0 else "west"

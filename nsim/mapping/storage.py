@@ -1,0 +1,75 @@
+"""What the synapses of a connection take in a core's weight memory, by storage format.
+
+dense    per source neuron one block with a weight for every neuron of the core that could be a target, zeros too
+sparse   per source neuron one block with weight and index of every stored synapse
+conv     one kernel for the core: a row of output-channel weights per kernel position and input channel
+Blocks start at a word, behind a header. Sources: loihi2.md sections 2.1 and 9.2 (lava-dl PilotNet logs, nengo-loihi).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsim.chip import Chip
+from nsim.errors import MappingError
+from nsim.network import Connection
+from nsim.synapses import Box, Convolution
+
+FORMATS = ("dense", "sparse", "conv")
+
+
+def storage_format(connection: Connection, chip: Chip, dense_layers: str | None = None) -> str:
+    """The format a connection is stored in; `dense_layers` overrides the chip's choice for fully connected ones."""
+    kind = connection.synapses.kind
+    return (dense_layers or chip.format_default.dense_layers) if kind == "dense" else kind
+
+
+def synops_per_message(connection: Connection, box: Box, form: str) -> NDArray[np.int64]:
+    """Synops of one message of each source neuron in the core that holds `box`: int64[sources]."""
+    return connection.synapses.fan_out(box, stored=form == "sparse")
+
+
+def words_per_message(connection: Connection, box: Box, form: str, chip: Chip) -> NDArray[np.int64]:
+    """Memory words that one message of each source neuron reads in the core that holds `box`: int64[sources]."""
+    bits = connection.weight_bits
+    if form == "conv":
+        assert isinstance(connection.synapses, Convolution)
+        row = -(-box.extent[0] * bits // chip.core.word_bits)
+        return connection.synapses.taps(box) * row
+    if form == "sparse":
+        bits += index_bits(chip, box.neurons)
+    synops = synops_per_message(connection, box, form)
+    header = getattr(chip.formats, form).header_bits
+    return np.where(synops > 0, -(-(synops * bits + header) // chip.core.word_bits), 0)
+
+
+def stored_words(connection: Connection, box: Box, form: str, chip: Chip) -> int:
+    """Words of weight memory that the connection takes in the core that holds `box`."""
+    if form == "conv":
+        assert isinstance(connection.synapses, Convolution)
+        return connection.synapses.kernel_rows(box) * -(-box.extent[0] * connection.weight_bits // chip.core.word_bits)
+    return int(words_per_message(connection, box, form, chip).sum())
+
+
+def axons_in(connection: Connection, box: Box, form: str) -> int:
+    """Entries of the core's table of incoming axons.
+
+    One per source neuron; a convolution shares one per phase of its stride along the width, as logged for PilotNet.
+    """
+    if isinstance(connection.synapses, Convolution):
+        return connection.synapses.stride[1]
+    return int(np.count_nonzero(synops_per_message(connection, box, form)))
+
+
+def index_bits(chip: Chip, neurons: int) -> int:
+    """Width of a stored synapse's target index: the narrowest the chip offers for this many neurons."""
+    needed = max(1, (neurons - 1).bit_length())
+    offered = chip.formats.sparse.index_bits or []
+    fitting = [bits for bits in offered if bits >= needed]
+    if not fitting:
+        raise MappingError(
+            f"{neurons} neurons in one core need a {needed}-bit target index, but chip {chip.name!r} stores up to "
+            f"{max(offered, default=0)} bits: split the layer over more cores"
+        )
+    return min(fitting)

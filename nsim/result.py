@@ -1,0 +1,378 @@
+"""What a run tells: times, counts, energy and utilisation, as numbers, tables and files."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from nsim.counts import Counts
+from nsim.energy import Energy, crossings_by_kind, energy_of, known_cost_fj
+from nsim.errors import OutputError
+from nsim.mapping import Mapping
+from nsim.mapping.route import direction, router_of
+from nsim.mapping.storage import FORMATS, storage_format
+from nsim.stations import KINDS, Machine
+from nsim.synapses import Box
+
+STAGES = {"neurons": "neuron updates", "send": "sending messages", "synapses": "synaptic operations"}
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A finished run.
+
+    sample_timesteps     timesteps of each sample
+    counts               by timestep
+    work_ps              int64[timesteps]   time of every timestep without the barrier
+    barrier_ps           time of the barrier that ends each
+    busy_ps, blocked_ps  int64[stations]    serving, and waiting with a served message, summed over the run
+    longest_queue        int64[stations]    places taken at most
+    outputs              [timesteps, outputs]  what the output layer sent or holds; None if activity was drawn
+    binary_input         whether the input held only zeros and ones; None if activity was drawn
+    """
+
+    mapping: Mapping
+    machine: Machine
+    engine: str
+    seed: int
+    sample_timesteps: tuple[int, ...]
+    counts: Counts
+    work_ps: NDArray[np.int64]
+    barrier_ps: int
+    busy_ps: NDArray[np.int64]
+    blocked_ps: NDArray[np.int64]
+    longest_queue: NDArray[np.int64]
+    outputs: NDArray | None
+    binary_input: bool | None
+
+    # --- times and energy
+
+    @property
+    def step_ps(self) -> NDArray[np.int64]:
+        """Duration of every timestep, its barrier included: int64[timesteps]."""
+        return self.work_ps + self.barrier_ps
+
+    @property
+    def total_ps(self) -> int:
+        return int(self.step_ps.sum())
+
+    @cached_property
+    def updates(self) -> NDArray[np.int64]:
+        """Neuron updates per timestep of every core, the host last: int64[cores + 1]. Allocated neurons all count."""
+        return self.mapping.allocated
+
+    @cached_property
+    def actions(self) -> dict[str, int]:
+        """How often each action of the chip file occurred."""
+        counts, cores = self.counts, self.mapping.chip.cores
+        network = self.mapping.network
+        actions = {
+            "neuron_update": int(self.updates.sum()) * len(self.work_ps),
+            "spike": int(counts.core_spikes[:, :cores].sum()),
+            "message_out": int(counts.core_messages_out[:, :cores].sum()),
+            "message_in": int(counts.core_messages_in.sum()),
+            **{f"synop_{form}": 0 for form in FORMATS},
+            "word_read": int(counts.core_words.sum()),
+        }
+        for number, connection in enumerate(network.connections):
+            form = storage_format(connection, self.mapping.chip, self.mapping.dense_layers)
+            actions[f"synop_{form}"] += int(counts.connection_synops[:, number].sum())
+        return actions
+
+    @cached_property
+    def energy(self) -> Energy:
+        crossings = crossings_by_kind(self.machine, self.counts.link_messages.sum(axis=0))
+        return energy_of(self.mapping.chip, self.actions, crossings, self.total_ps)
+
+    # --- tables
+
+    @cached_property
+    def cores(self) -> pd.DataFrame:
+        """One row per used core; times are sums over the run."""
+        mapping, counts, machine = self.mapping, self.counts, self.machine
+        chip, cores = mapping.chip, mapping.used_cores
+        demand = dict(zip(mapping.placement.tolist(), mapping.demands, strict=True))
+        demands = [demand[core] for core in cores.tolist()]
+        routers = np.array([router_of(chip, core) for core in cores.tolist()], np.int64)
+        table: dict[str, Any] = {
+            "core": cores,
+            "router_x": routers % chip.mesh.columns,
+            "router_y": routers // chip.mesh.columns,
+            "layers": ["+".join(mapping.layers_of(core)) for core in cores.tolist()],
+            "neurons": np.bincount(mapping.core, minlength=machine.cores)[cores],
+            "allocated_neurons": self.updates[cores],
+            "synapse_words": [d.synapse_words for d in demands],
+            "axons_in": [d.axons_in for d in demands],
+            "memory_utilisation": [d.synapse_words / chip.core.synapse_words for d in demands],
+            "neuron_updates": self.updates[cores] * len(self.work_ps),
+        }
+        for name in ("spikes", "messages_out", "messages_in", "synops", "words"):
+            table[name] = getattr(counts, f"core_{name}").sum(axis=0)[cores]
+        for kind in STAGES:
+            stations = cores + machine.number(kind, 0)
+            table[f"{kind}_busy_ps"] = self.busy_ps[stations]
+            table[f"{kind}_blocked_ps"] = self.blocked_ps[stations]
+            table[f"{kind}_longest_queue"] = self.longest_queue[stations]
+        frame = pd.DataFrame(table)
+        busy = frame[[f"{kind}_busy_ps" for kind in STAGES]].to_numpy()
+        frame["busiest_stage"] = np.array(list(STAGES.values()))[busy.argmax(axis=1)]
+        frame["utilisation"] = busy.max(axis=1) / max(1, self.total_ps)
+        frame["known_dynamic_energy_fj"] = self._core_energy_fj(frame)
+        return frame
+
+    def _core_energy_fj(self, frame: pd.DataFrame) -> NDArray:
+        """Energy with a known cost that is spent in each core: what a core does, not the links it uses."""
+        chip, cores = self.mapping.chip, frame["core"].to_numpy()
+        energy = frame["neuron_updates"].to_numpy() * known_cost_fj(chip, "neuron_update")
+        for name, action in (
+            ("spikes", "spike"),
+            ("messages_out", "message_out"),
+            ("messages_in", "message_in"),
+            ("words", "word_read"),
+        ):
+            energy = energy + frame[name].to_numpy() * known_cost_fj(chip, action)
+        costs = np.array([known_cost_fj(chip, f"synop_{form}") for form in FORMATS])
+        return energy + self.counts.format_synops.sum(axis=0)[cores] @ costs
+
+    @cached_property
+    def layers(self) -> pd.DataFrame:
+        """One row per layer. synops are those done on messages that arrive at the layer, messages those it sends."""
+        network, counts, chip = self.mapping.network, self.counts, self.mapping.chip
+        steps = len(self.work_ps)
+        shares = [share for core in self.mapping.partition for share in core]
+        synops, energy = self._layer_synops()
+        rows = []
+        for number, layer in enumerate(network.layers):
+            own = [share for share in shares if share.layer == layer.name]
+            spikes, messages = int(counts.spikes[:, number].sum()), int(counts.layer_messages[:, number].sum())
+            updates = sum(share.allocated for share in own) * steps
+            on_chip = (updates, "neuron_update"), (spikes, "spike"), (messages, "message_out")
+            rows.append(
+                {
+                    "layer": layer.name,
+                    "shape": "x".join(map(str, layer.shape)),
+                    "neurons": layer.neurons,
+                    "cores": len(own),
+                    "neuron_updates": updates,
+                    "spikes": spikes,
+                    "message_density": spikes / (layer.neurons * steps),
+                    "messages": messages,
+                    "synops": synops[layer.name],
+                    "known_dynamic_energy_fj": energy[layer.name]
+                    + layer.on_chip * sum(count * known_cost_fj(chip, action) for count, action in on_chip),
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def _layer_synops(self) -> tuple[dict[str, int], dict[str, float]]:
+        """Synops done for each layer, and their known energy."""
+        network = self.mapping.network
+        synops, energy = dict.fromkeys(network.by_name, 0), dict.fromkeys(network.by_name, 0.0)
+        for number, connection in enumerate(network.connections):
+            done = int(self.counts.connection_synops[:, number].sum())
+            form = storage_format(connection, self.mapping.chip, self.mapping.dense_layers)
+            synops[connection.target] += done
+            energy[connection.target] += done * known_cost_fj(self.mapping.chip, f"synop_{form}")
+        return synops, energy
+
+    @cached_property
+    def links(self) -> pd.DataFrame:
+        """One row per link that carried a message."""
+        machine, chip = self.machine, self.mapping.chip
+        first = int(machine.first[2])
+        messages = self.counts.link_messages.sum(axis=0)
+        rows = []
+        for index in np.flatnonzero(messages).tolist():
+            station = first + index
+            kind = machine.kind(station)
+            hop = station - int(machine.first[KINDS.index(kind)])
+            rows.append(
+                {
+                    "link": machine.name(station),
+                    "kind": kind,
+                    "direction": direction(chip, machine.hops[hop]) if kind == "mesh" else "",
+                    "messages": int(messages[index]),
+                    "bits": int(messages[index]) * chip.messages.bits,
+                    "busy_ps": int(self.busy_ps[station]),
+                    "blocked_ps": int(self.blocked_ps[station]),
+                    "longest_queue": int(self.longest_queue[station]),
+                    "utilisation": self.busy_ps[station] / max(1, self.total_ps),
+                }
+            )
+        return pd.DataFrame(rows)
+
+    @cached_property
+    def timesteps(self) -> pd.DataFrame:
+        """One row per timestep."""
+        counts = self.counts
+        return pd.DataFrame(
+            {
+                "sample": np.repeat(np.arange(len(self.sample_timesteps)), self.sample_timesteps),
+                "timestep": np.concatenate([np.arange(1, n + 1) for n in self.sample_timesteps]),
+                "duration_ps": self.step_ps,
+                "barrier_ps": self.barrier_ps,
+                "spikes": counts.spikes.sum(axis=1),
+                "messages": counts.core_messages_in.sum(axis=1),
+                "synops": counts.core_synops.sum(axis=1),
+                "words": counts.core_words.sum(axis=1),
+                "link_crossings": counts.link_messages.sum(axis=1),
+                "max_core_synops": counts.core_synops.max(axis=1),
+                "max_core_messages_in": counts.core_messages_in.max(axis=1),
+                "max_link_messages": counts.link_messages.max(axis=1, initial=0),
+            }
+        )
+
+    # --- summary
+
+    def neurobench(self) -> dict[str, float]:
+        """Synaptic operations and sparsities as NeuroBench defines them, per timestep.
+
+        An operation on binary messages is an accumulate (AC), on graded ones a multiply-accumulate (MAC). *Effective*
+        leaves out zero weights and silent neurons, *dense* counts both. Source: Yik et al., NeuroBench, 2025.
+        """
+        network, steps = self.mapping.network, len(self.work_ps)
+        result = {"effective_macs": 0.0, "effective_acs": 0.0, "dense_synops": 0.0}
+        zero = possible = 0
+        for number, connection in enumerate(network.connections):
+            synapses = connection.synapses
+            graded = network.by_name[connection.source].neuron.graded
+            if connection.source == network.input and self.binary_input:
+                graded = False
+            effective = int(self.counts.nonzero_synops[:, number].sum()) / steps
+            result["effective_macs" if graded else "effective_acs"] += effective
+            target = Box.whole(network.by_name[connection.target].shape)
+            result["dense_synops"] += int(synapses.fan_out(target).sum())
+            size = synapses.weights.size if synapses.kind != "sparse" else synapses.sources * synapses.targets
+            zero, possible = zero + size - int(np.count_nonzero(synapses.weights)), possible + size
+        sending = [layer for layer in network.layers if network.sends(layer)]
+        spikes = int(self.counts.spikes.sum())
+        result["activation_sparsity"] = 1 - spikes / (steps * sum(layer.neurons for layer in sending))
+        result["connection_sparsity"] = zero / possible if possible else 0.0
+        return result
+
+    def summary(self) -> dict[str, Any]:
+        """The run in numbers; keys carry their units. The documented content of summary.json."""
+        steps, samples = len(self.work_ps), len(self.sample_timesteps)
+        chip, counts, cores = self.mapping.chip, self.counts, self.cores
+        busiest = cores.loc[cores["utilisation"].idxmax()]
+        energy = self.energy
+        return {
+            "network": self.mapping.network.name,
+            "chip": chip.name,
+            "engine": self.engine,
+            "timesteps": steps,
+            "samples": samples,
+            "total_time_ps": self.total_ps,
+            "time_per_timestep_ps": self.total_ps / steps,
+            "time_per_sample_ps": self.total_ps / samples,
+            "longest_timestep_ps": int(self.step_ps.max()),
+            "barrier_ps": self.barrier_ps,
+            "known_energy_per_timestep_fj": energy.known_fj / steps,
+            "known_energy_per_sample_fj": energy.known_fj / samples,
+            "known_dynamic_energy_per_timestep_fj": energy.dynamic_fj / steps,
+            "energy_by_action_fj": energy.by_action_fj,
+            "actions_without_known_energy": energy.unknown,
+            "cores_used": len(cores),
+            "cores_available": chip.cores,
+            "mean_core_utilisation": float(cores["utilisation"].mean()),
+            "mean_memory_utilisation": float(cores["memory_utilisation"].mean()),
+            "busiest_core": int(busiest["core"]),
+            "busiest_core_layers": busiest["layers"],
+            "busiest_core_stage": busiest["busiest_stage"],
+            "busiest_core_utilisation": float(busiest["utilisation"]),
+            "busiest_core_synops_over_mean": float(
+                busiest["synops"] / cores["synops"].mean() if cores["synops"].sum() else 0.0
+            ),
+            "neuron_updates_per_timestep": int(self.updates.sum()),
+            "spikes": int(counts.spikes.sum()),
+            "messages": int(counts.core_messages_in.sum()),
+            "synops": int(counts.core_synops.sum()),
+            "words_read": int(counts.core_words.sum()),
+            "link_crossings": self.link_crossings,
+            "neurobench_per_timestep": self.neurobench(),
+        }
+
+    @cached_property
+    def link_crossings(self) -> dict[str, int]:
+        """Messages over core links, and over mesh links by direction."""
+        crossings = {"core_to_router": 0, "router_to_core": 0, "east": 0, "west": 0, "south": 0, "north": 0}
+        for kind, way, messages in self.links.reindex(columns=["kind", "direction", "messages"]).itertuples(
+            index=False
+        ):
+            crossings[way or kind] += messages
+        return crossings
+
+    def provenance(self) -> dict[str, Any]:
+        """What it takes to repeat the run."""
+        chip = self.mapping.chip
+        packages = ("nsim", "simpy", "numpy", "numba", "pandas", "scipy")
+        return {
+            "seed": self.seed,
+            "chip_sha256": chip.sha256,
+            "python": platform.python_version(),
+            "versions": {name: metadata.version(name) for name in packages},
+            "notes": list(self.mapping.network.notes),
+            "constants": {row.key: row.basis for row in chip.provenance()},
+        }
+
+
+class OutputFolder:
+    """A folder for results that is either written whole or not at all.
+
+    Entering checks that the folder can be made, before anything is simulated. Results are written beside it and moved
+    there at the end. An earlier result in the folder is replaced; a folder that holds anything else is refused.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def __enter__(self) -> OutputFolder:
+        if self.path.exists() and not self.path.is_dir():
+            raise OutputError(f"output {self.path} is a file: give a folder")
+        if self.path.is_dir() and any(self.path.iterdir()) and not (self.path / "summary.json").is_file():
+            raise OutputError(f"output folder {self.path} holds other files: give an empty or a new folder")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.partial = Path(tempfile.mkdtemp(prefix=f".{self.path.name}-", dir=self.path.parent))
+        except OSError as error:
+            raise OutputError(f"cannot write output folder {self.path}: {error.strerror}") from None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self.partial, ignore_errors=True)
+
+    def write(self, result: Result) -> None:
+        """Write summary.json, the tables and, if there are any, outputs.npy."""
+        try:
+            write_files(result, self.partial)
+            self.partial.chmod(0o755)
+            if self.path.is_dir():
+                replaced = self.partial.with_name(self.partial.name + "-old")
+                self.path.rename(replaced)
+                self.partial.rename(self.path)
+                shutil.rmtree(replaced)
+            else:
+                self.partial.rename(self.path)
+        except OSError as error:
+            raise OutputError(f"cannot write results to {self.path}: {error.strerror}; nothing was written") from None
+
+
+def write_files(result: Result, folder: Path) -> None:
+    """Write a result's files into an existing folder."""
+    content = {**result.summary(), "reproducibility": result.provenance()}
+    (folder / "summary.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    for name in ("cores", "layers", "links", "timesteps"):
+        getattr(result, name).to_csv(folder / f"{name}.csv", index=False)
+    if result.outputs is not None:
+        np.save(folder / "outputs.npy", result.outputs)

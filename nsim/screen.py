@@ -1,0 +1,207 @@
+"""What the command line shows: the summary of a run, a chip with its sources, lists, progress."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from nsim.chip import Chip, available_chips, load_chip
+from nsim.result import Result
+from nsim.simulation import Progress as Report
+from nsim.workloads import BUILTIN, options, summary
+
+PLAIN_WIDTH = 110  # when the output is not a terminal
+
+
+def console() -> Console:
+    screen = Console()
+    return screen if screen.is_terminal else Console(width=PLAIN_WIDTH)
+
+
+def seconds(time_ps: float) -> str:
+    """A time with three significant digits in a unit that suits it."""
+    return _scaled(time_ps, (("s", 1e12), ("ms", 1e9), ("us", 1e6), ("ns", 1e3), ("ps", 1.0)))
+
+
+def joules(energy_fj: float) -> str:
+    return _scaled(energy_fj, (("J", 1e15), ("mJ", 1e12), ("uJ", 1e9), ("nJ", 1e6), ("pJ", 1e3), ("fJ", 1.0)))
+
+
+def _scaled(value: float, units: tuple[tuple[str, float], ...]) -> str:
+    unit, scale = next(((u, s) for u, s in units if value >= s), units[-1])
+    number = value / scale
+    return f"{number:.{max(0, 2 - (number >= 10) - (number >= 100))}f} {unit}"
+
+
+@contextmanager
+def progress() -> Iterator[Report]:
+    """A progress bar on standard error that appears on terminals only; yields the function to report to."""
+    columns = (
+        TextColumn("simulating"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("timesteps"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def show_result(result: Result, out: Path | None) -> None:
+    """The run in ten seconds: time, energy, the busiest core, use of cores and memory, and a line per layer."""
+    screen, chip, facts = console(), result.mapping.chip, result.summary()
+    per_sample = f"{facts['timesteps'] // facts['samples']} timesteps"
+    title = f"{facts['network']} on {chip.title}: {facts['cores_used']} of {facts['cores_available']} cores"
+    screen.print(Text(title, style="bold"))
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="cyan")
+    grid.add_column(style="bold", justify="right")
+    grid.add_column()
+    grid.add_row(
+        "Time",
+        seconds(facts["time_per_timestep_ps"]),
+        f"per timestep (longest {seconds(facts['longest_timestep_ps'])}), "
+        f"{seconds(facts['time_per_sample_ps'])} per sample of {per_sample}",
+    )
+    grid.add_row("Energy", *_energy_line(facts))
+    grid.add_row(
+        "Busiest",
+        f"core {facts['busiest_core']}",
+        f"({facts['busiest_core_layers']}) does {facts['busiest_core_stage']} for "
+        f"{facts['busiest_core_utilisation']:.0%} of the time, {facts['busiest_core_synops_over_mean']:.1f} times the "
+        "mean core's synops",
+    )
+    grid.add_row(
+        "Use",
+        f"{facts['mean_core_utilisation']:.0%}",
+        f"of the time in the mean core, {facts['mean_memory_utilisation']:.0%} of its weight memory",
+    )
+    grid.add_row("Traffic", f"{facts['messages'] / facts['timesteps']:,.0f}", _traffic_line(result))
+    screen.print(grid)
+    screen.print()
+    screen.print(_layer_table(result))
+    for line in _caveats(result, facts):
+        screen.print(Text(line, style="dim"))
+    if out:
+        screen.print(f"Results are in {out}")
+
+
+def _energy_line(facts: dict) -> tuple[str, str]:
+    if facts["known_energy_per_timestep_fj"] == 0:
+        return "unknown", "no cost of this chip is known"
+    dynamic = facts["known_dynamic_energy_per_timestep_fj"]
+    static = facts["known_energy_per_timestep_fj"] - dynamic
+    parts = (
+        f"{joules(dynamic)} dynamic and {joules(static)} static"
+        if static
+        else f"{joules(dynamic)} dynamic, static unknown"
+    )
+    return joules(facts["known_energy_per_timestep_fj"]), f"per timestep: {parts}"
+
+
+def _traffic_line(result: Result) -> str:
+    links = result.links
+    if links.empty:
+        return "messages per timestep"
+    heaviest = links.loc[links["utilisation"].idxmax()]
+    blocked = int(links["blocked_ps"].max())
+    waiting = f", longest backpressure {seconds(blocked / len(result.work_ps))} per timestep" if blocked else ""
+    return f"messages per timestep; fullest: {heaviest['link']}, {heaviest['utilisation']:.0%} of the time{waiting}"
+
+
+def _layer_table(result: Result) -> Table:
+    steps = len(result.work_ps)
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
+    table.add_column("layer")
+    for heading in ("cores", "neurons", "firing", "messages", "synops", "busiest core", "used"):
+        table.add_column(heading, justify="right")
+    cores = result.cores
+    for layer in result.layers.itertuples(index=False):
+        own = cores[cores["layers"].str.split("+").map(lambda names, layer=layer.layer: layer in names)]
+        busiest = own.loc[own["utilisation"].idxmax()] if len(own) else None
+        table.add_row(
+            layer.layer,
+            str(layer.cores) if layer.cores else "host",
+            f"{layer.neurons:,}",
+            f"{layer.message_density:.1%}",
+            f"{layer.messages / steps:,.0f}",
+            f"{layer.synops / steps:,.0f}",
+            "" if busiest is None else str(busiest["core"]),
+            "" if busiest is None else f"{busiest['utilisation']:.0%}",
+        )
+    return table
+
+
+def _caveats(result: Result, facts: dict) -> list[str]:
+    """What a reader must know about the numbers above."""
+    chip = result.mapping.chip
+    lines = [f"Note: {note}." for note in result.mapping.network.notes]
+    if facts["actions_without_known_energy"]:
+        lines.append(
+            f"No cost is known for, so the energy leaves out: {', '.join(facts['actions_without_known_energy'])}."
+        )
+    for basis in ("assumed", "fitted"):
+        keys = [row.key for row in chip.provenance() if row.basis == basis and not isinstance(row.value, bool | str)]
+        if keys:
+            lines.append(f"{basis.capitalize()}: {', '.join(keys)}.")
+    lines.append(f"Every value with its source: nsim chips {chip.name}")
+    return lines
+
+
+def list_chips() -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
+    for heading in ("chip", "", "cores", "neurons per core", "synchronisation"):
+        table.add_column(heading)
+    for name in available_chips():
+        chip = load_chip(name)
+        table.add_row(name, chip.title, str(chip.cores), f"{chip.core.neurons:,}", chip.discipline)
+    console().print(table)
+
+
+def show_chip(chip: Chip) -> None:
+    """Every value with its range, basis, source and reasoning."""
+    screen = console()
+    screen.print(Text(f"{chip.title} ({chip.path})", style="bold"))
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
+    table.add_column("value")
+    table.add_column("", justify="right")
+    table.add_column("basis")
+    table.add_column("source and reasoning", ratio=1)
+    for row in chip.provenance():
+        value = _value(row.value)
+        if row.range:
+            value += f"\n{_value(row.range[0])} .. {_value(row.range[1])}"
+        why = f"{row.source}: {row.note}" if row.note else row.source
+        table.add_row(row.key, value, row.basis, Text(why))
+    screen.print(table)
+    screen.print(Text("Sources", style="bold"))
+    for key, source in chip.sources.items():
+        screen.print(Text(f"  {key}: {source}"))
+    if chip.unknown_costs():
+        screen.print(f"No energy is known for: {', '.join(chip.unknown_costs())}")
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple | list):
+        return " ".join(_value(item) for item in value)
+    return f"{value:,}" if isinstance(value, int | float) else str(value)
+
+
+def list_networks() -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
+    for heading in ("network", "", "options and defaults"):
+        table.add_column(heading)
+    for name in BUILTIN:
+        table.add_row(name, summary(name), ", ".join(f"{key}={value}" for key, value in options(name).items()))
+    screen = console()
+    screen.print(table)
+    screen.print("Files ending in .net (lava-dl) and .nir (NIR) work too.")

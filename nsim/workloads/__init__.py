@@ -1,0 +1,46 @@
+"""Built-in networks: shapes from the literature with seeded random weights, for studies of time and energy.
+
+Each builder's parameters are the options a user may set, as in `pilotnet:neuron=lif,seed=3`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable
+
+from nsim.errors import NetworkError
+from nsim.network import Network
+from nsim.workloads.mlp import mlp
+from nsim.workloads.ndns import ndns_sdnn
+from nsim.workloads.pilotnet import pilotnet
+from nsim.workloads.s5 import s5
+
+BUILTIN: dict[str, Callable[..., Network]] = {"pilotnet": pilotnet, "mlp": mlp, "s5": s5, "ndns-sdnn": ndns_sdnn}
+
+
+def summary(name: str) -> str:
+    """First line of a builder's docstring."""
+    return (inspect.getdoc(BUILTIN[name]) or "").splitlines()[0]
+
+
+def options(name: str) -> dict[str, object]:
+    """A builder's options and their defaults."""
+    return {p.name: p.default for p in inspect.signature(BUILTIN[name]).parameters.values()}
+
+
+def build(name: str, **given: object) -> Network:
+    """The built-in network `name`; option values may be text, as they come from the command line."""
+    defaults = options(name)
+    arguments = {}
+    for key, value in given.items():
+        if key not in defaults:
+            near = difflib.get_close_matches(key, defaults, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise NetworkError(f"network {name!r} has no option {key!r}: {hint}its options are {', '.join(defaults)}")
+        kind = type(defaults[key])
+        try:
+            arguments[key] = kind(value) if isinstance(value, str) else value
+        except ValueError:
+            raise NetworkError(f"option {key} of network {name!r} is {value!r}: expected {kind.__name__}") from None
+    return BUILTIN[name](**arguments)
