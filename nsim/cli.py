@@ -95,6 +95,9 @@ def networks() -> None:
     screen.list_networks()
 
 
+INTERRUPTED = 130
+
+
 def main() -> None:
     """Entry point: errors that a user can cure are one line and exit code 2."""
     try:
@@ -102,6 +105,14 @@ def main() -> None:
     except NsimError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except MemoryError:
+        print(
+            "error: this machine has too little memory for the run: fewer timesteps or a smaller network",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+    except (KeyboardInterrupt, SystemExit) as stop:
+        if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
+            raise
         print("interrupted: no results were written", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)

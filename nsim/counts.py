@@ -103,8 +103,8 @@ class Counter:
         return Counts(
             spikes=table(step, self.layer[neurons], layers),
             layer_messages=table(step, self.layer[neurons], layers, sent),
-            connection_synops=self._by_connection(step, neurons, steps, 1),
-            nonzero_synops=self._by_connection(step, neurons, steps, 2),
+            connection_synops=self._by_connection(step, neurons, steps, 0),
+            nonzero_synops=self._by_connection(step, neurons, steps, 1),
             core_spikes=table(step, self.mapping.core[neurons], cores),
             core_messages_out=table(step, self.mapping.core[neurons], cores, sent),
             core_messages_in=table(copy_step, copies.core[row], cores),
@@ -116,8 +116,8 @@ class Counter:
 
     def _by_connection(self, step: Table, neurons: Table, steps: int, which: int) -> Table:
         result = np.zeros((steps, len(self.fan_out)), np.int64)
-        for number, entry in enumerate(self.fan_out):
-            first, per_message = entry[0], entry[which]
+        for number, (first, *tables) in enumerate(self.fan_out):
+            per_message = tables[which]
             own = (neurons >= first) & (neurons < first + per_message.size)
             result[:, number] = np.bincount(step[own], per_message[neurons[own] - first], steps)
         return result

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import simpy
 from numpy.typing import NDArray
+from simpy.core import EventPriority
 
 from nsim.errors import SimulationError
 from nsim.mapping import Mapping
@@ -74,7 +75,7 @@ class Completion(simpy.Event):
     def __init__(self, env: simpy.Environment, station: int, delay: int) -> None:
         super().__init__(env)
         self._ok, self._value = True, None
-        env.schedule(self, priority=FIRST_PRIORITY + station, delay=delay)
+        env.schedule(self, priority=EventPriority(FIRST_PRIORITY + station), delay=delay)
 
 
 class Queue(simpy.Store):
@@ -102,14 +103,14 @@ class Station:
         self.service_ps = int(step.machine.service_ps[number])
 
     def granted(self, message: Message, queued: int) -> None:
-        message.ready_ps = self.step.env.now + message.wire_ps
+        message.ready_ps = self.step.now + message.wire_ps
         message.granted_by = self.step.handled
         if not self.queue.get_queue:  # else the station is idle and takes it at once
             self.step.longest_queue[self.number] = max(self.step.longest_queue[self.number], queued)
 
     def serve(self, message: Message, service_ps: int) -> Process:
         """One service; what it hands on follows in `hand_on`."""
-        now = self.step.env.now
+        now = self.step.now
         start = max(now, message.ready_ps)
         cause = message.granted_by if message.ready_ps > now else self.step.handled
         yield Completion(self.step.env, self.number, start + service_ps - now)
@@ -117,7 +118,7 @@ class Station:
 
     def hand_on(self, message: Message, target: int) -> Process:
         """Ask for a place at the next station and block until it is granted."""
-        asked, entry = self.step.env.now, self.step.handled
+        asked, entry = self.step.now, self.step.handled
         message.wire_ps = self.wire_ps
         self.waits_for = target
         yield self.step.stations[target].queue.put(message)
@@ -130,7 +131,7 @@ class Station:
         """`neurons`: update one neuron after another; those that fire hand their spike to `send`."""
         send = self.step.machine.number("send", self.number)
         for service_ps, neuron in services:
-            spike = Message(neuron, ready_ps=self.step.env.now)
+            spike = Message(neuron, ready_ps=self.step.now)
             yield from self.serve(spike, service_ps)
             if neuron >= 0 and self.step.has_copies(neuron):
                 yield from self.hand_on(spike, send)
@@ -181,8 +182,12 @@ class Step:
         empty = [[0] * self.machine.stations for _ in range(4)]
         self.busy_ps, self.blocked_ps, self.served, self.longest_queue = empty
 
+    @property
+    def now(self) -> int:
+        return int(self.env.now)
+
     def completed(self, station: int, message: Message, start: int, cause: int) -> None:
-        now = self.env.now
+        now = self.now
         self.handled += 1
         self.busy_ps[station] += now - start
         self.served[station] += 1
@@ -190,9 +195,9 @@ class Step:
             self.log.append([station, message.neuron, message.target, start, now, now, cause])
 
     def left(self, station: int, asked: int, entry: int) -> None:
-        self.blocked_ps[station] += self.env.now - asked
+        self.blocked_ps[station] += self.now - asked
         if self.record:
-            self.log[entry][5] = self.env.now
+            self.log[entry][5] = self.now
 
     def has_copies(self, neuron: int) -> bool:
         indptr = self.mapping.copies.indptr
@@ -216,9 +221,10 @@ class Step:
         self.env.run()
         if self.delivered != expected:
             raise SimulationError(self._deadlock(expected))
-        arrays = (np.array(a, np.int64) for a in (self.busy_ps, self.blocked_ps, self.served, self.longest_queue))
+        sums = (self.busy_ps, self.blocked_ps, self.served, self.longest_queue)
+        busy, blocked, served, longest = (np.array(values, np.int64) for values in sums)
         log = [Service(*entry) for entry in self.log] if self.record else None
-        return StepTimes(int(self.env.now), *arrays, log)
+        return StepTimes(self.now, busy, blocked, served, longest, log)
 
     def _create_stations(self, firing: NDArray[np.int64]) -> int:
         """A station for everything this timestep's messages pass; returns how many copies there will be."""

@@ -302,7 +302,9 @@ class DiagonalState(Neuron):
 
     def start(self, neurons):
         if 2 * self.eigenvalues.size != neurons:
-            raise NetworkError(f"{self.eigenvalues.size} eigenvalues do not fit {neurons} neurons: two neurons for each")
+            raise NetworkError(
+                f"{self.eigenvalues.size} eigenvalues do not fit {neurons} neurons: two neurons for each"
+            )
         return {
             "state": np.zeros(neurons, np.float32),
             "real": np.ascontiguousarray(self.eigenvalues.real, np.float32),

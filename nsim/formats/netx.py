@@ -189,8 +189,8 @@ class _Reader:
         self._field(fields, "weight", len(self.layers))
         weight = self._integers(fields, "weight", where)
         if kind == "conv":
-            synapses = self._convolution(weight, fields, source, layer)
-            self.connections.append(Connection(source.name, layer.name, synapses, weight_bits=stored_bits(weight)))
+            convolution = self._convolution(weight, fields, source, layer)
+            self.connections.append(Connection(source.name, layer.name, convolution, weight_bits=stored_bits(weight)))
             return
         matrix = self._matrix(weight, source.neurons, layer)
         delays = self._delays(fields, source, layer) if kind == "dense" else {}
@@ -201,8 +201,8 @@ class _Reader:
                 self.notes.append(f"{where}: delays of recurrent layers are not applied, as in the format's loader")
             self._field(fields, "weight_rec", len(self.layers))
             recurrent = self._matrix(self._integers(fields, "weight_rec", where), layer.neurons, layer)
-            synapses = Dense(recurrent, layer.shape, layer.shape)
-            self.connections.append(Connection(layer.name, layer.name, synapses, weight_bits=stored_bits(recurrent)))
+            loop = Dense(recurrent, layer.shape, layer.shape)
+            self.connections.append(Connection(layer.name, layer.name, loop, weight_bits=stored_bits(recurrent)))
 
     def _convolution(self, weight: NDArray, fields: dict[str, Any], source: Layer, layer: Layer) -> Convolution:
         where = f"layer {layer.name!r}"

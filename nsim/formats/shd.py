@@ -32,26 +32,32 @@ def read_shd(path: str | Path, samples: int | None = None) -> tuple[list[Spikes]
     Half precision has a step of about 1 ms at 1 s, so the order of near spikes means nothing.
     h5py 3.16 hands out arrays of foreign byte order unswapped but marked as native: they are refused.
     """
-    with checked_hdf5(path, error=InputError) as file:
-        times = _dataset(file, "spikes/times", path, "f", "floating-point seconds")
-        units = _dataset(file, "spikes/units", path, "iu", "integers")
-        labels = _dataset(file, "labels", path, "iu", "integers", ragged=False)
-        counts = len(times), len(units), len(labels)
-        if len(set(counts)) > 1:
-            raise InputError(
-                f"{path} has {counts[0]} times, {counts[1]} units and {counts[2]} labels: one per sample each"
-            )
-        wanted = counts[0] if samples is None else samples
-        if not 1 <= wanted <= counts[0]:
-            raise InputError(f"{path} has {counts[0]} samples, but {wanted} are asked for: give 1 to {counts[0]}")
-        free = available_bytes()
-        spikes = []
-        for sample in range(wanted):  # one by one: many samples may point at the same stored array
-            spikes.append(_sorted(times[sample], units[sample], f"{path}, sample {sample}"))
-            free -= sum(array.nbytes for array in spikes[-1])
-            if free < 0:
-                raise InputError(f"{path} takes more than the free memory at sample {sample}: read at most {sample}")
-        return spikes, labels[:wanted].astype(np.int64)
+    try:
+        with checked_hdf5(path, error=InputError) as file:
+            return _read(file, path, samples)
+    except (KeyError, ValueError, TypeError) as fault:  # what h5py raises on damaged types and names
+        cause = " ".join(str(fault).split())[:120]
+        raise InputError(f"{path}: damaged HDF5 file ({cause}): fetch or write it again") from fault
+
+
+def _read(file: h5py.File, path: str | Path, samples: int | None) -> tuple[list[Spikes], NDArray[np.int64]]:
+    times = _dataset(file, "spikes/times", path, "f", "floating-point seconds")
+    units = _dataset(file, "spikes/units", path, "iu", "integers")
+    labels = _dataset(file, "labels", path, "iu", "integers", ragged=False)
+    counts = len(times), len(units), len(labels)
+    if len(set(counts)) > 1:
+        raise InputError(f"{path} has {counts[0]} times, {counts[1]} units and {counts[2]} labels: one per sample each")
+    wanted = counts[0] if samples is None else samples
+    if not 1 <= wanted <= counts[0]:
+        raise InputError(f"{path} has {counts[0]} samples, but {wanted} are asked for: give 1 to {counts[0]}")
+    free = available_bytes()
+    spikes = []
+    for sample in range(wanted):  # one by one: many samples may point at the same stored array
+        spikes.append(_sorted(times[sample], units[sample], f"{path}, sample {sample}"))
+        free -= sum(array.nbytes for array in spikes[-1])
+        if free < 0:
+            raise InputError(f"{path} takes more than the free memory at sample {sample}: read at most {sample}")
+    return spikes, labels[:wanted].astype(np.int64)
 
 
 def _dataset(
@@ -65,6 +71,8 @@ def _dataset(
     if dataset.ndim != 1 or np.dtype(element or "V").kind not in kinds:
         what = f"one array of {expected}" if ragged else expected
         raise InputError(f"{path} has {name} of shape {dataset.shape}, {dataset.dtype}: give {what} per sample")
+    if ragged and dataset.id.get_type().encode()[3] & 0x0F:  # 0: sequence, 1: string; HDF5 crashes on the other values
+        raise InputError(f"{path}: type of {name} is damaged: fetch or write it again")
     if not np.dtype(element).isnative:
         raise InputError(
             f"{path} has {name} in foreign byte order ({element}), which h5py misreads: write it as native"

@@ -192,9 +192,9 @@ def _copies(rules: Rules, partition: Partition, logical: NDArray[np.int64]) -> C
                 time_ps = np.maximum(words[source] * chip.actions.word_read.latency_ps, synops[source] * synop_ps)
                 columns = (source + offsets[connection.source], core, FORMATS.index(form))
                 parts.append(np.broadcast_arrays(*columns, synops[source], words[source], time_ps))
-    stacked = [np.concatenate(column).astype(np.int64) for column in zip(*parts, strict=True)] if parts else [[]] * 6
-    source, core_, form_, synops_, words_, time_ = (np.asarray(column, np.int64) for column in stacked)
-    return _merged(source, core_, form_, synops_, words_, time_, logical.size, len(partition), chip)
+    columns_ = zip(*parts, strict=True) if parts else [[np.zeros(0)]] * 6
+    source_, core_, form_, synops_, words_, time_ = (np.concatenate(list(c)).astype(np.int64) for c in columns_)
+    return _merged(source_, core_, form_, synops_, words_, time_, logical.size, len(partition), chip)
 
 
 def _merged(source, core, form, synops, words, time_ps, neurons: int, cores: int, chip: Chip) -> Copies:

@@ -65,7 +65,7 @@ def axons_in(connection: Connection, box: Box, form: str) -> int:
 def index_bits(chip: Chip, neurons: int) -> int:
     """Width of a stored synapse's target index: the narrowest the chip offers for this many neurons."""
     needed = max(1, (neurons - 1).bit_length())
-    offered = chip.formats.sparse.index_bits or []
+    offered = chip.formats.sparse.index_bits or ()
     fitting = [bits for bits in offered if bits >= needed]
     if not fitting:
         raise MappingError(

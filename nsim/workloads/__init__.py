@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable
+from typing import Any
 
 from nsim.errors import NetworkError
 from nsim.network import Network
@@ -24,12 +25,12 @@ def summary(name: str) -> str:
     return (inspect.getdoc(BUILTIN[name]) or "").splitlines()[0]
 
 
-def options(name: str) -> dict[str, object]:
+def options(name: str) -> dict[str, Any]:
     """A builder's options and their defaults."""
     return {p.name: p.default for p in inspect.signature(BUILTIN[name]).parameters.values()}
 
 
-def build(name: str, **given: object) -> Network:
+def build(name: str, **given: Any) -> Network:
     """The built-in network `name`; option values may be text, as they come from the command line."""
     defaults = options(name)
     arguments = {}
@@ -40,7 +41,9 @@ def build(name: str, **given: object) -> Network:
             raise NetworkError(f"network {name!r} has no option {key!r}: {hint}its options are {', '.join(defaults)}")
         kind = type(defaults[key])
         try:
-            arguments[key] = kind(value) if isinstance(value, str) else value
-        except ValueError:
+            arguments[key] = kind(value)
+            if not isinstance(value, str) and arguments[key] != value:  # 1.5 for an integer
+                raise ValueError
+        except (TypeError, ValueError, OverflowError):
             raise NetworkError(f"option {key} of network {name!r} is {value!r}: expected {kind.__name__}") from None
     return BUILTIN[name](**arguments)

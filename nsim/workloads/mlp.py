@@ -17,7 +17,7 @@ def mlp(width: int = 256, depth: int = 3, inputs: int = 256, density: float = 1.
     density  share of weights that are not zero
     Comes with an assumed activity of 10 % in every layer.
     """
-    check_options("mlp", density, width=width, depth=depth, inputs=inputs)
+    check_options("mlp", density, seed, width=width, depth=depth, inputs=inputs)
     rng = np.random.default_rng(seed)
     layers = [Layer("input", (inputs, 1, 1), Relay(binary=True), on_chip=False)]
     connections = []

@@ -19,7 +19,7 @@ def ndns_sdnn(density: float = 1.0, seed: int = 0) -> Network:
     density  share of weights that are not zero; the challenge's variants have 0.5 and 0.25
     Comes with an assumed activity of 10 %. Source: Timcheck et al. 2023, NCE 3:034005.
     """
-    check_options("ndns-sdnn", density)
+    check_options("ndns-sdnn", density, seed)
     rng = np.random.default_rng(seed)
     layers = [Layer("input", (SIZES[0], 1, 1), SigmaDelta("input", THRESHOLD), on_chip=False)]
     connections = []

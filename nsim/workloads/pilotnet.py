@@ -50,7 +50,7 @@ def pilotnet(neuron: str = "sdnn", density: float = 1.0, seed: int = 0) -> Netwo
     density  share of weights that are not zero
     Comes with the published activity per layer. Sources: lava-dl pilotnet_sdnn and pilotnet_snn notebooks.
     """
-    check_options("pilotnet", density)
+    check_options("pilotnet", density, seed)
     if neuron not in ("sdnn", "lif"):
         raise NetworkError(f"option neuron of network 'pilotnet' is {neuron!r}: give sdnn or lif")
     rng = np.random.default_rng(seed)

@@ -23,7 +23,7 @@ def s5(d_model: int = 192, states: int = 128, depth: int = 3, density: float = 1
     Comes with an assumed activity: states always send, rectified layers with density 0.5.
     Sources: IntelLabs/SparseRNNs, recipes/ndns.json; Pierro et al., arXiv:2502.01330.
     """
-    check_options("s5", density, d_model=d_model, states=states, depth=depth)
+    check_options("s5", density, seed, d_model=d_model, states=states, depth=depth)
     rng = np.random.default_rng(seed)
     model: Shape = (d_model, 1, 1)
     layers = [

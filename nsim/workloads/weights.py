@@ -8,10 +8,12 @@ from numpy.typing import NDArray
 from nsim.errors import NetworkError
 
 
-def check_options(name: str, density: float, **sizes: int) -> None:
-    """Weight density in (0, 1], sizes of at least 1."""
+def check_options(name: str, density: float, seed: int, **sizes: int) -> None:
+    """Weight density in (0, 1], no negative seed, sizes of at least 1."""
     if not 0 < density <= 1:
         raise NetworkError(f"option density of network {name!r} is {density}: give a weight density above 0, up to 1")
+    if seed < 0:
+        raise NetworkError(f"option seed of network {name!r} is {seed}: give at least 0")
     for key, value in sizes.items():
         if value < 1:
             raise NetworkError(f"option {key} of network {name!r} is {value}: give at least 1")
