@@ -36,7 +36,10 @@ def run(
     weight_format: Annotated[
         str | None, typer.Option(help="Storage of fully connected layers: dense or sparse. [default: the chip's]")
     ] = None,
-    engine: Annotated[str, typer.Option(help="simpy.")] = "simpy",
+    engine: Annotated[
+        str, typer.Option(help="compiled, or simpy: the same times from the readable reference.")
+    ] = "compiled",
+    threads: Annotated[int | None, typer.Option(help="Threads to use. [default: all]")] = None,
     seed: Annotated[int, typer.Option(help="Seed of drawn activity.")] = 0,
     dt: Annotated[float | None, typer.Option(help="Seconds per timestep, for NIR graphs and event input.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for summary.json and tables.")] = None,
@@ -51,7 +54,7 @@ def run(
     from nsim.result import OutputFolder
     from nsim.simulation import check_run, simulate
 
-    check_run(timesteps, samples, engine, dt)
+    check_run(timesteps, samples, engine, dt, threads)
     with OutputFolder(out) if out else nullcontext() as folder:
         target = load_chip(chip)
         loaded = load_network(network, dt_s=dt)
@@ -66,6 +69,7 @@ def run(
                 dt_s=dt or loaded.dt_s,
                 seed=seed,
                 engine=engine,
+                threads=threads,
                 progress=progress,
             )
         if folder:

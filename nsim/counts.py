@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from nsim.activity import Activity, layer_offsets
+from nsim import kernels
+from nsim.activity import Activity
 from nsim.mapping import Mapping
-from nsim.mapping.storage import storage_format, synops_per_message
+from nsim.mapping.storage import FORMATS, storage_format, synops_per_message
 from nsim.stations import Machine
 from nsim.synapses import Box
 
@@ -27,6 +28,7 @@ class Counts:
     nonzero_synops      [timesteps, connections]  those among them whose weight is not zero
     core_spikes, core_messages_out, core_messages_in, core_synops, core_words
                         [timesteps, cores + 1]
+    core_sweep_ps, core_synapse_ps   time the sweep and the synapses of every core are busy: counts x costs
     format_synops       [timesteps, cores + 1, formats]
     link_messages       [timesteps, links]        core-to-router, mesh and router-to-core links, in station order
     """
@@ -40,6 +42,8 @@ class Counts:
     core_messages_in: Table
     core_synops: Table
     core_words: Table
+    core_sweep_ps: Table
+    core_synapse_ps: Table
     format_synops: Table
     link_messages: Table
 
@@ -56,68 +60,80 @@ class Counter:
         self.mapping = mapping
         network, copies = mapping.network, mapping.copies
         self.cores = machine.cores
-        self.offsets = layer_offsets(network)
         self.layer = np.repeat(np.arange(len(network.layers)), [layer.neurons for layer in network.layers])
-        self.fan_out = [self._fan_out(connection) for connection in network.connections]
+        self.work = np.column_stack((copies.synops, copies.words, copies.service_ps))
         owner = np.repeat(mapping.core, np.diff(copies.indptr))
         pairs, self.pair = np.unique(owner * self.cores + copies.core, return_inverse=True)
         self.crossings = self._crossings(pairs, machine)
+        self.outgoing = self._outgoing()
 
-    def _fan_out(self, connection) -> tuple[int, Table, Table]:
-        """First source neuron, synops per message and the non-zero ones, over the whole target layer."""
-        form = storage_format(connection, self.mapping.chip, self.mapping.dense_layers)
+    def _outgoing(self) -> tuple[Table, Table, Table, Table]:
+        """Connections by source layer (CSR), and what one message of each source neuron causes in them.
+
+        returns  indptr int64[layers + 1], connection int64[connections], row int64[connections] of the first source
+                 neuron, and the table int64[rows, 2] of synops and of those with a weight that is not zero
+        """
         network = self.mapping.network
-        whole = Box.whole(network.by_name[connection.target].shape)
-        first = int(self.offsets[list(network.by_name).index(connection.source)])
-        stored = connection.synapses.fan_out(whole, stored=True)
-        return first, synops_per_message(connection, whole, form), stored
+        numbers, tables = [], []
+        indptr = [0]
+        for layer in network.layers:
+            for number, connection in enumerate(network.connections):
+                if connection.source == layer.name:
+                    form = storage_format(connection, self.mapping.chip, self.mapping.dense_layers)
+                    whole = Box.whole(network.by_name[connection.target].shape)
+                    stored = connection.synapses.fan_out(whole, stored=True)
+                    tables.append(np.column_stack((synops_per_message(connection, whole, form), stored)))
+                    numbers.append(number)
+            indptr.append(len(numbers))
+        rows = np.concatenate(([0], np.cumsum([len(table) for table in tables])))[:-1]
+        table = np.concatenate([np.zeros((0, 2), np.int64), *tables])
+        return np.array(indptr), np.array(numbers, np.int64), rows.astype(np.int64), table
 
     def _crossings(self, pairs: Table, machine: Machine) -> sparse.csr_array:
-        """[pairs of cores, links]: 1 where a copy between the two cores passes the link."""
+        """[links, pairs of cores]: 1 where a copy between the two cores passes the link."""
         first, last = int(machine.first[2]), int(machine.first[5])
         rows, columns = [], []
-        for row, pair in enumerate(pairs.tolist()):
+        for column, pair in enumerate(pairs.tolist()):
             links = machine.route(pair // self.cores, pair % self.cores)[:-1]
-            rows += [row] * len(links)
-            columns += [link - first for link in links]
+            rows += [link - first for link in links]
+            columns += [column] * len(links)
         ones = np.ones(len(rows), np.int64)
-        return sparse.csr_array((ones, (rows, columns)), shape=(pairs.size, last - first))
+        return sparse.csr_array((ones, (rows, columns)), shape=(last - first, pairs.size))
 
     def count(self, activity: Activity) -> Counts:
         """Counts of these timesteps."""
-        steps, neurons, copies = activity.timesteps, activity.neurons, self.mapping.copies
-        step = np.repeat(np.arange(steps), np.diff(activity.indptr))
-        sent = copies.indptr[neurons + 1] - copies.indptr[neurons]
-        ends = np.cumsum(sent)
-        row = np.arange(ends[-1] if ends.size else 0) + np.repeat(copies.indptr[neurons] - (ends - sent), sent)
-        copy_step = np.repeat(step, sent)
-
-        def table(step: Table, column: Table, width: int, weights: Table | None = None) -> Table:
-            """Sums by timestep and column; exact, since they stay below 2^53."""
-            flat = np.bincount(step * width + column, weights, steps * width)
-            return flat.astype(np.int64).reshape(steps, width)
-
-        layers, cores = len(self.mapping.network.layers), self.cores
-        pairs = table(copy_step, self.pair[row], self.crossings.shape[0])
-        by_format = [table(copy_step, copies.core[row], cores, column[row]) for column in copies.synops.T]
+        steps, network, copies = activity.timesteps, self.mapping.network, self.mapping.copies
+        by_core = np.zeros((steps, self.cores, 1 + self.work.shape[1]), np.int64)
+        by_pair = np.zeros((steps, self.crossings.shape[1]), np.int64)
+        fired = activity.indptr, activity.neurons
+        kernels.count_copies(*fired, copies.indptr, copies.core, self.pair, self.work, by_core, by_pair)
+        by_layer = np.zeros((2, steps, len(network.layers)), np.int64)
+        core_sends = np.zeros((2, steps, self.cores), np.int64)
+        synops = np.zeros((2, steps, len(network.connections)), np.int64)
+        places = self.layer, self.mapping.core, copies.indptr
+        kernels.count_spikes(*fired, *places, *self.outgoing, by_layer, core_sends, synops)
+        formats = len(FORMATS)
+        format_synops = by_core[:, :, 1 : 1 + formats]
         return Counts(
-            spikes=table(step, self.layer[neurons], layers),
-            layer_messages=table(step, self.layer[neurons], layers, sent),
-            connection_synops=self._by_connection(step, neurons, steps, 0),
-            nonzero_synops=self._by_connection(step, neurons, steps, 1),
-            core_spikes=table(step, self.mapping.core[neurons], cores),
-            core_messages_out=table(step, self.mapping.core[neurons], cores, sent),
-            core_messages_in=table(copy_step, copies.core[row], cores),
-            core_synops=np.sum(by_format, axis=0),
-            format_synops=np.stack(by_format, axis=2),
-            core_words=table(copy_step, copies.core[row], cores, copies.words[row]),
-            link_messages=np.asarray(self.crossings.T.dot(pairs.T).T, np.int64),
+            spikes=by_layer[0],
+            layer_messages=by_layer[1],
+            connection_synops=synops[0],
+            nonzero_synops=synops[1],
+            core_spikes=core_sends[0],
+            core_messages_out=core_sends[1],
+            core_messages_in=by_core[:, :, 0],
+            core_synops=format_synops.sum(axis=2),
+            core_words=by_core[:, :, 1 + formats],
+            core_sweep_ps=self._sweep_ps(core_sends[0]),
+            core_synapse_ps=by_core[:, :, 2 + formats],
+            format_synops=format_synops,
+            link_messages=np.ascontiguousarray(self.crossings.dot(by_pair.T).T),
         )
 
-    def _by_connection(self, step: Table, neurons: Table, steps: int, which: int) -> Table:
-        result = np.zeros((steps, len(self.fan_out)), np.int64)
-        for number, (first, *tables) in enumerate(self.fan_out):
-            per_message = tables[which]
-            own = (neurons >= first) & (neurons < first + per_message.size)
-            result[:, number] = np.bincount(step[own], per_message[neurons[own] - first], steps)
-        return result
+    def _sweep_ps(self, core_spikes: Table) -> Table:
+        """Every allocated neuron is updated and every spike costs its firing; a service takes at least 1 ps."""
+        actions = self.mapping.chip.actions
+        update_ps, spike_ps = actions.neuron_update.latency_ps, actions.spike.latency_ps
+        sweep = self.mapping.allocated * update_ps + core_spikes * max(spike_ps, int(update_ps == 0))
+        sweep[:, -1] = core_spikes[:, -1]  # the host only sends
+        return sweep

@@ -11,7 +11,7 @@ All sweeps start at 0; the timestep lasts until the last service has ended, then
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,40 +19,13 @@ import simpy
 from numpy.typing import NDArray
 from simpy.core import EventPriority
 
+from nsim.activity import Activity
 from nsim.errors import SimulationError
 from nsim.mapping import Mapping
-from nsim.stations import Machine, sweeps
+from nsim.stations import ChunkTimes, Machine, Service, StepTimes, sweeps
 
 Process = Generator[simpy.Event, None, None]
 FIRST_PRIORITY = 2  # below SimPy's own two, so that all consequences of a completion precede the next one
-
-
-@dataclass(frozen=True)
-class Service:
-    """One completed service, as both engines log it. cause: number of the completion that let it start, -1 at time 0.
-
-    neuron, target   the spike served, and the copy's destination core (-1 in a sweep)
-    """
-
-    station: int
-    neuron: int
-    target: int
-    start_ps: int
-    end_ps: int
-    left_ps: int
-    cause: int
-
-
-@dataclass(frozen=True, eq=False)
-class StepTimes:
-    """What one timestep took, without the barrier. Arrays are int64[stations]."""
-
-    duration_ps: int
-    busy_ps: NDArray[np.int64]
-    blocked_ps: NDArray[np.int64]
-    served: NDArray[np.int64]
-    longest_queue: NDArray[np.int64]
-    log: list[Service] | None = None
 
 
 @dataclass(eq=False)
@@ -274,3 +247,16 @@ def _ramp(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 def run_timestep(mapping: Mapping, machine: Machine, firing: NDArray[np.int64], record: bool = False) -> StepTimes:
     """Simulate one timestep in which these neurons (network indices) fire; record: keep every service."""
     return Step(mapping, machine, record).run(firing)
+
+
+class Engine:
+    """Simulates activity timestep by timestep, on one thread."""
+
+    def __init__(self, mapping: Mapping, machine: Machine, threads: int = 1) -> None:
+        self.mapping, self.machine = mapping, machine
+
+    def run(self, activity: Activity) -> Iterator[ChunkTimes]:
+        """Times of consecutive timesteps, as they are done."""
+        for number in range(activity.timesteps):
+            step = run_timestep(self.mapping, self.machine, activity.firing(number))
+            yield ChunkTimes(np.array([step.duration_ps]), step.blocked_ps, step.longest_queue)

@@ -146,3 +146,54 @@ def gate(value, gates, residual, messages):
     """Gated linear unit with a residual path and a rectifier: max(0, value * sigmoid(gate) + residual)."""
     for n in range(value.size):
         messages[n] = max(value[n] / (1 + np.exp(-gates[n])) + residual[n], 0)
+
+
+@njit(cache=True, nogil=True)
+def count_copies(indptr, neurons, copy_indptr, core, pair, work, by_core, by_pair):
+    """Add up what the copies of firing neurons cause.
+
+    indptr, neurons       activity: step s fires neurons[indptr[s]:indptr[s + 1]]
+    copy_indptr           int64[neurons + 1]     copies of every neuron
+    core, pair            int64[copies]          destination core, and number of the pair of cores
+    work                  int64[copies, w]       what one copy causes
+    by_core               int64[steps, cores, 1 + w]   in place: messages, and the columns of work
+    by_pair               int64[steps, pairs]    in place: messages
+    """
+    for step in range(indptr.size - 1):
+        for k in range(indptr[step], indptr[step + 1]):
+            for row in range(copy_indptr[neurons[k]], copy_indptr[neurons[k] + 1]):
+                by_pair[step, pair[row]] += 1
+                sums = by_core[step, core[row]]
+                sums[0] += 1
+                for column in range(work.shape[1]):
+                    sums[1 + column] += work[row, column]
+
+
+@njit(cache=True, nogil=True)
+def count_spikes(
+    indptr, neurons, layer, core, copy_indptr, outgoing, connection, first_row, table, by_layer, by_core, synops
+):
+    """Add up spikes and copies by layer and core, and synops by connection.
+
+    layer, core           int64[neurons]
+    outgoing, connection  connections of every source layer, CSR
+    first_row, table      int64[rows, 2]  synops one message causes, by source neuron of connection k from first_row[k]
+    by_layer, by_core     int64[2, steps, layers or cores]   in place: spikes, copies
+    synops                int64[2, steps, connections]       in place: all, and those with a weight that is not zero
+    """
+    first_neuron = np.zeros(outgoing.size, np.int64)
+    for neuron in range(layer.size):
+        first_neuron[layer[neuron] + 1] = neuron + 1
+    for step in range(indptr.size - 1):
+        for k in range(indptr[step], indptr[step + 1]):
+            neuron = neurons[k]
+            copies = copy_indptr[neuron + 1] - copy_indptr[neuron]
+            source = layer[neuron]
+            by_layer[0, step, source] += 1
+            by_layer[1, step, source] += copies
+            by_core[0, step, core[neuron]] += 1
+            by_core[1, step, core[neuron]] += copies
+            for entry in range(outgoing[source], outgoing[source + 1]):
+                row = first_row[entry] + neuron - first_neuron[source]
+                synops[0, step, connection[entry]] += table[row, 0]
+                synops[1, step, connection[entry]] += table[row, 1]

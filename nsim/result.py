@@ -22,7 +22,7 @@ from nsim.errors import OutputError
 from nsim.mapping import Mapping
 from nsim.mapping.route import direction, router_of
 from nsim.mapping.storage import FORMATS, storage_format
-from nsim.stations import KINDS, Machine
+from nsim.stations import KINDS, ChunkTimes, Machine
 from nsim.synapses import Box
 
 STAGES = {"neurons": "neuron updates", "send": "sending messages", "synapses": "synaptic operations"}
@@ -34,10 +34,8 @@ class Result:
 
     sample_timesteps     timesteps of each sample
     counts               by timestep
-    work_ps              int64[timesteps]   time of every timestep without the barrier
-    barrier_ps           time of the barrier that ends each
-    busy_ps, blocked_ps  int64[stations]    serving, and waiting with a served message, summed over the run
-    longest_queue        int64[stations]    places taken at most
+    times                what the engine measured
+    barrier_ps           time of the barrier that ends each timestep
     outputs              [timesteps, outputs]  what the output layer sent or holds; None if activity was drawn
     binary_input         whether the input held only zeros and ones; None if activity was drawn
     """
@@ -48,11 +46,8 @@ class Result:
     seed: int
     sample_timesteps: tuple[int, ...]
     counts: Counts
-    work_ps: NDArray[np.int64]
+    times: ChunkTimes
     barrier_ps: int
-    busy_ps: NDArray[np.int64]
-    blocked_ps: NDArray[np.int64]
-    longest_queue: NDArray[np.int64]
     outputs: NDArray | None
     binary_input: bool | None
 
@@ -61,7 +56,24 @@ class Result:
     @property
     def step_ps(self) -> NDArray[np.int64]:
         """Duration of every timestep, its barrier included: int64[timesteps]."""
-        return self.work_ps + self.barrier_ps
+        return self.times.duration_ps + self.barrier_ps
+
+    @property
+    def steps(self) -> int:
+        """Timesteps of the run, over all samples."""
+        return self.times.duration_ps.size
+
+    @cached_property
+    def busy_ps(self) -> NDArray[np.int64]:
+        """Time every station served messages, summed over the run: int64[stations]. Counts x service times."""
+        counts, machine = self.counts, self.machine
+        first = machine.first
+        busy = machine.service_ps.copy()
+        busy[first[0] : first[1]] = counts.core_sweep_ps.sum(axis=0)
+        busy[first[1] : first[2]] *= counts.core_messages_out.sum(axis=0)
+        busy[first[2] : first[5]] *= counts.link_messages.sum(axis=0)
+        busy[first[5] :] = counts.core_synapse_ps.sum(axis=0)
+        return busy
 
     @property
     def total_ps(self) -> int:
@@ -78,7 +90,7 @@ class Result:
         counts, cores = self.counts, self.mapping.chip.cores
         network = self.mapping.network
         actions = {
-            "neuron_update": int(self.updates.sum()) * len(self.work_ps),
+            "neuron_update": int(self.updates.sum()) * self.steps,
             "spike": int(counts.core_spikes[:, :cores].sum()),
             "message_out": int(counts.core_messages_out[:, :cores].sum()),
             "message_in": int(counts.core_messages_in.sum()),
@@ -115,15 +127,15 @@ class Result:
             "synapse_words": [d.synapse_words for d in demands],
             "axons_in": [d.axons_in for d in demands],
             "memory_utilisation": [d.synapse_words / chip.core.synapse_words for d in demands],
-            "neuron_updates": self.updates[cores] * len(self.work_ps),
+            "neuron_updates": self.updates[cores] * self.steps,
         }
         for name in ("spikes", "messages_out", "messages_in", "synops", "words"):
             table[name] = getattr(counts, f"core_{name}").sum(axis=0)[cores]
         for kind in STAGES:
             stations = cores + machine.number(kind, 0)
             table[f"{kind}_busy_ps"] = self.busy_ps[stations]
-            table[f"{kind}_blocked_ps"] = self.blocked_ps[stations]
-            table[f"{kind}_longest_queue"] = self.longest_queue[stations]
+            table[f"{kind}_blocked_ps"] = self.times.blocked_ps[stations]
+            table[f"{kind}_longest_queue"] = self.times.longest_queue[stations]
         frame = pd.DataFrame(table)
         busy = frame[[f"{kind}_busy_ps" for kind in STAGES]].to_numpy()
         frame["busiest_stage"] = np.array(list(STAGES.values()))[busy.argmax(axis=1)]
@@ -149,7 +161,7 @@ class Result:
     def layers(self) -> pd.DataFrame:
         """One row per layer. synops are those done on messages that arrive at the layer, messages those it sends."""
         network, counts, chip = self.mapping.network, self.counts, self.mapping.chip
-        steps = len(self.work_ps)
+        steps = self.steps
         shares = [share for core in self.mapping.partition for share in core]
         synops, energy = self._layer_synops()
         rows = []
@@ -205,8 +217,8 @@ class Result:
                     "messages": int(messages[index]),
                     "bits": int(messages[index]) * chip.messages.bits,
                     "busy_ps": int(self.busy_ps[station]),
-                    "blocked_ps": int(self.blocked_ps[station]),
-                    "longest_queue": int(self.longest_queue[station]),
+                    "blocked_ps": int(self.times.blocked_ps[station]),
+                    "longest_queue": int(self.times.longest_queue[station]),
                     "utilisation": self.busy_ps[station] / max(1, self.total_ps),
                 }
             )
@@ -241,7 +253,7 @@ class Result:
         An operation on binary messages is an accumulate (AC), on graded ones a multiply-accumulate (MAC). *Effective*
         leaves out zero weights and silent neurons, *dense* counts both. Source: Yik et al., NeuroBench, 2025.
         """
-        network, steps = self.mapping.network, len(self.work_ps)
+        network, steps = self.mapping.network, self.steps
         result = {"effective_macs": 0.0, "effective_acs": 0.0, "dense_synops": 0.0}
         zero = possible = 0
         for number, connection in enumerate(network.connections):
@@ -263,7 +275,7 @@ class Result:
 
     def summary(self) -> dict[str, Any]:
         """The run in numbers; keys carry their units. The documented content of summary.json."""
-        steps, samples = len(self.work_ps), len(self.sample_timesteps)
+        steps, samples = self.steps, len(self.sample_timesteps)
         chip, counts, cores = self.mapping.chip, self.counts, self.cores
         busiest = cores.loc[cores["utilisation"].idxmax()]
         energy = self.energy

@@ -113,12 +113,12 @@ def _traffic_line(result: Result) -> str:
         return "messages per timestep"
     heaviest = links.loc[links["utilisation"].idxmax()]
     blocked = int(links["blocked_ps"].max())
-    waiting = f", longest backpressure {seconds(blocked / len(result.work_ps))} per timestep" if blocked else ""
+    waiting = f", longest backpressure {seconds(blocked / result.steps)} per timestep" if blocked else ""
     return f"messages per timestep; fullest: {heaviest['link']}, {heaviest['utilisation']:.0%} of the time{waiting}"
 
 
 def _layer_table(result: Result) -> Table:
-    steps = len(result.work_ps)
+    steps = result.steps
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
     table.add_column("layer")
     for heading in ("cores", "neurons", "firing", "messages", "synops", "busiest core", "used"):

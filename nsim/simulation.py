@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nsim import engine_compiled, engine_simpy
 from nsim.activity import Activity, Densities, evaluate, parse_activity, prescribe
 from nsim.counts import Counter, Counts
-from nsim.engine_simpy import StepTimes, run_timestep
 from nsim.errors import InputError, SimulationError
 from nsim.mapping import Mapping
 from nsim.neurons import Relay
 from nsim.result import Result
 from nsim.spikes import Events, Frames, load_input
-from nsim.stations import Machine, build_machine
+from nsim.stations import ChunkTimes, build_machine
 
-ENGINES = {"simpy": run_timestep}
-DEFAULT_TIMESTEPS = 4
+ENGINES = {"compiled": engine_compiled, "simpy": engine_simpy}
+DEFAULT_TIMESTEPS = 100
 Progress = Callable[[int, int], None]
 
 
@@ -33,7 +34,8 @@ def simulate(
     samples: int | None = None,
     dt_s: float | None = None,
     seed: int = 0,
-    engine: str = "simpy",
+    engine: str = "compiled",
+    threads: int | None = None,
     progress: Progress | None = None,
 ) -> Result:
     """Run a mapped network.
@@ -41,13 +43,15 @@ def simulate(
     inputs     a file or an array of frames or events (see nsim.spikes); the network is evaluated on it
     activity   instead of inputs, message densities by layer: a number for all, a dictionary of numbers or schedules, or
                text as on the command line. Neither: the activity that a built-in network comes with
-    timesteps  per sample; by default what the input holds, or 4
+    timesteps  per sample; by default what the input holds, or 100
     samples    how many of the input's samples, or how often to draw activity; by default all, or 1
     dt_s       seconds per timestep, to bin events
+    engine     "compiled", or "simpy", the readable reference: equal to the picosecond, and slow
+    threads    that the compiled engine uses; by default all this process may use. The result is the same
     progress   called with the timesteps done and the total
     raises     InputError for input that does not fit, SimulationError for an unknown engine or a deadlock
     """
-    check_run(timesteps, samples, engine, dt_s)
+    check_run(timesteps, samples, engine, dt_s, threads)
     if inputs is not None and activity is not None:
         raise InputError("both an input and an activity were given: the one is evaluated, the other drawn; choose one")
     binary = None
@@ -58,10 +62,10 @@ def simulate(
         binary = all(_is_binary(sample) for sample in loaded)
         _check_carried(mapping, binary)
         runs, lengths = (evaluate(mapping.network, sample) for sample in loaded), [s.timesteps for s in loaded]
-    return _run(mapping, runs, lengths, engine, seed, progress, binary)
+    return _run(mapping, runs, lengths, engine, threads or available_threads(), seed, progress, binary)
 
 
-def check_run(timesteps: int | None, samples: int | None, engine: str, dt_s: float | None) -> None:
+def check_run(timesteps: int | None, samples: int | None, engine: str, dt_s: float | None, threads: int | None) -> None:
     """Refuse what cannot be run, before anything is loaded."""
     if engine not in ENGINES:
         raise SimulationError(f"no engine {engine!r}: choose from {', '.join(ENGINES)}")
@@ -70,6 +74,14 @@ def check_run(timesteps: int | None, samples: int | None, engine: str, dt_s: flo
             raise InputError(f"{name} is {value}: give at least 1")
     if dt_s is not None and not 0 < dt_s < float("inf"):
         raise InputError(f"dt is {dt_s}: give a positive number of seconds, for example 1e-3")
+    available = available_threads()
+    if threads is not None and not 1 <= threads <= available:
+        raise SimulationError(f"threads is {threads}: this process may use 1 to {available}")
+
+
+def available_threads() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _input_shape(mapping: Mapping) -> tuple[int, int, int]:
@@ -123,23 +135,27 @@ def _run(
     runs: Iterable[Iterator[Activity]],
     lengths: list[int],
     engine: str,
+    threads: int,
     seed: int,
     progress: Progress | None,
     binary_input: bool | None,
 ) -> Result:
     machine = build_machine(mapping.chip)
     counter = Counter(mapping, machine)
+    simulator = ENGINES[engine].Engine(mapping, machine, threads)
     counts: list[Counts] = []
+    times: list[ChunkTimes] = []
     outputs: list[NDArray] = []
-    times = _Times(machine)
+    done = 0
     for chunk in itertools.chain.from_iterable(runs):
         counts.append(counter.count(chunk))
         if chunk.outputs is not None:
             outputs.append(chunk.outputs)
-        for step in range(chunk.timesteps):
-            times.add(ENGINES[engine](mapping, machine, chunk.firing(step)))
+        for part in simulator.run(chunk):
+            times.append(part)
+            done += part.duration_ps.size
             if progress:
-                progress(len(times.duration_ps), sum(lengths))
+                progress(done, sum(lengths))
     routers = np.unique(mapping.used_cores // mapping.chip.mesh.cores_per_router).size
     return Result(
         mapping=mapping,
@@ -148,27 +164,8 @@ def _run(
         seed=seed,
         sample_timesteps=tuple(lengths),
         counts=Counts.joined(counts),
-        work_ps=np.array(times.duration_ps, np.int64),
+        times=ChunkTimes.joined(times),
         barrier_ps=mapping.chip.barrier_ps(routers),
-        busy_ps=times.busy_ps,
-        blocked_ps=times.blocked_ps,
-        longest_queue=times.longest_queue,
         outputs=np.concatenate(outputs) if outputs else None,
         binary_input=binary_input,
     )
-
-
-class _Times:
-    """Sums over timesteps of what the engine measured."""
-
-    def __init__(self, machine: Machine) -> None:
-        self.duration_ps: list[int] = []
-        self.busy_ps = np.zeros(machine.stations, np.int64)
-        self.blocked_ps = np.zeros(machine.stations, np.int64)
-        self.longest_queue = np.zeros(machine.stations, np.int64)
-
-    def add(self, step: StepTimes) -> None:
-        self.duration_ps.append(step.duration_ps)
-        self.busy_ps += step.busy_ps
-        self.blocked_ps += step.blocked_ps
-        np.maximum(self.longest_queue, step.longest_queue, out=self.longest_queue)

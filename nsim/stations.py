@@ -112,6 +112,61 @@ def build_machine(chip: Chip) -> Machine:
     return Machine(chip, first, capacity, service, wire, tuple(hops), numbers)
 
 
+@dataclass(frozen=True)
+class Service:
+    """One completed service, as both engines log it. cause: number of the completion that let it start, -1 at time 0.
+
+    neuron, target   the spike served, and the copy's destination core (-1 in a sweep)
+    """
+
+    station: int
+    neuron: int
+    target: int
+    start_ps: int
+    end_ps: int
+    left_ps: int
+    cause: int
+
+
+@dataclass(frozen=True, eq=False)
+class StepTimes:
+    """What one timestep took, without the barrier. Arrays are int64[stations]."""
+
+    duration_ps: int
+    busy_ps: NDArray[np.int64]
+    blocked_ps: NDArray[np.int64]
+    served: NDArray[np.int64]
+    longest_queue: NDArray[np.int64]
+    log: list[Service] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ChunkTimes:
+    """What an engine measures over some timesteps; busy times follow from counts and mapping alone.
+
+    duration_ps    int64[timesteps]   without the barrier
+    blocked_ps     int64[stations]    waiting with a served message, summed
+    longest_queue  int64[stations]    places taken at most
+    """
+
+    duration_ps: NDArray[np.int64]
+    blocked_ps: NDArray[np.int64]
+    longest_queue: NDArray[np.int64]
+
+    @staticmethod
+    def empty(timesteps: int, machine: Machine) -> ChunkTimes:
+        return ChunkTimes(*(np.zeros(n, np.int64) for n in (timesteps, machine.stations, machine.stations)))
+
+    @staticmethod
+    def joined(parts: list[ChunkTimes]) -> ChunkTimes:
+        """Consecutive timesteps put together."""
+        return ChunkTimes(
+            np.concatenate([part.duration_ps for part in parts]),
+            np.sum([part.blocked_ps for part in parts], axis=0),
+            np.max([part.longest_queue for part in parts], axis=0),
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class Sweeps:
     """The services of every core's `neurons` station in one timestep.

@@ -8,6 +8,7 @@ Source: HDF5 file format specification 3.0; the ratio is deflate's, RFC 1951 (10
 from __future__ import annotations
 
 import math
+import mmap
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from nsim.errors import NetworkError, NsimError
 
 HARMLESS_BYTES = 1 << 20  # a dataset up to this size may declare more than it stores
 MAX_RATIO = 2_000  # declared to stored bytes; gzip reaches 1032
+_HEAP = b"GCOL\x01\0\0\0"
 _DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)  # what h5py raises on damaged structures
 
 
@@ -59,6 +61,7 @@ def checked_hdf5(
     except _DAMAGE as problem:
         raise error(_why_not_opened(path, problem)) from None
     with file:
+        _check_heaps(path, error)
         _check_contents(path, file, error, available_bytes() if limit_bytes is None else limit_bytes)
         try:
             yield file
@@ -79,6 +82,29 @@ def _check_is_file(path: Path, error: type[NsimError]) -> None:
     except (OSError, ValueError) as problem:
         reason = getattr(problem, "strerror", None) or _one_line(problem)
         raise error(f"{str(path)!r}: cannot be read ({reason}): check the path and its permissions") from None
+
+
+def _check_heaps(path: Path, error: type[NsimError]) -> None:
+    """Refuse broken lists of objects in global heaps, which hold strings and data of variable length.
+
+    HDF5 2.0 follows such a list for ever when a size in it is wrong. Specification section III.E: a heap is "GCOL",
+    version, 3 zeros, its size; then objects of index, references (2 bytes each), 4 zeros, size, and data filled up to
+    8 bytes. Index 0 is the free rest, its size counts its head.
+    """
+    if not path.stat().st_size:
+        return
+    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        start = data.find(_HEAP)
+        while start >= 0:
+            place, end = start + 16, min(start + int.from_bytes(data[start + 8 : start + 16], "little"), len(data))
+            while place + 16 <= end:
+                size = int.from_bytes(data[place + 8 : place + 16], "little")
+                is_object = data[place : place + 2] != b"\0\0"
+                step = 16 + -(-size // 8) * 8 if is_object else size
+                if step < 16 or place + step > end:
+                    raise error(f"{path}: damaged HDF5 file (heap at byte {start}): fetch or write it again")
+                place += step
+            start = data.find(_HEAP, max(start + 16, end))
 
 
 def _why_not_opened(path: Path, problem: Exception) -> str:

@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from typing import TypeAlias
 
 import h5py
 import nir
@@ -47,8 +48,8 @@ NEEDS_DT = (nir.LIF, nir.CubaLIF, nir.LI, nir.CubaLI, nir.Delay)
 MAX_PATHS = 10_000
 
 # A linear map, float64: identity, one factor per neuron [n], matrix[targets, sources], kernel or csr[targets, sources]
-Form = None | NDArray | Convolution | sparse.csr_array
-Operand = NDArray | sparse.csr_array
+Form: TypeAlias = "NDArray | Convolution | sparse.csr_array | None"
+Operand: TypeAlias = "NDArray | sparse.csr_array"
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +186,8 @@ def _graph_from_stored(stored: dict, prefix: str) -> nir.NIRGraph:
         if not isinstance(kind, str) or kind not in {known.__name__ for known in (*NEURONS, *LINEAR)}:
             raise NetworkError(_not_covered(prefix + name, str(kind)))
         try:
-            nodes[name] = nir.dict2NIRNode(fields)
+            with np.errstate(all="ignore"):  # nir computes shapes, such as with stride 0, before anything is checked
+                nodes[name] = nir.dict2NIRNode(fields)
         except Exception as problem:  # nir checks by assertion, indexing and attribute access: anything may come
             raise NetworkError(f"node {prefix + name!r} ({kind}) is malformed: {_reason(problem)}") from None
     try:
@@ -480,7 +482,8 @@ def _numbers(name: str, node: nir.NIRNode, field: str) -> NDArray:
     raw = np.asarray(getattr(node, field))
     if raw.dtype.kind not in "fiub" or raw.size == 0:
         raise NetworkError(f"{where} is no array of numbers (dtype {raw.dtype}, shape {raw.shape}): export it again")
-    values = raw.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # some kinds of NaN warn; they are refused below
+        values = raw.astype(np.float64)
     fine = np.abs(values) <= np.finfo(np.float32).max
     if field in ("threshold", "v_threshold"):
         fine |= values == np.inf

@@ -35,17 +35,22 @@ AXES = ("channels", "rows", "columns")
 
 @dataclass(frozen=True)
 class Demand:
-    """What one share asks of its core, and what the chip offers: (resource, needed, available) where both are known."""
+    """What one share asks of its core, and what the chip offers: (resource, needed, available) where both are known.
+
+    sparse_targets  neurons of the largest share that sparse weights point into
+    """
 
     neurons: int
     synapse_words: int
     axons_in: int
+    sparse_targets: int = 0
 
     def against(self, chip: Chip) -> Iterator[tuple[str, int, int]]:
         yield "neurons", self.neurons, chip.core.neurons
         yield "synapse words", self.synapse_words, chip.core.synapse_words
         if chip.core.axons_in is not None:
             yield "incoming axons", self.axons_in, chip.core.axons_in
+        yield "target indices of sparse weights", self.sparse_targets, storage.sparse_targets(chip)
 
     def overload(self, chip: Chip) -> float:
         """The largest ratio of needed to available; at most 1 if the share fits."""
@@ -56,6 +61,7 @@ class Demand:
             self.neurons + other.neurons,
             self.synapse_words + other.synapse_words,
             self.axons_in + other.axons_in,
+            max(self.sparse_targets, other.sparse_targets),
         )
 
 
@@ -68,12 +74,13 @@ class Rules:
     dense_layers: str | None = None
 
     def demand(self, share: Share) -> Demand:
-        words = axons = 0
+        words = axons = targets = 0
         for connection in self.network.incoming(share.layer):
             form = storage.storage_format(connection, self.chip, self.dense_layers)
             words += storage.stored_words(connection, share.box, form, self.chip)
             axons += storage.axons_in(connection, share.box, form)
-        return Demand(share.allocated, words, axons)
+            targets = max(targets, share.box.neurons if form == "sparse" else 0)
+        return Demand(share.allocated, words, axons, targets)
 
     def fits(self, shares: list[Share]) -> bool:
         return all(self.demand(share).overload(self.chip) <= 1 for share in shares)
@@ -119,7 +126,7 @@ def _sliced(rules: Rules, layer: Layer) -> list[Share]:
         memory_bound = size[0] * size[1] * size[2] <= limit and rules.demand(shares[0]).neurons <= limit
         axis = next((a for a in ((0, 2, 1) if memory_bound else (2, 1, 0)) if size[a] > 1), None)
         if axis is None:
-            raise _too_large(rules, layer, shares[0])
+            raise _too_large(rules, layer, shares)
         size[axis] = (size[axis] + 1) // 2
 
 
@@ -147,11 +154,12 @@ def _split_by_ratio(rules: Rules, layer: Layer) -> list[Share]:
         if overload <= 1:
             return shares
         if parts == units:
-            raise _too_large(rules, layer, shares[0])
+            raise _too_large(rules, layer, shares)
         parts = min(units, ceil(overload) if parts == 1 else 2 * parts)
 
 
-def _too_large(rules: Rules, layer: Layer, share: Share) -> MappingError:
+def _too_large(rules: Rules, layer: Layer, shares: list[Share]) -> MappingError:
+    share = max(shares, key=lambda share: rules.demand(share).overload(rules.chip))
     resource, needed, available = max(rules.demand(share).against(rules.chip), key=lambda item: item[1] / item[2])
     return MappingError(
         f"layer {layer.name!r} cannot be split far enough for chip {rules.chip.name!r}: a core with "
@@ -174,7 +182,7 @@ def even_partition(rules: Rules, cores: int | Mapping[str, int]) -> Partition:
             continue
         if parts < 1:
             raise MappingError(f"partition gives layer {layer.name!r} {parts} cores: give at least 1")
-        parts = min(parts, layer.neurons // layer.neuron.granule) if isinstance(cores, int) else parts
+        parts = min(parts, max(layer.shape) // layer.neuron.granule) if isinstance(cores, int) else parts
         shares += even_shares(layer, parts, _even_axis(layer, parts))
     return tuple((share,) for share in shares)
 

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsim.chip import Chip
-from nsim.errors import MappingError
 from nsim.network import Connection
 from nsim.synapses import Box, Convolution
 
@@ -63,13 +62,14 @@ def axons_in(connection: Connection, box: Box, form: str) -> int:
 
 
 def index_bits(chip: Chip, neurons: int) -> int:
-    """Width of a stored synapse's target index: the narrowest the chip offers for this many neurons."""
+    """Width of a stored synapse's target index: the narrowest the chip offers for this many neurons.
+
+    Without one wide enough it is what would be needed; the partition's limits (`sparse_targets`) refuse such a share.
+    """
     needed = max(1, (neurons - 1).bit_length())
-    offered = chip.formats.sparse.index_bits or ()
-    fitting = [bits for bits in offered if bits >= needed]
-    if not fitting:
-        raise MappingError(
-            f"{neurons} neurons in one core need a {needed}-bit target index, but chip {chip.name!r} stores up to "
-            f"{max(offered, default=0)} bits: split the layer over more cores"
-        )
-    return min(fitting)
+    return min((bits for bits in chip.formats.sparse.index_bits or () if bits >= needed), default=needed)
+
+
+def sparse_targets(chip: Chip) -> int:
+    """How many neurons of a share the chip's widest target index tells apart."""
+    return 1 << max(chip.formats.sparse.index_bits or (0,))

@@ -1,0 +1,158 @@
+"""The fast engine: the machine and the mapping as arrays for `event_loop.py`, timesteps in parallel threads.
+
+It follows the rules of `engine_simpy.py` to the picosecond; tests compare every service of both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsim import engine_simpy
+from nsim.activity import Activity
+from nsim.errors import SimulationError
+from nsim.event_loop import Fabric, Load, Log, run_step, run_steps
+from nsim.mapping import Mapping
+from nsim.mapping.route import router_of, xy_route
+from nsim.stations import ChunkTimes, Machine, Service, StepTimes
+
+BLOCK_MESSAGES = 20_000  # one call of the loop: long enough to hide the call, short enough to spread over threads
+
+
+class Engine:
+    """Simulates activity on one mapping. The result does not depend on the number of threads."""
+
+    def __init__(self, mapping: Mapping, machine: Machine, threads: int = 1) -> None:
+        self.mapping, self.machine = mapping, machine
+        self.fabric, self.load = fabric_of(machine), load_of(mapping)
+        self.pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._check_range()
+
+    def run(self, activity: Activity) -> Iterator[ChunkTimes]:
+        """Times of consecutive timesteps, block by block."""
+        blocks = self._blocks(activity)
+        yield from self.pool.map(self._run_block, blocks) if self.pool else map(self._run_block, blocks)
+
+    def run_recorded(self, firing: NDArray[np.int64]) -> StepTimes:
+        """Simulate one timestep and keep every service."""
+        log = _log(self._services(firing))
+        times = ChunkTimes.empty(1, self.machine)
+        duration_ps, missing = run_step(
+            self.fabric, self.load, np.sort(firing), times.blocked_ps, times.longest_queue, log
+        )
+        if missing:
+            self._name_deadlock(firing)
+        written = log.station >= 0
+        station, served_ps = log.station[written], (log.end_ps - log.start_ps)[written]
+        busy_ps, served = np.zeros((2, self.machine.stations), np.int64)
+        np.add.at(busy_ps, station, served_ps)
+        np.add.at(served, station, 1)
+        services = [Service(*entry) for entry in zip(*(column[written].tolist() for column in log), strict=True)]
+        return StepTimes(duration_ps, busy_ps, times.blocked_ps, served, times.longest_queue, services)
+
+    def _run_block(self, block: tuple[Activity, int, int]) -> ChunkTimes:
+        activity, begin, end = block
+        times = ChunkTimes.empty(end - begin, self.machine)
+        indptr = activity.indptr[begin : end + 1]
+        stuck = run_steps(
+            self.fabric,
+            self.load,
+            indptr,
+            activity.neurons,
+            times.duration_ps,
+            times.blocked_ps,
+            times.longest_queue,
+            _log(0),
+        )
+        if stuck >= 0:
+            self._name_deadlock(activity.firing(begin + stuck))
+        return times
+
+    def _blocks(self, activity: Activity) -> list[tuple[Activity, int, int]]:
+        """Runs of timesteps with about as many messages each."""
+        copies = np.diff(self.load.indptr)
+        sent = np.concatenate(([0], np.cumsum(copies[activity.neurons])))[activity.indptr]
+        ends = np.searchsorted(sent, np.arange(BLOCK_MESSAGES, int(sent[-1]) + BLOCK_MESSAGES, BLOCK_MESSAGES))
+        edges = np.unique(np.concatenate(([0], np.minimum(ends, activity.timesteps), [activity.timesteps])))
+        return [(activity, begin, end) for begin, end in pairwise(edges.tolist())]
+
+    def _services(self, firing: NDArray[np.int64]) -> int:
+        """At most as many services as one timestep can have."""
+        copies = self.mapping.copies
+        sent = copies.indptr[firing + 1] - copies.indptr[firing]
+        hops = self.machine.chip.mesh.columns + self.machine.chip.mesh.rows + 2
+        return int(sent.sum()) * (hops + 2) + firing.size + self.machine.cores
+
+    def _name_deadlock(self, firing: NDArray[np.int64]) -> None:
+        """The readable engine runs into the same deadlock, and names its stations."""
+        engine_simpy.run_timestep(self.mapping, self.machine, firing)
+        raise SimulationError("the compiled engine stopped with messages left where the SimPy engine does not")
+
+    def _check_range(self) -> None:
+        """A key holds time and station in 63 bits: refuse machines whose timestep could outgrow it."""
+        load, fabric = self.load, self.fabric
+        hops = self.machine.chip.mesh.columns + self.machine.chip.mesh.rows + 2
+        per_message = int(fabric.service_ps.max() + fabric.wire_ps.max()) * hops
+        worst = int(load.synapse_ps.sum()) + load.target.size * per_message
+        worst += int(load.allocated.sum()) * load.update_ps + load.core.size * (load.spike_ps + 1)
+        if worst >= 1 << (63 - fabric.bits):
+            raise SimulationError(
+                f"a timestep of {self.mapping.network.name!r} may take {worst} ps, but the clock of the compiled "
+                f"engine ends at {1 << (63 - fabric.bits)}: use --engine simpy"
+            )
+
+
+def run_timestep(mapping: Mapping, machine: Machine, firing: NDArray[np.int64], record: bool = False) -> StepTimes:
+    """Simulate one timestep in which these neurons (network indices) fire; record: keep every service."""
+    times = Engine(mapping, machine).run_recorded(firing)
+    return times if record else replace(times, log=None)
+
+
+def _log(services: int) -> Log:
+    """Room for this many services; stations are -1 where nothing was written."""
+    station, neuron, target, cause = (np.full(services, -1, np.int32) for _ in range(4))
+    start_ps, end_ps, left_ps = (np.empty(services, np.int64) for _ in range(3))
+    return Log(station, neuron, target, start_ps, end_ps, left_ps, cause)
+
+
+def fabric_of(machine: Machine) -> Fabric:
+    """The machine as arrays."""
+    chip = machine.chip
+    router_of_core = np.array([router_of(chip, core) for core in range(machine.cores)], np.int32)
+    mesh_0, out_0 = int(machine.first[3]), int(machine.first[4])
+    router_behind = np.full(machine.stations, -1, np.int32)
+    router_behind[machine.first[2] : mesh_0] = router_of_core
+    router_behind[mesh_0:out_0] = [hop[1] for hop in machine.hops]
+    numbers = {hop: mesh_0 + index for index, hop in enumerate(machine.hops)}
+    hop = np.full((chip.routers, chip.routers), -1, np.int32)
+    for source in range(chip.routers):
+        for target in range(chip.routers):
+            if source != target:
+                hop[source, target] = numbers[xy_route(chip, source, target)[0]]
+    bits = max(1, (machine.stations - 1).bit_length())
+    return Fabric(
+        machine.first, machine.capacity, machine.service_ps, machine.wire_ps, router_behind, router_of_core, hop, bits
+    )
+
+
+def load_of(mapping: Mapping) -> Load:
+    """The mapping as arrays."""
+    order = np.lexsort((np.arange(mapping.core.size), mapping.core))
+    ascending = np.diff(mapping.slot[order]) > 0
+    assert (ascending | (np.diff(mapping.core[order]) > 0)).all(), "slots ascend with the neuron index within a core"
+    actions, copies = mapping.chip.actions, mapping.copies
+    return Load(
+        mapping.core.astype(np.int32),
+        mapping.slot.astype(np.int32),
+        copies.indptr,
+        copies.core.astype(np.int32),
+        copies.service_ps,
+        mapping.allocated,
+        actions.neuron_update.latency_ps,
+        actions.spike.latency_ps,
+    )
