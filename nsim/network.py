@@ -86,6 +86,10 @@ class Network:
                 raise NetworkError(f"network {self.name!r} has no layer {end!r}: its layers are {list(self.by_name)}")
         for layer in self.layers:
             _check_layer(layer)
+            if layer.neuron.external and layer.name != self.input:
+                raise NetworkError(
+                    f"layer {layer.name!r} takes input from outside, but the input layer is {self.input!r}"
+                )
         for connection in self.connections:
             self._check_connection(connection)
         kinds = {layer.neuron.fixed_point for layer in self.layers if not isinstance(layer.neuron, Relay)}

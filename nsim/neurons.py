@@ -55,6 +55,10 @@ class Relay(Neuron):
     binary: bool = False
     external: ClassVar[bool] = True
 
+    @property
+    def graded(self) -> bool:  # type: ignore[override]
+        return not self.binary
+
     def update(self, state, sums, step, external):
         return (external != 0).astype(sums.dtype) if self.binary else external.astype(sums.dtype)
 

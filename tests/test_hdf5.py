@@ -115,6 +115,20 @@ def test_damaged_chunks_are_found_while_reading(path):
     assert "damaged" in refusal(path)
 
 
+def test_a_broken_heap_is_refused_and_not_followed_for_ever(path):
+    """Strings of variable length are in a global heap; an object in it whose size is wrong once made HDF5 loop."""
+    with h5py.File(path, "w") as file:
+        file["names"] = ["input", "lif", "output"]
+    good = path.read_bytes()
+    heap = good.index(b"GCOL")
+    for size in (0, 2**16, 2**64 - 16, 2**64 - 1):
+        data = bytearray(good)
+        rest = heap + 16 + 3 * 24  # three objects of a head of 16 bytes and up to 8 of text, then the free rest
+        data[rest + 8 : rest + 16] = size.to_bytes(8, "little")
+        path.write_bytes(data)
+        assert "damaged" in refusal(path)
+
+
 @pytest.mark.parametrize("options", [{}, {"chunks": (100, 100), "compression": "gzip"}, {"fillvalue": 1.0}])
 @pytest.mark.parametrize("side", [1_000, 10**6, 2**30])
 def test_a_dataset_that_was_only_declared(path, options, side):

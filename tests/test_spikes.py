@@ -492,9 +492,9 @@ def test_paths_that_hold_no_input(tmp_path):
 # SHD
 
 
-def write_shd(path, samples, times_type="f2", units_type="i2", labels=None, leave_out=()):
+def write_shd(path, samples, times_type="f2", units_type="i2", labels=None, leave_out=(), libver=None):
     """A file as the Spiking Heidelberg Digits come, from [(times, units), ...]."""
-    with h5py.File(path, "w") as file:
+    with h5py.File(path, "w", libver=libver) as file:
         for name, kind, column in (("spikes/times", times_type, 0), ("spikes/units", units_type, 1)):
             if name not in leave_out:
                 dataset = file.create_dataset(name, (len(samples),), h5py.vlen_dtype(np.dtype(kind)))
@@ -600,6 +600,29 @@ def test_a_file_that_is_no_hdf5(tmp_path):
     (tmp_path / "in.h5").write_text("no HDF5")
     with refused(r"in\.h5"):
         load_input(tmp_path / "in.h5", FLAT, bin_s=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"\x19\x00\x00\x00\x10", b"\x19\x0f\x00\x00\x10"),
+        (b"\x11\x20\x0f\x00\x02", b"\x11\x20\xff\x00\x02"),
+        (b"times", b"\xfftext"),
+    ],
+)
+def test_a_damaged_shd_file(tmp_path, old, new):
+    """In particular a ragged type that is neither sequence nor string, on which the HDF5 library crashes."""
+    whole = write_shd(tmp_path / "whole.h5", SPOKEN).read_bytes()
+    assert old in whole
+    (tmp_path / "in.h5").write_bytes(whole.replace(old, new))
+    with refused(r"in\.h5"):
+        load_input(tmp_path / "in.h5", FLAT, bin_s=0.1)
+
+
+@pytest.mark.parametrize("libver", ["earliest", "v110", "latest"])
+def test_shd_of_any_hdf5_version(tmp_path, libver):
+    path = write_shd(tmp_path / "in.h5", SPOKEN, libver=libver)
+    assert [u.tolist() for _, u in read_shd(path)[0]] == [[1, 3, 6], [], [2, 2]]
 
 
 def test_a_truncated_shd_file(tmp_path):

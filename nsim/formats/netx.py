@@ -22,6 +22,7 @@ from nsim.synapses import Convolution, Dense, Shape
 
 REFUSED = ("average", "pool", "convT", "unpool", "concat")  # by the format's own loader too
 LARGEST_WEIGHT = 1 << 23
+LARGEST_THRESHOLD = 1 << 17
 
 
 def read_netx(path: str | Path, *, reset_interval: int | None = None, reset_offset: int = 0) -> Network:
@@ -165,7 +166,7 @@ class _Reader:
             if bool(np.any(parameters.get("sigma_output", False))):
                 role = "output"
             binary = number_of("messageBits", 16) == 0
-            return FixedSigmaDelta(role, number_of("vThMant"), bias, wraps, binary)
+            return FixedSigmaDelta(role, self._threshold(number_of("vThMant"), where), bias, wraps, binary)
         if model in ("LOIHI", "CUBA", "none"):
             interval, offset = self.reset
             lif = FixedLif(0, 4096, 1 << 17, bias, interval, offset + len(self.layers) + 1, wraps, kind == "input")
@@ -174,10 +175,18 @@ class _Reader:
             decays = number_of("iDecay"), number_of("vDecay")
             if not all(0 <= decay <= 4096 for decay in decays):
                 raise NetworkError(f"{self.path}: {where} has decays {decays}: expected 0..4096")
-            return replace(lif, current_decay=decays[0], voltage_decay=decays[1], threshold=number_of("vThMant"))
+            threshold = self._threshold(number_of("vThMant"), where)
+            return replace(lif, current_decay=decays[0], voltage_decay=decays[1], threshold=threshold)
         raise NetworkError(
             f"{self.path}: {where} has neurons of type {model!r}: this reader knows SDNN, LOIHI and CUBA"
         )
+
+    def _threshold(self, mantissa: int, where: str) -> int:
+        if not 0 <= mantissa <= LARGEST_THRESHOLD:
+            raise NetworkError(
+                f"{self.path}: {where} has threshold {mantissa}: expected 0..{LARGEST_THRESHOLD} (17 bits)"
+            )
+        return mantissa
 
     def _bias(self, bias: NDArray[np.int64], shape: Shape, where: str) -> NDArray[np.int64]:
         if bias.size not in (1, shape[0]):

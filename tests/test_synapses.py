@@ -1,0 +1,270 @@
+"""Synapses: sums and synop counts against the list of single synapses, written from the defining formulas."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from nsim.errors import NetworkError
+from nsim.synapses import Box, Convolution, Dense, Sparse, convolved_shape
+
+shapes = st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(1, 4))
+
+
+def triples(synapses):
+    """Every synapse one by one: (source neuron, target neuron, weight)."""
+    if isinstance(synapses, Dense):
+        for target, source in np.ndindex(synapses.matrix.shape):
+            yield source, target, synapses.matrix[target, source]
+    elif isinstance(synapses, Sparse):
+        for source in range(synapses.sources):
+            for place in range(synapses.indptr[source], synapses.indptr[source + 1]):
+                yield source, int(synapses.target_index[place]), synapses.values[place]
+    else:
+        yield from ((source, target, weight) for source, target, weight, _ in taps_used(synapses))
+
+
+def taps_used(convolution):
+    """out[o, y, x] = sum of kernel[o, c, i, j] * in[c, y*sH - pH + i*dH, x*sW - pW + j*dW], zeros outside."""
+    out, per_group, _, _ = convolution.kernel.shape
+    channels, rows, columns = convolution.source_shape
+    _, height, width = convolution.target_shape
+    for (o, c, i, j), weight in np.ndenumerate(convolution.kernel):
+        channel = o // (out // convolution.groups) * per_group + c
+        assert channel < channels
+        for y, x in itertools.product(range(height), range(width)):
+            row = y * convolution.stride[0] - convolution.padding[0] + i * convolution.dilation[0]
+            column = x * convolution.stride[1] - convolution.padding[1] + j * convolution.dilation[1]
+            if 0 <= row < rows and 0 <= column < columns:
+                yield (channel * rows + row) * columns + column, (o * height + y) * width + x, weight, (channel, i, j)
+
+
+def inside(box, target, shape):
+    c, h, w = np.unravel_index(target, shape)
+    return all(low <= k < high for k, (low, high) in zip((c, h, w), (box.channels, box.rows, box.columns), strict=True))
+
+
+def weights(draw, shape, dtype):
+    """Random weights, a third of them zero."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    values = rng.integers(-9, 10, shape) if dtype == np.int64 else rng.normal(size=shape).astype(np.float32)
+    return np.where(rng.random(shape) < 1 / 3, 0, values).astype(dtype)
+
+
+@st.composite
+def convolutions(draw, dtype=np.int64):
+    pairs = {
+        name: draw(st.tuples(st.integers(*span), st.integers(*span)))
+        for name, span in {"size": (1, 3), "stride": (1, 3), "padding": (0, 3), "dilation": (1, 2)}.items()
+    }
+    groups = draw(st.integers(1, 3))
+    in_per_group, out_per_group = draw(st.integers(1, 2)), draw(st.integers(1, 2))
+    source = groups * in_per_group, draw(st.integers(1, 7)), draw(st.integers(1, 7))
+    size = pairs.pop("size")
+    kernel = weights(draw, (groups * out_per_group, in_per_group, *size), dtype)
+    target = convolved_shape(source, kernel, **pairs)
+    assume(min(target) > 0)
+    return Convolution(kernel, source, target, **pairs, groups=groups)
+
+
+@st.composite
+def matrices(draw, kind=Dense, dtype=np.int64):
+    source, target = draw(shapes), draw(shapes)
+    matrix = weights(draw, (int(np.prod(target)), int(np.prod(source))), dtype)
+    return kind(matrix, source, target) if kind is Dense else Sparse.from_matrix(matrix, source, target)
+
+
+@st.composite
+def hand_made_sparse(draw, dtype=np.int64):
+    """With stored zeros, and targets that one source reaches twice."""
+    source, target = draw(shapes), draw(shapes)
+    counts = draw(st.lists(st.integers(0, 5), min_size=int(np.prod(source)), max_size=int(np.prod(source))))
+    indptr = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+    values = weights(draw, (int(indptr[-1]),), dtype)
+    targets = np.random.default_rng(values.size).integers(0, np.prod(target), values.size).astype(np.int32)
+    return Sparse(indptr, targets, values, source, target)
+
+
+def all_kinds(dtype=np.int64):
+    return st.one_of(
+        matrices(Dense, dtype),
+        matrices(Sparse, dtype),
+        hand_made_sparse(dtype),
+        convolutions(dtype),
+        convolutions(dtype),
+    )
+
+
+@st.composite
+def with_box(draw, strategy):
+    """Synapses and a box of their targets, empty ones and the whole layer among them."""
+    synapses = draw(strategy)
+    ranges = [sorted(draw(st.tuples(st.integers(0, n), st.integers(0, n)))) for n in synapses.target_shape]
+    return synapses, Box(*map(tuple, ranges))
+
+
+@st.composite
+def with_tiles(draw, strategy):
+    """Synapses and boxes that tile their targets."""
+    synapses = draw(strategy)
+    cuts = [sorted({0, n, *draw(st.lists(st.integers(0, n), max_size=2))}) for n in synapses.target_shape]
+    tiles = [Box(*ranges) for ranges in itertools.product(*map(itertools.pairwise, cuts))]
+    return synapses, tiles
+
+
+# Adding weights
+
+
+@settings(max_examples=80, deadline=None)
+@given(data=st.data(), synapses=all_kinds())
+def test_integer_sums_are_those_of_single_synapses(data, synapses):
+    """Exactly, added to what was there before; and neurons that do not fire add nothing."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    firing = np.flatnonzero(rng.random(synapses.sources) < rng.random())
+    values = rng.integers(-5, 6, firing.size)
+    before = rng.integers(-(2**40), 2**40, synapses.targets)
+    sums, expected, sent = before.copy(), before.copy(), dict(zip(firing, values, strict=True))
+    synapses.add(firing, values, sums)
+    for source, target, weight in triples(synapses):
+        expected[target] += weight * sent.get(source, 0)
+    assert (sums == expected).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), synapses=all_kinds(np.float32))
+def test_float_sums_are_those_of_single_synapses(data, synapses):
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    firing = np.flatnonzero(rng.random(synapses.sources) < rng.random())
+    values = rng.normal(size=firing.size).astype(np.float32)
+    sums, expected = np.zeros(synapses.targets, np.float32), np.zeros(synapses.targets)
+    sent = dict(zip(firing, values.astype(np.float64), strict=True))
+    synapses.add(firing, values, sums)
+    for source, target, weight in triples(synapses):
+        expected[target] += float(weight) * sent.get(source, 0)
+    assert np.allclose(sums, expected, rtol=1e-5, atol=1e-4)
+
+
+@settings(max_examples=30, deadline=None)
+@given(dense=matrices())
+def test_sparse_holds_the_non_zero_weights_of_a_matrix(dense):
+    sparse = Sparse.from_matrix(dense.matrix, dense.source_shape, dense.target_shape)
+    assert sorted(triples(sparse)) == sorted(t for t in triples(dense) if t[2] != 0)
+
+
+def test_kernel_is_not_flipped():
+    """An impulse meets the kernel in reverse: with out[y] = sum of k[i] * in[y + i], input 2 gives k[2], k[1], k[0]."""
+    kernel = np.array([1, 2, 3]).reshape(1, 1, 1, 3)
+    convolution = Convolution(kernel, (1, 1, 5), (1, 1, 3))
+    sums = np.zeros(3, np.int64)
+    convolution.add(np.array([2]), np.array([1]), sums)
+    assert sums.tolist() == [3, 2, 1]
+
+
+# Counting synops
+
+
+@settings(max_examples=120, deadline=None)
+@given(case=with_box(all_kinds()))
+def test_fan_out_counts_the_synapses_inside_the_box(case):
+    synapses, box = case
+    every, non_zero = np.zeros(synapses.sources, np.int64), np.zeros(synapses.sources, np.int64)
+    for source, target, weight in triples(synapses):
+        if inside(box, target, synapses.target_shape):
+            every[source] += 1
+            non_zero[source] += weight != 0
+    assert (synapses.fan_out(box) == every).all()
+    assert (synapses.fan_out(box, stored=True) == non_zero).all()
+    assert synapses.fan_out(box).dtype == synapses.fan_out(box, stored=True).dtype == np.int64
+
+
+@settings(max_examples=60, deadline=None)
+@given(case=with_tiles(all_kinds()), stored=st.booleans())
+def test_fan_outs_of_tiles_sum_to_the_whole(case, stored):
+    synapses, tiles = case
+    whole = synapses.fan_out(Box.whole(synapses.target_shape), stored)
+    assert (sum(synapses.fan_out(tile, stored) for tile in tiles) == whole).all()
+
+
+@settings(max_examples=80, deadline=None)
+@given(case=with_box(convolutions()))
+def test_taps_counts_kernel_positions_per_message(case):
+    """The output channels at one position share a visit: distinct (y, x) inside the box per source."""
+    convolution, box = case
+    visits = {}
+    for source, target, _ in triples(convolution):
+        if inside(box, target, convolution.target_shape):
+            _, y, x = np.unravel_index(target, convolution.target_shape)
+            visits.setdefault(source, set()).add((y, x))
+    assert convolution.taps(box).tolist() == [len(visits.get(s, ())) for s in range(convolution.sources)]
+
+
+@settings(max_examples=80, deadline=None)
+@given(case=with_box(convolutions()))
+def test_kernel_rows_counts_rows_of_weights_of_the_box(case):
+    """One row for each (input channel, kernel row, kernel column) with a weight to a channel of the box."""
+    convolution, box = case
+    out, per_group, _, _ = convolution.kernel.shape
+    rows = set()
+    for o, c, i, j in np.ndindex(convolution.kernel.shape):
+        if box.channels[0] <= o < box.channels[1]:
+            rows.add((o // (out // convolution.groups) * per_group + c, i, j))
+    assert convolution.kernel_rows(box) == len(rows)
+
+
+@settings(max_examples=40, deadline=None)
+@given(case=with_tiles(convolutions()))
+def test_taps_of_spatial_tiles_sum_to_the_whole(case):
+    convolution, tiles = case
+    channels = convolution.target_shape[0]
+    spatial = {Box((0, channels), tile.rows, tile.columns) for tile in tiles}
+    total = sum(convolution.taps(tile) for tile in spatial)
+    assert (total == convolution.taps(Box.whole(convolution.target_shape))).all()
+
+
+@given(shape=shapes, data=st.data())
+def test_box_indices_are_those_of_a_row_major_array(shape, data):
+    ranges = [tuple(sorted(data.draw(st.tuples(st.integers(0, n), st.integers(0, n))))) for n in shape]
+    box = Box(*ranges)
+    block = np.arange(np.prod(shape)).reshape(shape)[tuple(slice(*r) for r in ranges)]
+    assert box.extent == block.shape
+    assert box.neurons == block.size
+    assert (box.indices(shape) == block.ravel()).all()
+
+
+# Shapes that do not fit
+
+
+FLAT = (4, 1, 1)
+KERNEL = np.ones((2, 3, 3, 3), np.int64)
+INDPTR, TARGETS = np.array([0, 1, 1, 1, 2]), np.array([0, 3], np.int32)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Dense(np.ones((4, 5)), FLAT, FLAT), "shape .4, 5.*4 source neurons"),
+        (lambda: Dense(np.ones(16), FLAT, FLAT), "shape .16"),
+        (lambda: Sparse.from_matrix(np.ones((4, 5)), FLAT, FLAT), "shape .4, 5"),
+        (lambda: Sparse(INDPTR[:-1], TARGETS, np.ones(2), FLAT, FLAT), "3 rows and 2 values"),
+        (lambda: Sparse(INDPTR, TARGETS, np.ones(3), FLAT, FLAT), "4 rows and 3 values"),
+        (lambda: Sparse(INDPTR, TARGETS[:1], np.ones(2), FLAT, FLAT), "4 rows and 2 values"),
+        (lambda: Sparse(INDPTR[::-1], TARGETS, np.ones(0), FLAT, FLAT), "4 rows"),
+        (lambda: Sparse(np.array([0, 2, 1, 1, 2]), TARGETS, np.ones(2), FLAT, FLAT), "4 rows"),
+        (lambda: Sparse(INDPTR, TARGETS + 1, np.ones(2), FLAT, FLAT), "outside the 4 target"),
+        (lambda: Sparse(INDPTR, TARGETS - 1, np.ones(2), FLAT, FLAT), "outside the 4 target"),
+        (lambda: Convolution(KERNEL, (2, 5, 5), (2, 3, 3)), "2 input channels: expected 3"),
+        (lambda: Convolution(KERNEL, (9, 5, 5), (2, 3, 3), groups=3), "does not fit 9 input"),
+        (lambda: Convolution(KERNEL, (3, 5, 5), (2, 3, 4)), r"gives \(2, 3, 3\), not the layer's \(2, 3, 4\)"),
+        (lambda: Convolution(KERNEL, (3, 5, 5), (3, 3, 3)), r"gives \(2, 3, 3\)"),
+        (lambda: Convolution(KERNEL, (3, 2, 5), (2, 0, 3)), r"gives \(2, 0, 3\)"),
+        (lambda: Convolution(KERNEL[0], (3, 5, 5), (2, 3, 3)), "expected 4 axes"),
+        (lambda: Convolution(KERNEL, (3, 5, 5), (2, 3, 3), stride=(0, 1)), "stride .0, 1"),
+        (lambda: Convolution(KERNEL, (3, 5, 5), (2, 3, 3), padding=(0, -1)), "padding .0, -1"),
+        (lambda: Convolution(KERNEL, (3, 5, 5), (2, 3, 3), groups=0), "0 groups"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused(make, words):
+    with pytest.raises(NetworkError, match=words):
+        make()
