@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from nsim import kernels
 from nsim.errors import InputError
 from nsim.network import Connection, Layer, Network
 from nsim.spikes import Events, Frames
@@ -66,62 +67,78 @@ class Evaluator:
     """The state of a network between timesteps: neurons, and sums still on their way to them."""
 
     def __init__(self, network: Network) -> None:
-        self.network = network
-        self.offsets = layer_offsets(network)
-        dtype = np.int64 if network.fixed_point else np.float32
         self.steps = 0
-        self.states = {layer.name: layer.neuron.start(layer.neurons) for layer in network.layers}
-        self.arriving = {
-            layer.name: np.zeros((self._slots(layer), layer.neuron.dendrites, layer.neurons), dtype)
-            for layer in network.layers
-        }
-        self.outgoing = {layer.name: network.outgoing(layer.name) for layer in network.layers}
+        self.dtype = np.int64 if network.fixed_point else np.float32
+        sums = {layer.name: self._arriving(network, layer) for layer in network.layers}
+        offsets = layer_offsets(network).tolist()
+        self.layers = [
+            _LayerState(network, layer, offset, sums) for layer, offset in zip(network.layers, offsets, strict=False)
+        ]
 
-    def _slots(self, layer: Layer) -> int:
-        """Timesteps that a sum may be ahead of the present one, and the present one."""
-        delays = [np.max(c.source_delay) + np.max(c.target_delay) for c in self.network.incoming(layer.name)]
-        return 2 + int(max(delays, default=0))
+    def _arriving(self, network: Network, layer: Layer) -> NDArray:
+        """Sums for every timestep that a message may be ahead of the present one: [slots, dendrites, neurons]."""
+        delays = [np.max(c.source_delay) + np.max(c.target_delay) for c in network.incoming(layer.name)]
+        return np.zeros((2 + int(max(delays, default=0)), layer.neuron.dendrites, layer.neurons), self.dtype)
 
     def step(self, external: NDArray) -> tuple[NDArray[np.int64], NDArray]:
         """One timestep with this input, [input neurons]: the neurons that send, and the output layer's values."""
         self.steps += 1
         firing = []
-        outputs = None
-        for layer, offset in zip(self.network.layers, self.offsets, strict=False):
-            ring = self.arriving[layer.name]
-            sums = ring[self.steps % len(ring)]
-            messages = layer.neuron.update(
-                self.states[layer.name], sums, self.steps, external if layer.neuron.external else None
-            )
-            sums[...] = 0
-            if layer.name == self.network.output:
-                outputs = np.array(layer.neuron.readout(self.states[layer.name], messages))
-            if not self.network.sends(layer):
-                continue
-            sending = np.flatnonzero(messages)
-            firing.append(sending + offset)
-            for connection in self.outgoing[layer.name]:
-                self._deliver(connection, sending, messages[sending])
-        assert outputs is not None
+        for state in self.layers:
+            sending = state.step(self.steps, external)
+            if state.is_output:
+                outputs = state.shown
+            if state.sends:
+                firing.append(sending + state.offset)
         return np.concatenate(firing), outputs
 
-    def _deliver(self, connection: Connection, sending: NDArray[np.int64], values: NDArray) -> None:
+
+class _LayerState:
+    """One layer between timesteps, and the way of its messages into the sums of other layers."""
+
+    def __init__(self, network: Network, layer: Layer, offset: int, sums: dict[str, NDArray]) -> None:
+        self.neuron, self.offset = layer.neuron, offset
+        self.external, self.sends = layer.neuron.external, network.sends(layer)
+        self.is_output = layer.name == network.output
+        self.state = layer.neuron.start(layer.neurons)
+        self.sums = sums[layer.name]
+        self.outgoing = [_Delivery(c, sums[c.target]) for c in network.outgoing(layer.name)]
+        self.shown: NDArray = np.zeros(0)
+
+    def step(self, step: int, external: NDArray) -> NDArray[np.int64]:
+        """Update with the sums of this timestep and send; returns the neurons that sent."""
+        sums = self.sums[step % len(self.sums)]
+        messages = self.neuron.update(self.state, sums, step, external if self.external else None)
+        sums.fill(0)
+        if self.is_output:
+            self.shown = np.array(self.neuron.readout(self.state, messages))
+        sending, values = kernels.nonzero(messages)
+        if sending.size:
+            for delivery in self.outgoing:
+                delivery.add(sending, values.astype(sums.dtype, copy=False), step)
+        return sending
+
+
+class _Delivery:
+    """A connection's way into the sums of its target: [slots, dendrites, neurons]."""
+
+    def __init__(self, connection: Connection, sums: NDArray) -> None:
+        self.synapses, self.sums = connection.synapses, sums[:, connection.dendrite]
+        self.source_delay, self.target_delay = connection.source_delay, connection.target_delay
+        self.uniform = np.ndim(self.source_delay) == 0 and np.ndim(self.target_delay) == 0
+
+    def add(self, sending: NDArray[np.int64], values: NDArray, step: int) -> None:
         """Add the messages' weights to the sums of the timestep in which they arrive."""
-        ring = self.arriving[connection.target]
-        dendrite, slots = connection.dendrite, len(ring)
-        values = values.astype(ring.dtype, copy=False)
-        delays = np.broadcast_to(connection.source_delay, (connection.synapses.sources,))[sending]
+        if self.uniform:
+            arrival = step + 1 + int(self.source_delay) + int(self.target_delay)
+            self.synapses.add(sending, values, self.sums[arrival % len(self.sums)])
+            return
+        delays = np.broadcast_to(self.source_delay, (self.synapses.sources,))[sending]
         for delay in np.unique(delays):
-            chosen = slice(None) if np.ndim(connection.source_delay) == 0 else delays == delay
-            arrival = self.steps + 1 + int(delay)
-            if np.ndim(connection.target_delay) == 0:
-                slot = (arrival + int(connection.target_delay)) % slots
-                connection.synapses.add(sending[chosen], values[chosen], ring[slot, dendrite])
-                continue
-            sums = np.zeros(ring.shape[2], ring.dtype)
-            connection.synapses.add(sending[chosen], values[chosen], sums)
-            targets = np.arange(sums.size)
-            ring[(arrival + connection.target_delay) % slots, dendrite, targets] += sums
+            sums = np.zeros(self.sums.shape[1], self.sums.dtype)
+            self.synapses.add(sending[delays == delay], values[delays == delay], sums)
+            slot = (step + 1 + delay + self.target_delay) % len(self.sums)
+            self.sums[slot, np.arange(sums.size)] += sums
 
 
 def prescribe(

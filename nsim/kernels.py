@@ -57,6 +57,34 @@ def add_convolution(taps, rows, columns, stride, padding, dilation, groups, firi
 
 
 @njit(cache=True, nogil=True)
+def add_transposed(spatial, sums):
+    """Add spatial[H, W, C] to sums, which is row-major in (C, H, W), and set it to zero for the next use."""
+    height, width, channels = spatial.shape
+    for y in range(height):
+        for x in range(width):
+            row = spatial[y, x]
+            for c in range(channels):
+                sums[(c * height + y) * width + x] += row[c]
+                row[c] = 0
+
+
+@njit(cache=True, nogil=True)
+def nonzero(messages):
+    """Indices and values of what is not zero."""
+    count = 0
+    for n in range(messages.size):
+        count += messages[n] != 0
+    indices, values = np.empty(count, np.int64), np.empty(count, messages.dtype)
+    count = 0
+    for n in range(messages.size):
+        if messages[n] != 0:
+            indices[count] = n
+            values[count] = messages[n]
+            count += 1
+    return indices, values
+
+
+@njit(cache=True, nogil=True)
 def wrap_24_bits(sums):
     """Two's complement of 24 bits, in place."""
     for n in range(sums.size):

@@ -226,7 +226,7 @@ class Convolution(Synapses):
         kernels.add_convolution(
             self._taps, rows, columns, self.stride, self.padding, self.dilation, self.groups, firing, values, spatial
         )
-        sums += spatial.transpose(2, 0, 1).ravel()
+        kernels.add_transposed(spatial, sums)
 
     def _reach(self, axis: int, low: int, high: int) -> NDArray[np.int64]:
         """[source position, tap]: 1 where this tap takes the position to an output position in low..high."""

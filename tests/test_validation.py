@@ -1,0 +1,153 @@
+"""Loihi 2 against what was logged on the chip: PilotNet of lava-dl's benchmark notebooks, with its logged activity."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nsim.chip import load_chip
+from nsim.mapping import Mapping, map_network
+from nsim.result import Result
+from nsim.simulation import simulate
+from nsim.workloads import build
+
+ROOT = Path(__file__).parents[1]
+# layer: cores, (width, height, channels) of a slice, columns in the last slice, neurons swept per core
+SLICES = {
+    "input": (13, (16, 66, 3), 8, 3168),
+    "conv0": (25, (4, 32, 24), 3, 3072),
+    "conv1": (13, (4, 15, 36), 1, 2160),
+    "conv2": (3, (8, 7, 48), 8, 2688),
+    "conv3": (3, (8, 4, 64), 6, 2048),
+    "conv4": (2, (16, 2, 64), 4, 2048),
+}
+DENSE_CORES = {"fc0": 12, "fc1": 1, "fc2": 1, "fc3": 1}
+CONV_WORDS = {"conv0": 81, "conv1": 864, "conv2": 1620, "conv4": 2880}
+
+
+@pytest.fixture(scope="module", params=["sdnn", "lif"])
+def mapping(request) -> Mapping:
+    return map_network(build("pilotnet", neuron=request.param), load_chip("loihi2"))
+
+
+@pytest.fixture(scope="module")
+def lif() -> Result:
+    """One timestep of the spiking PilotNet with the activity it comes with."""
+    return simulate(map_network(build("pilotnet", neuron="lif"), load_chip("loihi2")), timesteps=1)
+
+
+def spiking(mapping: Mapping) -> bool:
+    return mapping.network.by_name["input"].on_chip
+
+
+def cores_of(mapping: Mapping, layer: str) -> list[int]:
+    """Logical cores, from west to east."""
+    return [core for core, held in enumerate(mapping.partition) if held[0].layer == layer]
+
+
+# --- the default partition ------------------------------------------------------------------------------------
+
+
+def test_cores_of_every_layer_as_in_lava_dl_pilotnet_log(mapping):
+    found = {layer.name: len(cores_of(mapping, layer.name)) for layer in mapping.network.layers}
+    logged = {layer: cores for layer, (cores, *_) in SLICES.items()} | DENSE_CORES
+    assert found == (logged if spiking(mapping) else logged | {"input": 0})
+    assert len(mapping.partition) == (74 if spiking(mapping) else 61)
+
+
+@pytest.mark.parametrize("layer", SLICES)
+def test_slices_as_in_lava_dl_pilotnet_log(mapping, layer):
+    """Equal slices along the width, the last with the rest; the last core updates as many neurons as a full one."""
+    if layer == "input" and not spiking(mapping):
+        pytest.skip("the host sends the input of the sigma-delta network")
+    _, (width, height, channels), last, swept = SLICES[layer]
+    shares = [mapping.partition[core][0] for core in cores_of(mapping, layer)]
+    full, rest = (channels, height, width), (channels, height, last)
+    assert [share.box.extent for share in shares] == [full] * (len(shares) - 1) + [rest]
+    assert {share.allocated for share in shares} == {swept}
+    assert [share.box.columns[0] for share in shares] == list(range(0, width * len(shares), width))
+
+
+@pytest.mark.parametrize("layer", [*CONV_WORDS, "conv3"])
+def test_memory_words_as_in_lava_dl_pilotnet_log(mapping, layer):
+    """Per core; the weights of conv3 have one bit less in the spiking network."""
+    logged = CONV_WORDS.get(layer, 2160 if spiking(mapping) else 2592)
+    assert {mapping.demands[core].synapse_words for core in cores_of(mapping, layer)} == {logged}
+
+
+def test_axons_in_as_in_lava_dl_pilotnet_log(mapping):
+    logged = {"conv0": 2, "conv1": 2, "conv2": 2, "conv3": 1, "conv4": 1, "fc0": 2560, "fc1": 100, "fc2": 50, "fc3": 10}
+    for layer, axons in logged.items():
+        assert {mapping.demands[core].axons_in for core in cores_of(mapping, layer)} == {axons}
+
+
+def test_dense_memory_is_near_lava_dl_pilotnet_log(mapping):
+    """Which of the real weights are 0 is not known; fc2 is logged alike in both networks, and exact."""
+    logged = {"fc0": 7253, "fc1": 1300 if spiking(mapping) else 1500, "fc2": 150}
+    words = {layer: np.mean([mapping.demands[c].synapse_words for c in cores_of(mapping, layer)]) for layer in logged}
+    assert words == pytest.approx(logged, rel=0.15)
+    assert words["fc2"] == 150
+
+
+# --- time, load and energy of one timestep ----------------------------------------------------------------------
+
+
+def test_pilotnet_lif_timestep_within_20_percent(lif):
+    """152.8 us: 408.91 frames a second at 16 timesteps per frame."""
+    assert lif.total_ps / 1e6 == pytest.approx(1e6 / (408.91 * 16), rel=0.2)
+
+
+def test_pilotnet_lif_is_bound_by_synops_of_conv2(lif):
+    busiest = lif.cores.loc[lif.cores["utilisation"].idxmax()]
+    assert (busiest["layers"], busiest["busiest_stage"]) == ("conv2", "synaptic operations")
+
+
+def test_pilotnet_lif_cores_by_load_in_the_logged_order(lif):
+    """Synops: conv2 > conv1, full > conv3, full and conv4, first > conv3, last > conv1, last > conv4, last; others 0.
+
+    Full slices of conv3 (0.53e9 in the log) and the first of conv4 (0.51e9) are too near each other to tell.
+    """
+    synops = {name: group["synops"].tolist() for name, group in lif.cores.groupby("layers", sort=False)}
+    conv1, conv2, conv3, conv4 = (synops[f"conv{n}"] for n in (1, 2, 3, 4))
+    order = [conv2, conv1[:-1], [*conv3[:2], conv4[0]], [conv3[2]], [conv1[-1]], [conv4[1]], [0]]
+    assert all(min(more) > max(less) for more, less in itertools.pairwise(order))
+    assert not any(sum(synops[name]) for name in ("input", "conv0", "fc0", "fc1", "fc2", "fc3"))
+
+
+def test_pilotnet_lif_synops_per_core_near_the_log(lif):
+    """Full slices: within 10 %, of which a few are for reading the plot. Partly filled ones do more on the chip."""
+    synops = {name: group["synops"].to_numpy() for name, group in lif.cores.groupby("layers", sort=False)}
+    assert synops["conv2"] == pytest.approx(np.full(3, 1.51e5), rel=0.1)
+    assert synops["conv1"][:-1] == pytest.approx(np.full(12, 1.31e5), rel=0.1)
+    assert synops["conv3"].sum() == pytest.approx(1.52e5, rel=0.1)
+    assert synops["conv4"].sum() == pytest.approx(0.67e5, rel=0.1)
+
+
+def test_pilotnet_lif_dynamic_energy_is_the_fitted_one(lif):
+    """0.447 W x 152.8 us; the chip file's energies are fitted to it."""
+    assert lif.energy.dynamic_fj / 1e9 == pytest.approx(0.447 * 152.8, rel=0.05)
+
+
+def test_pilotnet_lif_energy_per_inference_near_the_log(lif):
+    """1.661 mJ in 16 timesteps, static power included; the shorter timestep makes it too small."""
+    assert 16 * lif.energy.known_fj / 1e12 == pytest.approx(1.661, rel=0.1)
+
+
+# --- the script -------------------------------------------------------------------------------------------------
+
+
+def test_validation_script_compares_and_writes_a_table(tmp_path):
+    file = tmp_path / "rows.csv"
+    script = [sys.executable, "-m", "benchmarks.validation.loihi2", "--quick", "--csv", str(file)]
+    done = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "mean timestep" in done.stdout
+    with file.open(encoding="utf-8", newline="") as table:
+        rows = {(row["part"], row["anchor"]): row for row in csv.DictReader(table)}
+    assert rows["PilotNet LIF", "mean timestep"]["verdict"] == "within"
+    assert {row["verdict"] for key, row in rows.items() if key[0].startswith("Microbenchmarks")} == {"within"}
