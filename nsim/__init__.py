@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nsim.chip import load_chip
+    from nsim.chip_file import load_chip
     from nsim.formats import load_network
     from nsim.mapping import map_network
     from nsim.result import Result
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Result", "load_chip", "load_network", "map_network", "simulate"]
 _HOMES = {
-    "load_chip": "nsim.chip",
+    "load_chip": "nsim.chip_file",
     "load_network": "nsim.formats",
     "map_network": "nsim.mapping",
     "Result": "nsim.result",

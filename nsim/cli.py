@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from nsim.errors import NsimError
+from nsim.errors import InterruptedRunError, NsimError
 
 app = typer.Typer(
     help="Simulate neural networks on neuromorphic chips: time, energy, and what limits them.",
@@ -43,22 +43,28 @@ def run(
     seed: Annotated[int, typer.Option(help="Seed of drawn activity.")] = 0,
     dt: Annotated[float | None, typer.Option(help="Seconds per timestep, for NIR graphs and event input.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for summary.json and tables.")] = None,
+    trace: Annotated[
+        str | None, typer.Option(help="messages: every service of every message, as OUT/messages.parquet.")
+    ] = None,
 ) -> None:
     """Run a network on a chip and print what it takes."""
     from contextlib import nullcontext
 
     from nsim import screen
-    from nsim.chip import load_chip
+    from nsim.chip_file import load_chip
     from nsim.formats import load_network
     from nsim.mapping import map_network
     from nsim.result import OutputFolder
-    from nsim.simulation import check_run, simulate
+    from nsim.simulation import check_run, check_trace, simulate
+    from nsim.trace import ServiceTrace
 
     check_run(timesteps, samples, engine, dt, threads)
+    check_trace(trace, out)
     with OutputFolder(out) if out else nullcontext() as folder:
         target = load_chip(chip)
         loaded = load_network(network, dt_s=dt)
         mapping = map_network(loaded, target, partition, placement, weight_format)
+        tracer = ServiceTrace(folder.partial / "messages.parquet", mapping) if folder and trace else None
         with screen.progress() as progress:
             result = simulate(
                 mapping,
@@ -71,10 +77,17 @@ def run(
                 engine=engine,
                 threads=threads,
                 progress=progress,
+                trace=tracer,
             )
+        if tracer:
+            tracer.close()
         if folder:
             folder.write(result)
     screen.show_result(result, out)
+    if result.steps < result.planned_timesteps:
+        raise InterruptedRunError(
+            f"interrupted after {result.steps} of {result.planned_timesteps} timesteps: the results cover these"
+        )
 
 
 @app.command()
@@ -83,7 +96,7 @@ def chips(
 ) -> None:
     """List the chips, or show one."""
     from nsim import screen
-    from nsim.chip import load_chip
+    from nsim.chip_file import load_chip
 
     if name is None:
         screen.list_chips()
@@ -99,16 +112,13 @@ def networks() -> None:
     screen.list_networks()
 
 
-INTERRUPTED = 130
-
-
 def main() -> None:
     """Entry point: errors that a user can cure are one line and exit code 2."""
     try:
         app()
     except NsimError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(error.exit_code)
     except MemoryError:
         print(
             "error: this machine has too little memory for the run: fewer timesteps or a smaller network",
@@ -116,7 +126,7 @@ def main() -> None:
         )
         sys.exit(2)
     except (KeyboardInterrupt, SystemExit) as stop:
-        if isinstance(stop, SystemExit) and stop.code != INTERRUPTED:
+        if isinstance(stop, SystemExit) and stop.code != InterruptedRunError.exit_code:
             raise
-        print("interrupted: no results were written", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        print("error: interrupted before the first timestep was done: no results", file=sys.stderr)
+        sys.exit(InterruptedRunError.exit_code)

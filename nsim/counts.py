@@ -52,6 +52,10 @@ class Counts:
         """Consecutive timesteps put together."""
         return Counts(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Counts)))
 
+    def first(self, timesteps: int) -> Counts:
+        """The first timesteps only."""
+        return Counts(*(getattr(self, f.name)[:timesteps] for f in fields(Counts)))
+
 
 class Counter:
     """Counts activity on one mapping; the tables it needs are made once."""

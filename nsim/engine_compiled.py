@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -34,26 +33,26 @@ class Engine:
         self._check_range()
 
     def run(self, activity: Activity) -> Iterator[ChunkTimes]:
-        """Times of consecutive timesteps, block by block."""
+        """Times of consecutive timesteps, block by block. Threads start at once, one thread when it is asked for."""
         blocks = self._blocks(activity)
-        yield from self.pool.map(self._run_block, blocks) if self.pool else map(self._run_block, blocks)
+        return self.pool.map(self._run_block, blocks) if self.pool else map(self._run_block, blocks)
 
-    def run_recorded(self, firing: NDArray[np.int64]) -> StepTimes:
-        """Simulate one timestep and keep every service."""
+    def close(self) -> None:
+        """Drop what has not begun."""
+        if self.pool:
+            self.pool.shutdown(cancel_futures=True)
+
+    def record(self, firing: NDArray[np.int64]) -> tuple[ChunkTimes, Log]:
+        """Simulate one timestep and keep every service, in order of completion."""
         log = _log(self._services(firing))
         times = ChunkTimes.empty(1, self.machine)
-        duration_ps, missing = run_step(
+        times.duration_ps[0], missing = run_step(
             self.fabric, self.load, np.sort(firing), times.blocked_ps, times.longest_queue, log
         )
         if missing:
             self._name_deadlock(firing)
-        written = log.station >= 0
-        station, served_ps = log.station[written], (log.end_ps - log.start_ps)[written]
-        busy_ps, served = np.zeros((2, self.machine.stations), np.int64)
-        np.add.at(busy_ps, station, served_ps)
-        np.add.at(served, station, 1)
-        services = [Service(*entry) for entry in zip(*(column[written].tolist() for column in log), strict=True)]
-        return StepTimes(duration_ps, busy_ps, times.blocked_ps, served, times.longest_queue, services)
+        written = int(np.count_nonzero(log.station >= 0))
+        return times, Log(*(column[:written] for column in log))
 
     def _run_block(self, block: tuple[Activity, int, int]) -> ChunkTimes:
         activity, begin, end = block
@@ -109,8 +108,13 @@ class Engine:
 
 def run_timestep(mapping: Mapping, machine: Machine, firing: NDArray[np.int64], record: bool = False) -> StepTimes:
     """Simulate one timestep in which these neurons (network indices) fire; record: keep every service."""
-    times = Engine(mapping, machine).run_recorded(firing)
-    return times if record else replace(times, log=None)
+    times, log = Engine(mapping, machine).record(firing)
+    busy_ps, served = np.zeros((2, machine.stations), np.int64)
+    np.add.at(busy_ps, log.station, log.end_ps - log.start_ps)
+    np.add.at(served, log.station, 1)
+    duration_ps = int(times.duration_ps[0])
+    services = [Service(*entry) for entry in zip(*(column.tolist() for column in log), strict=True)] if record else None
+    return StepTimes(duration_ps, busy_ps, times.blocked_ps, served, times.longest_queue, services)
 
 
 def _log(services: int) -> Log:
@@ -144,7 +148,10 @@ def load_of(mapping: Mapping) -> Load:
     """The mapping as arrays."""
     order = np.lexsort((np.arange(mapping.core.size), mapping.core))
     ascending = np.diff(mapping.slot[order]) > 0
-    assert (ascending | (np.diff(mapping.core[order]) > 0)).all(), "slots ascend with the neuron index within a core"
+    if not (ascending | (np.diff(mapping.core[order]) > 0)).all() or mapping.slot.max(initial=0) >= 1 << 31:
+        raise SimulationError(
+            "the compiled engine needs slots below 2^31 that ascend with the neuron index in every core"
+        )
     actions, copies = mapping.chip.actions, mapping.copies
     return Load(
         mapping.core.astype(np.int32),

@@ -12,7 +12,7 @@ All sweeps start at 0; the timestep lasts until the last service has ended, then
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
 import numpy as np
 import simpy
@@ -21,6 +21,7 @@ from simpy.core import EventPriority
 
 from nsim.activity import Activity
 from nsim.errors import SimulationError
+from nsim.event_loop import Log
 from nsim.mapping import Mapping
 from nsim.stations import ChunkTimes, Machine, Service, StepTimes, sweeps
 
@@ -260,3 +261,13 @@ class Engine:
         for number in range(activity.timesteps):
             step = run_timestep(self.mapping, self.machine, activity.firing(number))
             yield ChunkTimes(np.array([step.duration_ps]), step.blocked_ps, step.longest_queue)
+
+    def close(self) -> None:
+        """Nothing runs ahead."""
+
+    def record(self, firing: NDArray[np.int64]) -> tuple[ChunkTimes, Log]:
+        """Simulate one timestep and keep every service, in order of completion."""
+        step = run_timestep(self.mapping, self.machine, firing, record=True)
+        columns = zip(*(astuple(service) for service in step.log or ()), strict=True)
+        log = Log(*(np.array(column, np.int64) for column in columns)) if step.log else Log(*np.zeros((7, 0), np.int64))
+        return ChunkTimes(np.array([step.duration_ps]), step.blocked_ps, step.longest_queue), log

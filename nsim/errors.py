@@ -2,7 +2,9 @@
 
 
 class NsimError(Exception):
-    """Base of all errors that the command line shows as one line with exit code 2."""
+    """Base of all errors that the command line shows as one line."""
+
+    exit_code = 2
 
 
 class ChipError(NsimError):
@@ -27,3 +29,9 @@ class SimulationError(NsimError):
 
 class OutputError(NsimError):
     """A result that cannot be written."""
+
+
+class InterruptedRunError(NsimError):
+    """A run that the user stopped; what was done until then has been shown and written."""
+
+    exit_code = 130  # 128 + SIGINT, as shells have it

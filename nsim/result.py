@@ -33,6 +33,7 @@ class Result:
     """A finished run.
 
     sample_timesteps     timesteps of each sample
+    planned_timesteps    more than were done if the run was interrupted
     counts               by timestep
     times                what the engine measured
     barrier_ps           time of the barrier that ends each timestep
@@ -45,6 +46,7 @@ class Result:
     engine: str
     seed: int
     sample_timesteps: tuple[int, ...]
+    planned_timesteps: int
     counts: Counts
     times: ChunkTimes
     barrier_ps: int
@@ -159,7 +161,10 @@ class Result:
 
     @cached_property
     def layers(self) -> pd.DataFrame:
-        """One row per layer. synops are those done on messages that arrive at the layer, messages those it sends."""
+        """One row per layer. synops are those done on messages that arrive at the layer, messages those it sends.
+
+        The energy is that of updates, firing, sending and synops; receiving and reading are booked to cores only.
+        """
         network, counts, chip = self.mapping.network, self.counts, self.mapping.chip
         steps = self.steps
         shares = [share for core in self.mapping.partition for share in core]
@@ -175,7 +180,7 @@ class Result:
                     "layer": layer.name,
                     "shape": "x".join(map(str, layer.shape)),
                     "neurons": layer.neurons,
-                    "cores": len(own),
+                    "cores": sum(any(s.layer == layer.name for s in held) for held in self.mapping.partition),
                     "neuron_updates": updates,
                     "spikes": spikes,
                     "message_density": spikes / (layer.neurons * steps),
@@ -264,8 +269,9 @@ class Result:
             effective = int(self.counts.nonzero_synops[:, number].sum()) / steps
             result["effective_macs" if graded else "effective_acs"] += effective
             target = Box.whole(network.by_name[connection.target].shape)
-            result["dense_synops"] += int(synapses.fan_out(target).sum())
-            size = synapses.weights.size if synapses.kind != "sparse" else synapses.sources * synapses.targets
+            all_to_all = synapses.sources * synapses.targets
+            result["dense_synops"] += all_to_all if synapses.kind == "sparse" else int(synapses.fan_out(target).sum())
+            size = all_to_all if synapses.kind == "sparse" else synapses.weights.size
             zero, possible = zero + size - int(np.count_nonzero(synapses.weights)), possible + size
         sending = [layer for layer in network.layers if network.sends(layer)]
         spikes = int(self.counts.spikes.sum())
@@ -284,6 +290,7 @@ class Result:
             "chip": chip.name,
             "engine": self.engine,
             "timesteps": steps,
+            "timesteps_planned": self.planned_timesteps,
             "samples": samples,
             "total_time_ps": self.total_ps,
             "time_per_timestep_ps": self.total_ps / steps,

@@ -11,7 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from nsim.chip import Chip, available_chips, load_chip
+from nsim.chip import Chip
+from nsim.chip_file import available_chips, load_chip
 from nsim.result import Result
 from nsim.simulation import Progress as Report
 from nsim.workloads import BUILTIN, options, summary

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -13,12 +12,13 @@ from numpy.typing import NDArray
 from nsim import engine_compiled, engine_simpy
 from nsim.activity import Activity, Densities, evaluate, parse_activity, prescribe
 from nsim.counts import Counter, Counts
-from nsim.errors import InputError, SimulationError
+from nsim.errors import InputError, OutputError, SimulationError
 from nsim.mapping import Mapping
 from nsim.neurons import Relay
 from nsim.result import Result
 from nsim.spikes import Events, Frames, load_input
 from nsim.stations import ChunkTimes, build_machine
+from nsim.trace import ServiceTrace
 
 ENGINES = {"compiled": engine_compiled, "simpy": engine_simpy}
 DEFAULT_TIMESTEPS = 100
@@ -37,6 +37,7 @@ def simulate(
     engine: str = "compiled",
     threads: int | None = None,
     progress: Progress | None = None,
+    trace: ServiceTrace | None = None,
 ) -> Result:
     """Run a mapped network.
 
@@ -49,6 +50,8 @@ def simulate(
     engine     "compiled", or "simpy", the readable reference: equal to the picosecond, and slow
     threads    that the compiled engine uses; by default all this process may use. The result is the same
     progress   called with the timesteps done and the total
+    trace      writes every service of every message; slows the run down and fills the disk
+    Ctrl-C returns what was simulated until then, if that is at least one timestep.
     raises     InputError for input that does not fit, SimulationError for an unknown engine or a deadlock
     """
     check_run(timesteps, samples, engine, dt_s, threads)
@@ -62,7 +65,7 @@ def simulate(
         binary = all(_is_binary(sample) for sample in loaded)
         _check_carried(mapping, binary)
         runs, lengths = (evaluate(mapping.network, sample) for sample in loaded), [s.timesteps for s in loaded]
-    return _run(mapping, runs, lengths, engine, threads or available_threads(), seed, progress, binary)
+    return _run(mapping, runs, lengths, engine, threads or available_threads(), seed, progress, binary, trace)
 
 
 def check_run(timesteps: int | None, samples: int | None, engine: str, dt_s: float | None, threads: int | None) -> None:
@@ -77,6 +80,14 @@ def check_run(timesteps: int | None, samples: int | None, engine: str, dt_s: flo
     available = available_threads()
     if threads is not None and not 1 <= threads <= available:
         raise SimulationError(f"threads is {threads}: this process may use 1 to {available}")
+
+
+def check_trace(trace: str | None, out: Path | None) -> None:
+    """Refuse a trace that is not known or has nowhere to go."""
+    if trace not in (None, "messages"):
+        raise OutputError(f"no trace {trace!r}: there is messages")
+    if trace and out is None:
+        raise OutputError("a trace needs a folder to go to: give --out")
 
 
 def available_threads() -> int:
@@ -139,33 +150,74 @@ def _run(
     seed: int,
     progress: Progress | None,
     binary_input: bool | None,
+    trace: ServiceTrace | None,
 ) -> Result:
     machine = build_machine(mapping.chip)
-    counter = Counter(mapping, machine)
     simulator = ENGINES[engine].Engine(mapping, machine, threads)
-    counts: list[Counts] = []
-    times: list[ChunkTimes] = []
-    outputs: list[NDArray] = []
-    done = 0
-    for chunk in itertools.chain.from_iterable(runs):
-        counts.append(counter.count(chunk))
-        if chunk.outputs is not None:
-            outputs.append(chunk.outputs)
-        for part in simulator.run(chunk):
-            times.append(part)
-            done += part.duration_ps.size
-            if progress:
-                progress(done, sum(lengths))
+    run = _Run(Counter(mapping, machine), sum(lengths), progress)
+    try:
+        for number, activity in enumerate(runs):
+            for chunk in activity:
+                times = _traced(simulator, chunk, trace, number) if trace else simulator.run(chunk)
+                run.add(chunk, times)
+        run.finish()
+    except KeyboardInterrupt:
+        if not run.done:
+            raise
+    finally:
+        simulator.close()
     routers = np.unique(mapping.used_cores // mapping.chip.mesh.cores_per_router).size
     return Result(
         mapping=mapping,
         machine=machine,
         engine=engine,
         seed=seed,
-        sample_timesteps=tuple(lengths),
-        counts=Counts.joined(counts),
-        times=ChunkTimes.joined(times),
+        sample_timesteps=_done_of(lengths, run.done),
+        planned_timesteps=sum(lengths),
+        counts=Counts.joined(run.counts).first(run.done),
+        times=ChunkTimes.joined(run.times),
         barrier_ps=mapping.chip.barrier_ps(routers),
-        outputs=np.concatenate(outputs) if outputs else None,
+        outputs=np.concatenate(run.outputs)[: run.done] if run.outputs else None,
         binary_input=binary_input,
     )
+
+
+class _Run:
+    """What a run has gathered. Threads simulate one chunk while the next is evaluated and counted."""
+
+    def __init__(self, counter: Counter, timesteps: int, progress: Progress | None) -> None:
+        self.counter, self.timesteps, self.progress = counter, timesteps, progress
+        self.counts: list[Counts] = []
+        self.times: list[ChunkTimes] = []
+        self.outputs: list[NDArray] = []
+        self.pending: Iterator[ChunkTimes] = iter(())
+        self.done = 0
+
+    def add(self, chunk: Activity, times: Iterator[ChunkTimes]) -> None:
+        self.counts.append(self.counter.count(chunk))
+        if chunk.outputs is not None:
+            self.outputs.append(chunk.outputs)
+        self.finish()
+        self.pending = times
+
+    def finish(self) -> None:
+        """Wait for the chunk that is being simulated."""
+        for part in self.pending:
+            self.times.append(part)
+            self.done += part.duration_ps.size
+            if self.progress:
+                self.progress(self.done, self.timesteps)
+
+
+def _traced(simulator, chunk: Activity, trace: ServiceTrace, sample: int) -> Iterator[ChunkTimes]:
+    """Simulate timestep by timestep and write every service."""
+    for step in range(chunk.timesteps):
+        times, log = simulator.record(chunk.firing(step))
+        trace.write(sample, log)
+        yield times
+
+
+def _done_of(lengths: list[int], done: int) -> tuple[int, ...]:
+    """Timesteps done of every sample that was begun."""
+    ends = np.minimum(np.cumsum(lengths), done)
+    return tuple(int(n) for n in np.diff(ends, prepend=0) if n)

@@ -19,7 +19,8 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from nsim.chip import Chip, load_chip
+from nsim.chip import Chip
+from nsim.chip_file import load_chip
 from nsim.errors import MappingError
 from nsim.mapping import Copies, Mapping, map_network
 from nsim.network import Connection, Layer, Network

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_synapses import triples
+from tests.test_synapses import triples
 
 from nsim.activity import Evaluator, checked_densities, evaluate, layer_offsets, parse_activity, prescribe
 from nsim.errors import InputError

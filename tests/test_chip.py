@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from nsim.chip import Chip, available_chips, load_chip
+from nsim.chip import Chip
+from nsim.chip_file import available_chips, load_chip
 from nsim.errors import ChipError
 
 CHIPS = ["loihi", "loihi2"]
@@ -411,9 +412,14 @@ def test_unknown_key_suggests_the_nearest(error_of, old, new, start, contains):
 @pytest.mark.parametrize(
     "old, new, start, contains",
     [
-        ('source = "ozu_scaling"\n', "", "barrier.source: missing: add source = ... to [barrier]", ""),
-        ('source = "ozu_scaling"\n', 'source = ""\n', "barrier.source = '': must not be empty", ""),
-        ('source = "ozu_scaling"\n', 'source = "uzo_scaling"\n', "barrier.source = 'uzo_scaling'", '"ozu_scaling"?'),
+        ('source = "ozu_scaling; intel_brief2021"\n', "", "barrier.source: missing: add source = ... to [barrier]", ""),
+        ('source = "ozu_scaling; intel_brief2021"\n', 'source = ""\n', "barrier.source = '': must not be empty", ""),
+        (
+            'source = "ozu_scaling; intel_brief2021"\n',
+            'source = "uzo_scaling"\n',
+            "barrier.source = 'uzo_scaling'",
+            '"ozu_scaling"?',
+        ),
         ('"intel_brief2021; davies2018"', '"intel_brief2021; x, y"', "messages.origin.bits.source", "'x' is not a key"),
         ('basis = "published"\n', "", "mesh.basis: missing: add basis = ... to [mesh]", ""),
         ('basis = "published"', 'basis = "guessed"', "mesh.basis = 'guessed': must be 'measured', 'published'", ""),

@@ -137,7 +137,7 @@ def test_lists():
 
 
 def test_a_users_own_chip_file_works_where_a_name_does(tmp_path):
-    from nsim.chip import available_chips
+    from nsim.chip_file import available_chips
 
     text = available_chips()["loihi"].read_text().replace("columns = 8", "columns = 2")
     (tmp_path / "mine.toml").write_text(text)
@@ -202,7 +202,7 @@ def test_a_network_that_does_not_fit_names_the_smallest_split():
 
 
 def edited_chip(tmp_path, old, new):
-    from nsim.chip import available_chips
+    from nsim.chip_file import available_chips
 
     text = available_chips()["loihi"].read_text()
     assert old in text
@@ -308,19 +308,76 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_ctrl_c_leaves_nothing_behind(tmp_path):
-    arguments = [*NSIM, "run", "pilotnet", "--chip", "loihi2", "--timesteps", "1000", "--out", str(tmp_path / "out")]
-    running = subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+@pytest.mark.parametrize("engine", ["compiled", "simpy"])
+def test_ctrl_c_keeps_the_finished_timesteps(tmp_path, engine):
+    arguments = ["run", "pilotnet", "--chip", "loihi2", "--timesteps", "20000", "--out", str(tmp_path / "out")]
+    running = subprocess.Popen(
+        [*NSIM, *arguments, "--engine", engine], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     deadline = time.monotonic() + 60
     while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
         time.sleep(0.1)
-    time.sleep(1)
+    time.sleep(8)
     running.send_signal(signal.SIGINT)
     _, error = running.communicate(timeout=60)
     assert running.returncode == 130
-    assert error.strip().splitlines()[-1] == "interrupted: no results were written"
-    assert "Traceback" not in error
+    (line,) = error.splitlines()
+    done = int(re.search(r"interrupted after (\d+) of 20000 timesteps", line).group(1))
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert (summary["timesteps"], summary["timesteps_planned"]) == (done, 20_000)
+    timesteps = pd.read_csv(tmp_path / "out" / "timesteps.csv")
+    assert len(timesteps) == done
+    assert timesteps["synops"].sum() == summary["synops"]
+
+
+def test_ctrl_c_before_the_first_timestep_leaves_nothing_behind(tmp_path, monkeypatch):
+    from nsim import engine_compiled
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine_compiled.Engine, "run", interrupted)
+    done = nsim(*SMALL, "--out", tmp_path / "out")
+    assert done.returncode == 130
+    assert "no results" in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_trace_holds_every_service(tmp_path):
+    """As many rows as there are services; both engines write the same."""
+    for engine in ("compiled", "simpy"):
+        out = tmp_path / engine
+        assert nsim(*SMALL, "--samples", 2, "--out", out, "--trace", "messages", "--engine", engine).returncode == 0
+    trace = pd.read_parquet(tmp_path / "compiled" / "messages.parquet")
+    assert trace.equals(pd.read_parquet(tmp_path / "simpy" / "messages.parquet"))
+    links = pd.read_csv(tmp_path / "compiled" / "links.csv")["messages"].sum()
+    synapses = json.loads((tmp_path / "compiled" / "summary.json").read_text())["messages"]
+    assert trace["kind"].isin(["core_to_router", "mesh", "router_to_core"]).sum() == links
+    assert (trace["kind"] == "synapses").sum() == synapses
+    durations = trace.groupby(["sample", "timestep"])["end_ps"].max()
+    timesteps = pd.read_csv(tmp_path / "compiled" / "timesteps.csv")
+    assert durations.tolist() == (timesteps["duration_ps"] - timesteps["barrier_ps"]).tolist()
+
+
+def test_bad_traces(tmp_path):
+    assert "messages" in refused(*SMALL, "--trace", "everything", "--out", tmp_path / "out")
+    assert "--out" in refused(*SMALL, "--trace", "messages")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_trace_that_fills_the_disk(tmp_path, monkeypatch):
+    from nsim import trace
+
+    real = trace.ServiceTrace.__init__
+    monkeypatch.setattr(trace.ServiceTrace, "__init__", lambda self, _, mapping: real(self, "/dev/full", mapping))
+    assert "No space left" in refused(*SMALL, "--trace", "messages", "--out", tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("threads", [0, 10_000])
+def test_threads_that_the_machine_does_not_have(threads):
+    assert f"threads is {threads}" in refused(*SMALL, "--threads", threads)
 
 
 def test_no_word_about_this_machine():

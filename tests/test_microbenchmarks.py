@@ -10,7 +10,8 @@ import pytest
 
 from benchmarks.validation import microbenchmarks
 from benchmarks.validation.microbenchmarks import LINKS, measure_ps, run, variant
-from nsim.chip import Chip, load_chip
+from nsim.chip import Chip
+from nsim.chip_file import load_chip
 from nsim.stations import KINDS
 
 WITHIN = 0.01

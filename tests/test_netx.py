@@ -6,7 +6,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from netx_files import conv, dense, input_layer, loihi, sdnn, write_net
+from tests.netx_files import conv, dense, input_layer, loihi, sdnn, write_net
 
 from nsim.activity import Evaluator
 from nsim.errors import NetworkError

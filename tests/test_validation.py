@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nsim.chip import load_chip
+from nsim.chip_file import load_chip
 from nsim.mapping import Mapping, map_network
 from nsim.result import Result
 from nsim.simulation import simulate

@@ -77,7 +77,7 @@ class Mapping:
     def layers_of(self, core: int) -> list[str]:
         """Layers of a physical core, in the order in which it sweeps them."""
         shares = self.partition[int(np.flatnonzero(self.placement == core)[0])]
-        return [share.layer for share in shares]
+        return list(dict.fromkeys(share.layer for share in shares))
 
 
 def map_network(
@@ -159,18 +159,19 @@ def _parse_even(text: str) -> int | dict[str, int]:
 
 
 def _assign(network: Network, partition: Partition) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Logical core and position in its sweep for every neuron; off-chip layers belong to the host."""
+    """Logical core of every neuron, and its position in the sweep, which follows the network's order.
+
+    Layers off the chip belong to the host.
+    """
     offsets = dict(zip(network.by_name, layer_offsets(network).tolist(), strict=False))
     neurons = sum(layer.neurons for layer in network.layers)
     host = len(partition)
     logical, slot = np.full(neurons, host), np.zeros(neurons, np.int64)
     for core, shares in enumerate(partition):
-        filled = 0
-        for share in shares:
-            inside = offsets[share.layer] + share.box.indices(network.by_name[share.layer].shape)
-            logical[inside] = core
-            slot[inside] = filled + np.arange(inside.size)
-            filled += share.allocated
+        boxes = [offsets[share.layer] + share.box.indices(network.by_name[share.layer].shape) for share in shares]
+        held = np.sort(np.concatenate(boxes))
+        logical[held] = core
+        slot[held] = np.arange(held.size)
     sent_in = np.flatnonzero(logical == host)
     slot[sent_in] = np.arange(sent_in.size)
     return logical, slot

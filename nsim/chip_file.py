@@ -1,0 +1,227 @@
+"""Chip files: found, read and checked; what is wrong with one is told in one line.
+
+Their format is explained in `chips/README.md`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import reprlib
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from nsim.chip import Chip, Origin, nearest, one_line
+from nsim.errors import ChipError
+
+MAX_FILE_BYTES = 1_000_000  # a chip file has some ten thousand; this stops at a device or a wrong file
+
+
+def chips_folder() -> Path:
+    """The folder of the shipped chip files: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).parent
+    inside = package / "chips"
+    return inside if inside.is_dir() else package.parent / "chips"
+
+
+def available_chips() -> dict[str, Path]:
+    """The shipped chips: name -> file."""
+    return {file.stem: file for file in sorted(chips_folder().glob("*.toml"))}
+
+
+def load_chip(name_or_path: str | Path) -> Chip:
+    """Read a chip, by the name of a shipped one ("loihi2") or from a file of one's own ("./mine.toml").
+
+    A name has no path separator and does not end in .toml; everything else is a path.
+
+    raises  ChipError, one line with file, key, value and cure, if the file cannot be read or is not a valid chip
+    """
+    text = str(name_or_path)
+    shipped = available_chips()
+    if text.endswith(".toml") or "/" in text or os.sep in text:
+        path, shown = Path(text), text
+    elif text in shipped:
+        path, shown = shipped[text], f"chips/{text}.toml"
+    else:
+        raise ChipError(
+            printable(
+                f"no chip {show(text)}{nearest(text, shipped)}: there are {', '.join(shipped) or 'none'}; "
+                f"a file of your own is given by its path, such as ./{text or 'mine'}.toml"
+            )
+        )
+    content = read_bytes(path, shown, shipped)
+    data = parse_toml(content, shown)
+    try:
+        chip = Chip.model_validate(data)
+    except ValidationError as error:
+        fail(shown, describe(error))
+    chip.record_file(path.resolve(), hashlib.sha256(content).hexdigest(), tuple(value_keys(data)))
+    return chip
+
+
+def fail(shown: str, problem: str) -> NoReturn:
+    raise ChipError(printable(f"{shown}: {problem}")) from None
+
+
+def read_bytes(path: Path, shown: str, shipped: dict[str, Path]) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError:
+        fail(
+            shown,
+            f"no such file{nearest(path.stem, shipped)}: give the path of a chip file, "
+            f"or a name: {', '.join(shipped) or 'none'}",
+        )
+    except IsADirectoryError:
+        fail(shown, "is a directory: give the path of a chip file in it")
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        reason = getattr(error, "strerror", None) or str(error)
+        fail(shown, f"cannot be read ({reason}): give the path of a readable chip file")
+    if len(content) > MAX_FILE_BYTES:
+        fail(shown, f"has more than {MAX_FILE_BYTES:,} bytes: give the path of a chip file, which is a short TOML text")
+    return content
+
+
+def parse_toml(content: bytes, shown: str) -> dict[str, Any]:
+    try:
+        text = content.decode("utf-8-sig")  # editors on Windows may begin the file with a byte-order mark
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        fail(shown, f"line {line}: byte 0x{content[error.start]:02x} is not UTF-8: save the chip file as UTF-8 text")
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        problem = str(error)
+        if "at end of document" in problem:
+            problem = problem.replace("at end of document", f"at line {text.count(chr(10)) + 1}, the end of the file")
+        fail(shown, f"not valid TOML: {problem}: correct it there")
+    except ValueError:
+        fail(shown, "a number has thousands of digits: shorten it")
+    except RecursionError:
+        fail(shown, "brackets are nested too deep: no value of a chip file needs more than one pair")
+
+
+def value_keys(table: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """Key paths of the values in tables of the file, in its order; their ranges and origins are not values."""
+    for name, value in table.items():
+        if isinstance(value, dict):
+            if name != "origin" and (prefix or name != "sources"):
+                yield from value_keys(value, f"{prefix}{name}.")
+        elif prefix and name not in Origin.model_fields and not name.endswith("_range"):
+            yield f"{prefix}{name}"
+
+
+def describe(error: ValidationError) -> str:
+    """The first problem of a chip file in one line, and how many more there are."""
+    problems = error.errors(include_url=False)
+    # A misspelt key is also a missing key: the misspelling is what the user wants to hear of.
+    problems.sort(key=lambda problem: problem["type"] != "extra_forbidden")
+    more = len(problems) - 1
+    return describe_one(dict(problems[0])) + (f" (and {more} more problem{'s' * (more > 1)})" if more else "")
+
+
+def describe_one(problem: dict[str, Any]) -> str:
+    path, kind, context = problem["loc"], problem["type"], problem.get("ctx", {})
+    key, value = dotted(path), problem["input"]
+    if kind == "chip":
+        key = ".".join(filter(None, (key, context["key"])))
+        shown_value = "" if context["value"] is None else f" = {show(context['value'])}"
+        return f"{key}{shown_value}: {context['problem']}"
+    field = field_at(path)
+    given = "" if isinstance(value, dict) else f" = {show(value)}"
+    meaning = f" ({field.description})" if field is not None and field.description else ""
+    if kind == "extra_forbidden":
+        known = keys_at(path[:-1])
+        hint = nearest(str(path[-1]), known) or f", the keys here are {', '.join(known)}"
+        return f"{key}{given}: unknown key{hint}: rename or remove it"
+    if kind == "missing":
+        table = f"[{dotted(path[:-1])}]" if len(path) > 1 else "the top of the file"
+        cure = f"add the table [{key}]" if is_table(field) else f"add {path[-1]} = ... to {table}"
+        return f"{key}: missing: {cure}{meaning}"
+    return f"{key}{given}: {requirement(kind, context, problem['msg'])}{meaning}"
+
+
+def requirement(kind: str, context: dict[str, Any], message: str) -> str:
+    """What a value must be, in the words of a chip file."""
+    if kind == "greater_than_equal":
+        return f"must be >= {context['ge']:g}"
+    if kind == "less_than_equal":
+        return f"must be <= {context['le']:,}"
+    if kind == "too_short" and context["min_length"] == 1:
+        return "must not be empty"
+    if kind in ("too_short", "too_long"):  # only pairs have limits other than 1
+        return "must have exactly 2 entries"
+    words = {
+        "int_type": "must be a whole number, without quotes or decimal point",
+        "int_from_float": "must be a whole number, without quotes or decimal point",
+        "float_type": "must be a number, without quotes",
+        "finite_number": "must be a finite number",
+        "bool_type": "must be true or false, without quotes",
+        "string_type": "must be a text in quotes",
+        "tuple_type": "must be a list, in square brackets",
+        "dict_type": "must be a table",
+        "model_type": "must be a table",
+    }
+    return words.get(kind, message.replace("Input should be", "must be"))
+
+
+def dotted(path: Sequence[int | str]) -> str:
+    """("actions", "spike", "latency_ps_range", 0) -> "actions.spike.latency_ps_range[0]"."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+
+
+def model_of(field: FieldInfo | None) -> type[BaseModel] | None:
+    annotation = field.annotation if field is not None else None
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
+def is_table(field: FieldInfo | None) -> bool:
+    return model_of(field) is not None or (field is not None and field is Chip.model_fields["sources"])
+
+
+def field_at(path: Sequence[int | str]) -> FieldInfo | None:
+    """The field at a key path of the file, if there is one; an entry of a list gives the field of the list."""
+    model: type[BaseModel] | None = Chip
+    field: FieldInfo | None = None
+    parts = [part for part in path if isinstance(part, str)]
+    while parts and model is not None:
+        name = parts.pop(0)
+        field = model.model_fields.get(name)
+        if name == "origin" and parts:  # its keys are names of numbers
+            parts.pop(0)
+            model, field = Origin, None
+        else:
+            model = model_of(field)
+    return None if parts else field
+
+
+def keys_at(path: Sequence[int | str]) -> list[str]:
+    """The keys that a table of the file may have."""
+    if len(path) > 1 and path[-2] == "origin":
+        return list(Origin.model_fields)
+    model = model_of(field_at(path)) if path else Chip
+    return list(model.model_fields) if model is not None else []
+
+
+def show(value: Any) -> str:
+    """A value as an error quotes it: short, whatever it is."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = 60
+    short.maxlevel = 2
+    try:
+        return short.repr(value)
+    except ValueError:  # a whole number of thousands of digits
+        return "a very large number"
+
+
+def printable(text: str) -> str:
+    """On one line, whatever a file or its name contains."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in one_line(text))

@@ -1,0 +1,95 @@
+"""Every service of every message, written to a Parquet file while the run goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nsim.errors import OutputError
+from nsim.event_loop import Log
+from nsim.mapping import Mapping
+from nsim.stations import KINDS, build_machine
+
+ROWS_PER_GROUP = 1_000_000
+
+
+class ServiceTrace:
+    """Writes a row per completed service, in order of completion within each timestep.
+
+    sample, timestep   of the run; timesteps count from 1 within a sample
+    station, kind      by number and kind; `nsim.stations.Machine.name` names them
+    neuron, layer      that fires, and its layer; -1 and "" for the silent rest of a sweep
+    target_core        destination of the copy; -1 in a sweep
+    start_ps, end_ps, left_ps   of the service, from the start of the timestep; left_ps is later where it was blocked
+    cause              row within the timestep of the completion that let it start; -1 at its beginning
+    raises             OutputError if pyarrow is missing or the disk is full
+    """
+
+    def __init__(self, path: str | Path, mapping: Mapping) -> None:
+        try:
+            import pyarrow
+            import pyarrow.parquet
+        except ImportError:
+            raise OutputError("a trace needs the package pyarrow: pip install 'nsim[trace]'") from None
+        self.arrow, self.path = pyarrow, Path(path)
+        self.first = build_machine(mapping.chip).first
+        self.offsets = np.cumsum([layer.neurons for layer in mapping.network.layers])
+        self.layers = [*(layer.name for layer in mapping.network.layers), ""]
+        self.sample, self.timestep = -1, 0
+        self.waiting: list[Any] = []
+        self.rows = 0
+        self.writer: Any = None
+
+    def write(self, sample: int, log: Log) -> None:
+        """Add the services of the sample's next timestep."""
+        self.timestep = self.timestep + 1 if sample == self.sample else 1
+        self.sample = sample
+        self.waiting.append(self._table(log))
+        self.rows += log.station.size
+        if self.rows >= ROWS_PER_GROUP:
+            self._flush()
+
+    def close(self) -> None:
+        """Write what is left and complete the file."""
+        self._flush()
+        self._guarded(self.writer.close)
+
+    def _table(self, log: Log) -> Any:
+        rows = log.station.size
+        kind = np.searchsorted(self.first, log.station, side="right") - 1
+        layer = np.where(log.neuron < 0, len(self.layers) - 1, np.searchsorted(self.offsets, log.neuron, side="right"))
+        columns = {
+            "sample": np.full(rows, self.sample, np.int32),
+            "timestep": np.full(rows, self.timestep, np.int32),
+            "station": log.station.astype(np.int32),
+            "kind": self._named(kind, list(KINDS)),
+            "neuron": log.neuron.astype(np.int32),
+            "layer": self._named(layer, self.layers),
+            "target_core": log.target.astype(np.int32),
+            "start_ps": log.start_ps,
+            "end_ps": log.end_ps,
+            "left_ps": log.left_ps,
+            "cause": log.cause.astype(np.int32),
+        }
+        return self.arrow.table(columns)
+
+    def _named(self, numbers: np.ndarray, names: list[str]) -> Any:
+        return self.arrow.DictionaryArray.from_arrays(
+            numbers.astype(np.int32), self.arrow.array(names, self.arrow.string())
+        )
+
+    def _flush(self) -> None:
+        if self.writer is None:
+            schema = self._table(Log(*np.zeros((7, 0), np.int64))).schema
+            self.writer = self._guarded(self.arrow.parquet.ParquetWriter, self.path, schema)
+        if self.waiting:
+            self._guarded(self.writer.write_table, self.arrow.concat_tables(self.waiting))
+        self.waiting, self.rows = [], 0
+
+    def _guarded(self, write: Any, *arguments: Any) -> Any:
+        try:
+            return write(*arguments)
+        except OSError as error:
+            raise OutputError(f"cannot write trace {self.path.name}: {error.strerror or error}") from None
