@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.test_synapses import triples
 
 from nsim.activity import Evaluator, checked_densities, evaluate, layer_offsets, parse_activity, prescribe
 from nsim.errors import InputError
@@ -15,6 +14,7 @@ from nsim.network import Connection, Layer, Network
 from nsim.neurons import Activation, FixedLif, FixedSigmaDelta, GatedLinear, Lif, Relay
 from nsim.spikes import Events, Frames
 from nsim.synapses import Convolution, Dense, Sparse
+from tests.test_synapses import triples
 
 seeds = st.integers(0, 2**32)
 

@@ -6,18 +6,28 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from tests.netx_files import conv, dense, input_layer, loihi, sdnn, write_net
 
-from nsim.activity import Evaluator
+from nsim.activity import Evaluator, layer_offsets
 from nsim.errors import NetworkError
 from nsim.formats import load_network
 from nsim.formats.netx import read_netx
 from nsim.neurons import FixedLif, FixedSigmaDelta
 from nsim.synapses import Box, Convolution, Dense
+from tests.netx_files import conv, dense, input_layer, loihi, sdnn, write_net
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 NETWORK = DATA / "pilotnet_sdnn_network.net"
 needs_data = pytest.mark.skipif(not NETWORK.exists(), reason=f"no {NETWORK.name} in {DATA}: lava-dl's test data")
+
+
+class Spy:
+    """Stands beside a layer's deliveries and keeps what they are given, by timestep."""
+
+    def __init__(self):
+        self.given = {}
+
+    def add(self, sending, values, step):
+        self.given[step] = sending, values
 
 
 class Recorder(Evaluator):
@@ -25,11 +35,22 @@ class Recorder(Evaluator):
 
     def __init__(self, network):
         super().__init__(network)
-        self.sent = {layer.name: [] for layer in network.layers}
+        self.network = network
+        self.spies = {layer.name: Spy() for layer in network.layers}
+        for layer, state in zip(network.layers, self.layers, strict=True):
+            if state.outgoing:
+                state.outgoing.append(self.spies[layer.name])
 
-    def _deliver(self, connection, sending, values):
-        self.sent[connection.source].append((self.steps, sending, values))
-        super()._deliver(connection, sending, values)
+    @property
+    def sent(self):
+        none = np.zeros(0, np.int64)
+        senders = [layer.name for layer in self.network.layers if self.network.outgoing(layer.name)]
+        steps = range(1, self.steps + 1)
+        return {name: [(step, *self.spies[name].given.get(step, (none, none))) for step in steps] for name in senders}
+
+
+def states_of(evaluator, network):
+    return {layer.name: layer_state.state for layer, layer_state in zip(network.layers, evaluator.layers, strict=True)}
 
 
 def spikes_of(network, inputs):
@@ -38,12 +59,10 @@ def spikes_of(network, inputs):
     steps = []
     for external in inputs:
         firing, _ = evaluator.step(np.asarray(external))
-        layer_of = np.searchsorted(evaluator.offsets, firing, "right") - 1
+        offsets = layer_offsets(network)
+        layer_of = np.searchsorted(offsets, firing, "right") - 1
         steps.append(
-            {
-                layer.name: (firing[layer_of == k] - evaluator.offsets[k]).tolist()
-                for k, layer in enumerate(network.layers)
-            }
+            {layer.name: (firing[layer_of == k] - offsets[k]).tolist() for k, layer in enumerate(network.layers)}
         )
     return steps
 
@@ -157,7 +176,7 @@ def test_pilotnet_sdnn_synops_of_each_layer_and_step(pilotnet):
 def test_pilotnet_sdnn_sigma_after_nine_steps(pilotnet):
     recorder, _ = pilotnet
     for name, expected in SIGMA.items():
-        sigma = recorder.states[name]["sigma"]
+        sigma = states_of(recorder, recorder.network)[name]["sigma"]
         assert (sigma.sum(), np.abs(sigma).sum()) == expected
 
 
@@ -438,17 +457,18 @@ def test_periodic_reset_moves_on_one_step_per_layer(tmp_path, interval, offset):
         for k, layer in enumerate(network.layers):
             resets = [t for t in range(1, step + 1) if t % interval == (offset + k + 1) % interval]
             since = resets[-1] if resets else 1
-            assert evaluator.states[layer.name]["v"][0] == (step - since + 1) * 64
+            assert states_of(evaluator, network)[layer.name]["v"][0] == (step - since + 1) * 64
     by_name = load_network(f"{path}:reset_interval={interval},reset_offset={offset}")
     assert [layer.neuron.reset_phase for layer in by_name.layers] == [offset + 1, offset + 2, offset + 3]
 
 
 def test_no_reset_without_an_interval(tmp_path):
     path = write_net(tmp_path / "a.net", [input_layer(1, neuron=loihi(4096, 0, 2**17)), dense([[0]], loihi())])
-    evaluator = Evaluator(read_netx(path))
+    network = read_netx(path)
+    evaluator = Evaluator(network)
     for step in range(1, 40):
         evaluator.step(np.array([1]))
-        assert evaluator.states["input"]["v"][0] == step * 64
+        assert states_of(evaluator, network)["input"]["v"][0] == step * 64
 
 
 # Refusals

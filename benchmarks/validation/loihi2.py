@@ -35,7 +35,8 @@ if not __package__:  # run as a script
 
 from benchmarks.validation import microbenchmarks
 from nsim.activity import prescribe
-from nsim.chip import Chip, load_chip
+from nsim.chip import Chip
+from nsim.chip_file import load_chip
 from nsim.counts import Counter, Counts
 from nsim.mapping import Mapping, map_network
 from nsim.mapping.storage import stored_words
