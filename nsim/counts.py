@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from nsim import kernels
 from nsim.activity import Activity
@@ -69,6 +69,7 @@ class Counter:
         owner = np.repeat(mapping.core, np.diff(copies.indptr))
         pairs, self.pair = np.unique(owner * self.cores + copies.core, return_inverse=True)
         self.crossings = self._crossings(pairs, machine)
+        self.links = int(machine.first[5] - machine.first[2])
         self.outgoing = self._outgoing()
 
     def _outgoing(self) -> tuple[Table, Table, Table, Table]:
@@ -93,24 +94,21 @@ class Counter:
         table = np.concatenate([np.zeros((0, 2), np.int64), *tables])
         return np.array(indptr), np.array(numbers, np.int64), rows.astype(np.int64), table
 
-    def _crossings(self, pairs: Table, machine: Machine) -> sparse.csr_array:
-        """[links, pairs of cores]: 1 where a copy between the two cores passes the link."""
-        first, last = int(machine.first[2]), int(machine.first[5])
-        rows, columns = [], []
-        for column, pair in enumerate(pairs.tolist()):
-            links = machine.route(pair // self.cores, pair % self.cores)[:-1]
-            rows += [link - first for link in links]
-            columns += [column] * len(links)
-        ones = np.ones(len(rows), np.int64)
-        return sparse.csr_array((ones, (rows, columns)), shape=(last - first, pairs.size))
+    def _crossings(self, pairs: Table, machine: Machine) -> tuple[Table, Table]:
+        """Links that a copy passes between two cores, by pair (CSR); numbered from the first link on."""
+        links = [machine.route(pair // self.cores, pair % self.cores)[:-1] for pair in pairs.tolist()]
+        indptr = np.concatenate(([0], np.cumsum([len(route) for route in links]))).astype(np.int64)
+        return indptr, np.array(list(itertools.chain.from_iterable(links)), np.int64) - int(machine.first[2])
 
     def count(self, activity: Activity) -> Counts:
         """Counts of these timesteps."""
         steps, network, copies = activity.timesteps, self.mapping.network, self.mapping.copies
         by_core = np.zeros((steps, self.cores, 1 + self.work.shape[1]), np.int64)
-        by_pair = np.zeros((steps, self.crossings.shape[1]), np.int64)
+        by_pair = np.zeros((steps, self.crossings[0].size - 1), np.int64)
         fired = activity.indptr, activity.neurons
         kernels.count_copies(*fired, copies.indptr, copies.core, self.pair, self.work, by_core, by_pair)
+        link_messages = np.zeros((steps, self.links), np.int64)
+        kernels.count_crossings(by_pair, *self.crossings, link_messages)
         by_layer = np.zeros((2, steps, len(network.layers)), np.int64)
         core_sends = np.zeros((2, steps, self.cores), np.int64)
         synops = np.zeros((2, steps, len(network.connections)), np.int64)
@@ -131,7 +129,7 @@ class Counter:
             core_sweep_ps=self._sweep_ps(core_sends[0]),
             core_synapse_ps=by_core[:, :, 2 + formats],
             format_synops=format_synops,
-            link_messages=np.ascontiguousarray(self.crossings.dot(by_pair.T).T),
+            link_messages=link_messages,
         )
 
     def _sweep_ps(self, core_spikes: Table) -> Table:

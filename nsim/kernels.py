@@ -198,6 +198,17 @@ def count_copies(indptr, neurons, copy_indptr, core, pair, work, by_core, by_pai
 
 
 @njit(cache=True, nogil=True)
+def count_crossings(by_pair, indptr, links, by_link):
+    """Book the messages of every pair of cores, [steps, pairs], to the links between them (CSR): [steps, links]."""
+    for step in range(by_pair.shape[0]):
+        for pair in range(by_pair.shape[1]):
+            messages = by_pair[step, pair]
+            if messages:
+                for k in range(indptr[pair], indptr[pair + 1]):
+                    by_link[step, links[k]] += messages
+
+
+@njit(cache=True, nogil=True)
 def count_spikes(
     indptr, neurons, layer, core, copy_indptr, outgoing, connection, first_row, table, by_layer, by_core, synops
 ):

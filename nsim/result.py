@@ -335,7 +335,7 @@ class Result:
     def provenance(self) -> dict[str, Any]:
         """What it takes to repeat the run."""
         chip = self.mapping.chip
-        packages = ("nsim", "simpy", "numpy", "numba", "pandas", "scipy")
+        packages = ("nsim", "simpy", "numpy", "numba", "pandas")
         return {
             "seed": self.seed,
             "chip_sha256": chip.sha256,
