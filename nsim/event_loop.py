@@ -5,8 +5,8 @@ queue: first the messages that have a place (`granted` counts them), from `first
 held by the station named in `owner`. A station has at most one completion pending; a 4-ary heap of keys
 time << bits | station gives the next one.
 
-Messages are numbered within the timestep, copy after copy, in the order in which sweeps reach their neurons. The queue
-of `send` needs no list: it is fed by one sweep in order, so a count of spikes is enough.
+A message gets its number when `send` begins with it, and gives it back at the synapses. The queue of `send` needs no
+list: it is fed by one sweep in order, so a count of spikes is enough.
 """
 
 from typing import NamedTuple
@@ -97,11 +97,9 @@ def _pop(heap, size):
     child = 1
     while child < end:
         a, b, c, d = heap[child], heap[child + 1], heap[child + 2], heap[child + 3]
-        left = child if a <= b else child + 1
-        left_key = min(a, b)
-        right = child + 2 if c <= d else child + 3
-        right_key = min(c, d)
-        child = left if left_key <= right_key else right
+        left_key, right_key = min(a, b), min(c, d)
+        left, right = np.int64(b < a), np.int64(d < c) + 2
+        child += left ^ ((left ^ right) & -np.int64(right_key < left_key))
         heap[hole] = min(left_key, right_key)
         hole = child
         child = 4 * hole + 1
@@ -160,23 +158,21 @@ def run_step(fabric, load, firing, blocked_ps, longest_queue, log):
     starts = np.empty(cores + 1, np.int64)
     ordered = np.empty(firing.size, np.int64)
     _order_by_core(load, firing, starts, ordered)
-    message_0 = np.empty(firing.size + 1, np.int64)  # first message of each spike
-    message_0[0] = 0
+    messages = 0
     for spike in range(firing.size):
-        neuron = ordered[spike]
-        message_0[spike + 1] = message_0[spike] + load.indptr[neuron + 1] - load.indptr[neuron]
-    messages = message_0[firing.size]
-    target = np.empty(messages, np.int32)
-    synapse_ps = np.empty(messages, np.int64)
-    for spike in range(firing.size):
-        row = load.indptr[ordered[spike]]
-        for k in range(message_0[spike], message_0[spike + 1]):
-            target[k] = load.target[row]
-            synapse_ps[k] = load.synapse_ps[row]
-            row += 1
-    ready_ps = np.empty(messages, np.int64)
-    following = np.empty(messages, np.int32)
-    owner = np.empty(messages, np.int32)
+        messages += load.indptr[firing[spike] + 1] - load.indptr[firing[spike]]
+
+    # Messages under way; numbers are used again, so that few stay few and near.
+    places = stations
+    for station in range(link_0, stations):
+        places += min(capacity[station], messages)
+    most = min(messages, places)
+    target = np.empty(most, np.int32)
+    synapse_ps = np.empty(most, np.int64)
+    ready_ps = np.empty(most, np.int64)
+    following = np.empty(most, np.int32)
+    owner = np.empty(most, np.int32)
+    unused, fresh = -1, 0  # list of numbers given back, and the first never used
 
     current = np.full(stations, -1, np.int32)
     head = np.empty(stations, np.int32)
@@ -186,14 +182,15 @@ def run_step(fabric, load, firing, blocked_ps, longest_queue, log):
     blocked_since = np.empty(stations, np.int64)
 
     sweep_at = starts[:-1].copy()  # spike a sweep works towards
-    taken = np.empty(cores, np.int64)  # spike that send serves
-    behind = starts[:-1].copy()  # next spike send will take
+    behind = starts[:-1].copy()  # next spike that send will take
+    copy_at = np.zeros(cores, np.int64)  # copy that send serves, and where its spike's copies end
+    copy_end = np.zeros(cores, np.int64)
     queued = np.zeros(cores, np.int64)  # spikes with a place before send
     sweep_blocked = np.zeros(cores, np.bool_)
 
     record = log.station.size > 0
-    recorded = messages if record else 0
-    granted_by = np.empty(recorded, np.int32)
+    sender = np.empty(most if record else 0, np.int32)
+    granted_by = np.empty(most if record else 0, np.int32)
     start_ps = np.empty(stations if record else 0, np.int64)
     cause = np.empty(stations if record else 0, np.int32)
     entry = np.empty(stations if record else 0, np.int32)
@@ -219,41 +216,32 @@ def run_step(fabric, load, firing, blocked_ps, longest_queue, log):
         station = key & mask
         handled += 1
         if record:
-            _write(
-                log,
-                handled,
-                station,
-                now,
-                start_ps,
-                cause,
-                first,
-                ordered,
-                sweep_at,
-                starts,
-                taken,
-                current,
-                target,
-                message_0,
-            )
             entry[station] = handled
+            log.station[handled] = station
+            log.start_ps[handled] = start_ps[station]
+            log.end_ps[handled] = now
+            log.left_ps[handled] = now
+            log.cause[handled] = cause[station]
+            if station >= send_0:
+                log.neuron[handled] = sender[current[station]]
+                log.target[handled] = target[current[station]]
+            elif sweep_at[station] < starts[station + 1]:
+                log.neuron[handled] = ordered[sweep_at[station]]
 
         # --- what the end of this service brings: `freed` is a station that has handed on its message
         freed = -1
+        begins = -1  # core whose send begins with its next copy
         if station < send_0:
             core = station
             spike = sweep_at[core]
             if spike == starts[core + 1]:
                 continue  # the silent rest of the sweep
-            if message_0[spike + 1] > message_0[spike]:
+            if load.indptr[ordered[spike] + 1] > load.indptr[ordered[spike]]:
                 send = send_0 + core
                 if current[send] < 0:
-                    taken[core] = spike
                     behind[core] = spike + 1
-                    current[send] = message_0[spike]
-                    _push(heap, size, (now + service_ps[send]) << bits | send)
-                    size += 1
-                    if record:
-                        start_ps[send], cause[send] = now, handled
+                    copy_at[core], copy_end[core] = load.indptr[ordered[spike]], load.indptr[ordered[spike] + 1]
+                    begins = core
                 elif queued[core] < capacity[send]:
                     queued[core] += 1
                     longest_queue[send] = max(longest_queue[send], queued[core])
@@ -264,6 +252,8 @@ def run_step(fabric, load, firing, blocked_ps, longest_queue, log):
             freed = core
         elif station >= synapses_0:
             delivered += 1
+            following[current[station]] = unused
+            unused = current[station]
             freed = station
         else:
             message = current[station]
@@ -305,95 +295,82 @@ def run_step(fabric, load, firing, blocked_ps, longest_queue, log):
                     blocked_since[station] = now
 
         # --- a freed station takes its next message, whose place frees a station upstream, and so on
-        while freed >= 0:
-            station = freed
-            freed = -1
-            if station < send_0:
-                core = station
-                sweep_at[core] += 1
-                duration = _sweep_ps(load, core, host, sweep_at[core], starts[core], starts[core + 1], ordered)
-                if duration > 0:
-                    _push(heap, size, (now + duration) << bits | core)
+        while freed >= 0 or begins >= 0:
+            if freed >= 0:
+                station = freed
+                freed = -1
+                if station < send_0:
+                    core = station
+                    sweep_at[core] += 1
+                    duration = _sweep_ps(load, core, host, sweep_at[core], starts[core], starts[core + 1], ordered)
+                    if duration > 0:
+                        _push(heap, size, (now + duration) << bits | core)
+                        size += 1
+                        if record:
+                            start_ps[core], cause[core] = now, handled
+                elif station < link_0:
+                    core = station - send_0
+                    copy_at[core] += 1
+                    if copy_at[core] == copy_end[core]:  # the spike's last copy has its place
+                        if queued[core] == 0:
+                            current[station] = -1
+                            continue
+                        queued[core] -= 1
+                        spike = behind[core]
+                        while load.indptr[ordered[spike] + 1] == load.indptr[ordered[spike]]:
+                            spike += 1
+                        behind[core] = spike + 1
+                        copy_at[core], copy_end[core] = load.indptr[ordered[spike]], load.indptr[ordered[spike] + 1]
+                        if sweep_blocked[core]:
+                            sweep_blocked[core] = False
+                            queued[core] += 1
+                            blocked_ps[core] += now - blocked_since[core]
+                            if record:
+                                log.left_ps[entry[core]] = now
+                            freed = core
+                    begins = core
+                elif granted[station] == 0:
+                    current[station] = -1
+                else:
+                    message = head[station]
+                    head[station] = following[message]
+                    granted[station] -= 1
+                    current[station] = message
+                    begin = max(now, ready_ps[message])
+                    duration = synapse_ps[message] if station >= synapses_0 else service_ps[station]
+                    _push(heap, size, (begin + duration) << bits | station)
                     size += 1
                     if record:
-                        start_ps[core], cause[core] = now, handled
-            elif station < link_0:
-                core = station - send_0
-                current[station] += 1
-                if current[station] == message_0[taken[core] + 1]:  # the spike's last copy has its place
-                    if queued[core] == 0:
-                        current[station] = -1
-                        continue
-                    queued[core] -= 1
-                    spike = behind[core]
-                    while message_0[spike + 1] == message_0[spike]:
-                        spike += 1
-                    taken[core] = spike
-                    behind[core] = spike + 1
-                    current[station] = message_0[spike]
-                    if sweep_blocked[core]:
-                        sweep_blocked[core] = False
-                        queued[core] += 1
-                        blocked_ps[core] += now - blocked_since[core]
+                        start_ps[station] = begin
+                        cause[station] = granted_by[message] if begin > now else handled
+                    waiting = first_waiting[station]
+                    if waiting >= 0:
+                        freed = owner[waiting]
+                        granted[station] += 1
+                        first_waiting[station] = following[waiting]
+                        ready_ps[waiting] = now + wire_ps[freed]
+                        blocked_ps[freed] += now - blocked_since[freed]
                         if record:
-                            log.left_ps[entry[core]] = now
-                        freed = core
-                _push(heap, size, (now + service_ps[station]) << bits | station)
+                            granted_by[waiting] = handled
+                            log.left_ps[entry[freed]] = now
+            if begins >= 0:
+                send = send_0 + begins
+                message = unused
+                if message >= 0:
+                    unused = following[message]
+                else:
+                    message = fresh
+                    fresh += 1
+                current[send] = message
+                target[message] = load.target[copy_at[begins]]
+                synapse_ps[message] = load.synapse_ps[copy_at[begins]]
+                _push(heap, size, (now + service_ps[send]) << bits | send)
                 size += 1
                 if record:
-                    start_ps[station], cause[station] = now, handled
-            elif granted[station] == 0:
-                current[station] = -1
-            else:
-                message = head[station]
-                head[station] = following[message]
-                granted[station] -= 1
-                current[station] = message
-                begin = max(now, ready_ps[message])
-                duration = synapse_ps[message] if station >= synapses_0 else service_ps[station]
-                _push(heap, size, (begin + duration) << bits | station)
-                size += 1
-                if record:
-                    start_ps[station] = begin
-                    cause[station] = granted_by[message] if begin > now else handled
-                waiting = first_waiting[station]
-                if waiting >= 0:
-                    freed = owner[waiting]
-                    granted[station] += 1
-                    first_waiting[station] = following[waiting]
-                    ready_ps[waiting] = now + wire_ps[freed]
-                    blocked_ps[freed] += now - blocked_since[freed]
-                    if record:
-                        granted_by[waiting] = handled
-                        log.left_ps[entry[freed]] = now
+                    sender[message] = ordered[behind[begins] - 1]
+                    start_ps[send], cause[send] = now, handled
+                begins = -1
     return now, messages - delivered
-
-
-@njit(cache=True, nogil=True)
-def _write(
-    log, row, station, now, start_ps, cause, first, ordered, sweep_at, starts, taken, current, target, message_0
-):
-    """One completed service into the log."""
-    log.station[row] = station
-    log.start_ps[row] = start_ps[station]
-    log.end_ps[row] = now
-    log.left_ps[row] = now
-    log.cause[row] = cause[station]
-    if station < first[1]:
-        spike = sweep_at[station]
-        log.neuron[row] = ordered[spike] if spike < starts[station + 1] else -1
-        log.target[row] = -1
-        return
-    message = current[station]
-    log.target[row] = target[message]
-    low, high = 0, ordered.size - 1  # the spike that the message belongs to
-    while low < high:
-        middle = (low + high + 1) >> 1
-        if message_0[middle] <= message:
-            low = middle
-        else:
-            high = middle - 1
-    log.neuron[row] = ordered[low]
 
 
 @njit(cache=True, nogil=True)

@@ -161,14 +161,22 @@ class Sparse(Synapses):
     def add(self, firing, values, sums):
         kernels.add_sparse(self.indptr, self.target_index, self.values, firing, values, sums)
 
+    @cached_property
+    def _by_target(self) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.bool_]]:
+        """The same synapses by target neuron (CSC): first synapse of each; source, and whether it is not zero."""
+        order = np.argsort(self.target_index, kind="stable")
+        source = np.repeat(np.arange(self.sources, dtype=np.int32), np.diff(self.indptr))[order]
+        counts = np.bincount(self.target_index, minlength=self.targets)
+        return np.concatenate(([0], np.cumsum(counts))), source, (self.values != 0)[order]
+
     def fan_out(self, box, stored=False):
-        inside = np.zeros(self.targets, bool)
-        inside[box.indices(self.target_shape)] = True
-        hit = inside[self.target_index]
-        if stored:
-            hit &= self.values != 0
-        running = np.concatenate(([0], np.cumsum(hit, dtype=np.int64)))
-        return running[self.indptr[1:]] - running[self.indptr[:-1]]
+        indptr, source, nonzero = self._by_target
+        inside = box.indices(self.target_shape)
+        counts = indptr[inside + 1] - indptr[inside]
+        ends = np.cumsum(counts)
+        synapse = np.arange(counts.sum()) + np.repeat(indptr[inside] - (ends - counts), counts)
+        reached = source[synapse][nonzero[synapse]] if stored else source[synapse]
+        return np.bincount(reached, minlength=self.sources)
 
 
 @dataclass(frozen=True, eq=False)

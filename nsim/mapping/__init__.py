@@ -17,6 +17,7 @@ from nsim.mapping.partition import (
     Demand,
     Partition,
     Rules,
+    check_axons_out,
     check_partition,
     default_partition,
     even_partition,
@@ -103,6 +104,8 @@ def map_network(
     demands = check_partition(rules, shares)
     logical, slot = _assign(network, shares)
     copies = _copies(rules, shares, logical)
+    axons_out = np.bincount(np.repeat(logical, np.diff(copies.indptr)), minlength=len(shares) + 1)[:-1]
+    check_axons_out(rules, shares, axons_out.tolist())
     location = place(chip, _traffic(copies, logical, len(shares)), placement)
     physical = np.append(location, chip.cores)
     allocated = np.zeros(chip.cores + 1, np.int64)

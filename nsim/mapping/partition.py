@@ -6,7 +6,7 @@ A partition is a list of logical cores, each holding one or more shares; a share
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -316,7 +316,6 @@ def check_partition(rules: Rules, partition: Partition) -> list[Demand]:
             if needed > available:
                 raise MappingError(_over(rules, core, shares, resource, needed, available))
         demands.append(demand)
-    _check_axons_out(rules, partition)
     return demands
 
 
@@ -344,29 +343,17 @@ def _first_fit(fits: Callable[[int], bool], layer: Layer) -> int | None:
     return next((parts for parts in range(1, most + 1) if fits(parts)), None)
 
 
-def _check_axons_out(rules: Rules, partition: Partition) -> None:
-    """One outgoing axon per neuron and destination core, where the chip's limit is known."""
+def check_axons_out(rules: Rules, partition: Partition, used: Sequence[int]) -> None:
+    """Refuse more outgoing axons on a core than the chip has, where that is known.
+
+    used   by logical core: one axon per neuron and destination core
+    """
     limit = rules.chip.core.axons_out
-    if limit is None:
+    if limit is None or max(used, default=0) <= limit:
         return
-    for core, shares in enumerate(partition):
-        used = sum(_axons_out(rules, partition, share) for share in shares)
-        if used > limit:
-            raise MappingError(
-                f"layer {shares[0].layer!r} needs {used} outgoing axons on core {core}, but chip {rules.chip.name!r} "
-                f"has {limit} per core: split it over at least {ceil(used / limit)} cores, or its targets over fewer"
-            )
-
-
-def _axons_out(rules: Rules, partition: Partition, share: Share) -> int:
-    inside = share.box.indices(rules.network.by_name[share.layer].shape)
-    axons = 0
-    for target_shares in partition:
-        reached = np.zeros(inside.size, bool)
-        for target in target_shares:
-            for connection in rules.network.outgoing(share.layer):
-                if connection.target == target.layer:
-                    form = storage.storage_format(connection, rules.chip, rules.dense_layers)
-                    reached |= storage.synops_per_message(connection, target.box, form)[inside] > 0
-        axons += int(np.count_nonzero(reached))
-    return axons
+    core = next(core for core, axons in enumerate(used) if axons > limit)
+    raise MappingError(
+        f"layer {partition[core][0].layer!r} needs {used[core]} outgoing axons on core {core}, but chip "
+        f"{rules.chip.name!r} has {limit} per core: split it over at least {ceil(used[core] / limit)} cores, or its "
+        "targets over fewer"
+    )
