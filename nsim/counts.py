@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -96,9 +95,8 @@ class Counter:
 
     def _crossings(self, pairs: Table, machine: Machine) -> tuple[Table, Table]:
         """Links that a copy passes between two cores, by pair (CSR); numbered from the first link on."""
-        links = [machine.route(pair // self.cores, pair % self.cores)[:-1] for pair in pairs.tolist()]
-        indptr = np.concatenate(([0], np.cumsum([len(route) for route in links]))).astype(np.int64)
-        return indptr, np.array(list(itertools.chain.from_iterable(links)), np.int64) - int(machine.first[2])
+        indptr, station = machine.links_between(pairs // self.cores, pairs % self.cores)
+        return indptr, station - int(machine.first[2])
 
     def count(self, activity: Activity) -> Counts:
         """Counts of these timesteps."""

@@ -17,7 +17,7 @@ from nsim.activity import Activity
 from nsim.errors import SimulationError
 from nsim.event_loop import Fabric, Load, Log, run_step, run_steps
 from nsim.mapping import Mapping
-from nsim.mapping.route import router_of, xy_route
+from nsim.mapping.route import next_hops, router_of
 from nsim.stations import ChunkTimes, Machine, Service, StepTimes
 
 BLOCK_MESSAGES = 20_000  # one call of the loop: long enough to hide the call, short enough to spread over threads
@@ -132,12 +132,11 @@ def fabric_of(machine: Machine) -> Fabric:
     router_behind = np.full(machine.stations, -1, np.int32)
     router_behind[machine.first[2] : mesh_0] = router_of_core
     router_behind[mesh_0:out_0] = [hop[1] for hop in machine.hops]
-    numbers = {hop: mesh_0 + index for index, hop in enumerate(machine.hops)}
-    hop = np.full((chip.routers, chip.routers), -1, np.int32)
-    for source in range(chip.routers):
-        for target in range(chip.routers):
-            if source != target:
-                hop[source, target] = numbers[xy_route(chip, source, target)[0]]
+    link = np.full((chip.routers, chip.routers), -1, np.int32)
+    for index, (source, target) in enumerate(machine.hops):
+        link[source, target] = mesh_0 + index
+    following = next_hops(chip)
+    hop = np.where(following >= 0, link[np.arange(chip.routers)[:, None], following], -1).astype(np.int32)
     bits = max(1, (machine.stations - 1).bit_length())
     return Fabric(
         machine.first, machine.capacity, machine.service_ps, machine.wire_ps, router_behind, router_of_core, hop, bits

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from nsim.counts import Counts
@@ -24,6 +23,9 @@ from nsim.mapping.route import direction, router_of
 from nsim.mapping.storage import FORMATS, storage_format
 from nsim.stations import KINDS, ChunkTimes, Machine
 from nsim.synapses import Box
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 STAGES = {"neurons": "neuron updates", "send": "sending messages", "synapses": "synaptic operations"}
 
@@ -114,6 +116,24 @@ class Result:
     @cached_property
     def cores(self) -> pd.DataFrame:
         """One row per used core; times are sums over the run."""
+        return _frame(self.core_columns)
+
+    @cached_property
+    def layers(self) -> pd.DataFrame:
+        """One row per layer. synops are those done on messages that arrive at the layer, messages those it sends.
+
+        The energy is that of updates, firing, sending and synops; receiving and reading are booked to cores only.
+        """
+        return _frame(self.layer_rows)
+
+    @cached_property
+    def links(self) -> pd.DataFrame:
+        """One row per link that carried a message."""
+        return _frame(self.link_rows)
+
+    @cached_property
+    def core_columns(self) -> dict[str, Any]:
+        """The table `cores` by column."""
         mapping, counts, machine = self.mapping, self.counts, self.machine
         chip, cores = mapping.chip, mapping.used_cores
         demand = dict(zip(mapping.placement.tolist(), mapping.demands, strict=True))
@@ -138,33 +158,29 @@ class Result:
             table[f"{kind}_busy_ps"] = self.busy_ps[stations]
             table[f"{kind}_blocked_ps"] = self.times.blocked_ps[stations]
             table[f"{kind}_longest_queue"] = self.times.longest_queue[stations]
-        frame = pd.DataFrame(table)
-        busy = frame[[f"{kind}_busy_ps" for kind in STAGES]].to_numpy()
-        frame["busiest_stage"] = np.array(list(STAGES.values()))[busy.argmax(axis=1)]
-        frame["utilisation"] = busy.max(axis=1) / max(1, self.total_ps)
-        frame["known_dynamic_energy_fj"] = self._core_energy_fj(frame)
-        return frame
+        busy = np.stack([table[f"{kind}_busy_ps"] for kind in STAGES])
+        table["busiest_stage"] = np.array(list(STAGES.values()))[busy.argmax(axis=0)]
+        table["utilisation"] = busy.max(axis=0) / max(1, self.total_ps)
+        table["known_dynamic_energy_fj"] = self._core_energy_fj(table)
+        return table
 
-    def _core_energy_fj(self, frame: pd.DataFrame) -> NDArray:
+    def _core_energy_fj(self, table: dict[str, Any]) -> NDArray:
         """Energy with a known cost that is spent in each core: what a core does, not the links it uses."""
-        chip, cores = self.mapping.chip, frame["core"].to_numpy()
-        energy = frame["neuron_updates"].to_numpy() * known_cost_fj(chip, "neuron_update")
+        chip, cores = self.mapping.chip, table["core"]
+        energy = table["neuron_updates"] * known_cost_fj(chip, "neuron_update")
         for name, action in (
             ("spikes", "spike"),
             ("messages_out", "message_out"),
             ("messages_in", "message_in"),
             ("words", "word_read"),
         ):
-            energy = energy + frame[name].to_numpy() * known_cost_fj(chip, action)
+            energy = energy + table[name] * known_cost_fj(chip, action)
         costs = np.array([known_cost_fj(chip, f"synop_{form}") for form in FORMATS])
         return energy + self.counts.format_synops.sum(axis=0)[cores] @ costs
 
     @cached_property
-    def layers(self) -> pd.DataFrame:
-        """One row per layer. synops are those done on messages that arrive at the layer, messages those it sends.
-
-        The energy is that of updates, firing, sending and synops; receiving and reading are booked to cores only.
-        """
+    def layer_rows(self) -> list[dict[str, Any]]:
+        """The table `layers` by row."""
         network, counts, chip = self.mapping.network, self.counts, self.mapping.chip
         steps = self.steps
         shares = [share for core in self.mapping.partition for share in core]
@@ -190,7 +206,7 @@ class Result:
                     + layer.on_chip * sum(count * known_cost_fj(chip, action) for count, action in on_chip),
                 }
             )
-        return pd.DataFrame(rows)
+        return rows
 
     def _layer_synops(self) -> tuple[dict[str, int], dict[str, float]]:
         """Synops done for each layer, and their known energy."""
@@ -204,8 +220,8 @@ class Result:
         return synops, energy
 
     @cached_property
-    def links(self) -> pd.DataFrame:
-        """One row per link that carried a message."""
+    def link_rows(self) -> list[dict[str, Any]]:
+        """The table `links` by row."""
         machine, chip = self.machine, self.mapping.chip
         first = int(machine.first[2])
         messages = self.counts.link_messages.sum(axis=0)
@@ -224,16 +240,16 @@ class Result:
                     "busy_ps": int(self.busy_ps[station]),
                     "blocked_ps": int(self.times.blocked_ps[station]),
                     "longest_queue": int(self.times.longest_queue[station]),
-                    "utilisation": self.busy_ps[station] / max(1, self.total_ps),
+                    "utilisation": float(self.busy_ps[station] / max(1, self.total_ps)),
                 }
             )
-        return pd.DataFrame(rows)
+        return rows
 
     @cached_property
     def timesteps(self) -> pd.DataFrame:
         """One row per timestep."""
         counts = self.counts
-        return pd.DataFrame(
+        return _frame(
             {
                 "sample": np.repeat(np.arange(len(self.sample_timesteps)), self.sample_timesteps),
                 "timestep": np.concatenate([np.arange(1, n + 1) for n in self.sample_timesteps]),
@@ -282,8 +298,9 @@ class Result:
     def summary(self) -> dict[str, Any]:
         """The run in numbers; keys carry their units. The documented content of summary.json."""
         steps, samples = self.steps, len(self.sample_timesteps)
-        chip, counts, cores = self.mapping.chip, self.counts, self.cores
-        busiest = cores.loc[cores["utilisation"].idxmax()]
+        chip, counts, cores = self.mapping.chip, self.counts, self.core_columns
+        first = int(np.argmax(cores["utilisation"]))
+        busiest = {name: column[first] for name, column in cores.items()}
         energy = self.energy
         return {
             "network": self.mapping.network.name,
@@ -302,13 +319,13 @@ class Result:
             "known_dynamic_energy_per_timestep_fj": energy.dynamic_fj / steps,
             "energy_by_action_fj": energy.by_action_fj,
             "actions_without_known_energy": energy.unknown,
-            "cores_used": len(cores),
+            "cores_used": len(cores["core"]),
             "cores_available": chip.cores,
-            "mean_core_utilisation": float(cores["utilisation"].mean()),
-            "mean_memory_utilisation": float(cores["memory_utilisation"].mean()),
+            "mean_core_utilisation": float(np.mean(cores["utilisation"])),
+            "mean_memory_utilisation": float(np.mean(cores["memory_utilisation"])),
             "busiest_core": int(busiest["core"]),
             "busiest_core_layers": busiest["layers"],
-            "busiest_core_stage": busiest["busiest_stage"],
+            "busiest_core_stage": str(busiest["busiest_stage"]),
             "busiest_core_utilisation": float(busiest["utilisation"]),
             "busiest_core_synops_over_mean": float(
                 busiest["synops"] / cores["synops"].mean() if cores["synops"].sum() else 0.0
@@ -326,10 +343,8 @@ class Result:
     def link_crossings(self) -> dict[str, int]:
         """Messages over core links, and over mesh links by direction."""
         crossings = {"core_to_router": 0, "router_to_core": 0, "east": 0, "west": 0, "south": 0, "north": 0}
-        for kind, way, messages in self.links.reindex(columns=["kind", "direction", "messages"]).itertuples(
-            index=False
-        ):
-            crossings[way or kind] += messages
+        for link in self.link_rows:
+            crossings[link["direction"] or link["kind"]] += link["messages"]
         return crossings
 
     def provenance(self) -> dict[str, Any]:
@@ -344,6 +359,13 @@ class Result:
             "notes": list(self.mapping.network.notes),
             "constants": {row.key: row.basis for row in chip.provenance()},
         }
+
+
+def _frame(content: dict[str, Any] | list[dict[str, Any]]) -> pd.DataFrame:
+    """A pandas table; imported here, since a run on the screen needs none."""
+    import pandas as pd
+
+    return pd.DataFrame(content)
 
 
 class OutputFolder:

@@ -109,11 +109,10 @@ def _energy_line(facts: dict) -> tuple[str, str]:
 
 
 def _traffic_line(result: Result) -> str:
-    links = result.links
-    if links.empty:
+    if not result.link_rows:
         return "messages per timestep"
-    heaviest = links.loc[links["utilisation"].idxmax()]
-    blocked = int(links["blocked_ps"].max())
+    heaviest = max(result.link_rows, key=lambda link: link["utilisation"])
+    blocked = max(link["blocked_ps"] for link in result.link_rows)
     waiting = f", longest backpressure {seconds(blocked / result.steps)} per timestep" if blocked else ""
     return f"messages per timestep; fullest: {heaviest['link']}, {heaviest['utilisation']:.0%} of the time{waiting}"
 
@@ -124,19 +123,19 @@ def _layer_table(result: Result) -> Table:
     table.add_column("layer")
     for heading in ("cores", "neurons", "firing", "messages", "synops", "busiest core", "used"):
         table.add_column(heading, justify="right")
-    cores = result.cores
-    for layer in result.layers.itertuples(index=False):
-        own = cores[cores["layers"].str.split("+").map(lambda names, layer=layer.layer: layer in names)]
-        busiest = own.loc[own["utilisation"].idxmax()] if len(own) else None
+    cores = result.core_columns
+    for layer in result.layer_rows:
+        own = [row for row, names in enumerate(cores["layers"]) if layer["layer"] in names.split("+")]
+        busiest = max(own, key=lambda row: cores["utilisation"][row], default=None)
         table.add_row(
-            layer.layer,
-            str(layer.cores) if layer.cores else "host",
-            f"{layer.neurons:,}",
-            f"{layer.message_density:.1%}",
-            f"{layer.messages / steps:,.0f}",
-            f"{layer.synops / steps:,.0f}",
-            "" if busiest is None else str(busiest["core"]),
-            "" if busiest is None else f"{busiest['utilisation']:.0%}",
+            layer["layer"],
+            str(layer["cores"]) if layer["cores"] else "host",
+            f"{layer['neurons']:,}",
+            f"{layer['message_density']:.1%}",
+            f"{layer['messages'] / steps:,.0f}",
+            f"{layer['synops'] / steps:,.0f}",
+            "" if busiest is None else str(cores["core"][busiest]),
+            "" if busiest is None else f"{cores['utilisation'][busiest]:.0%}",
         )
     return table
 

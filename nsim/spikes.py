@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsim.errors import InputError
-from nsim.formats.hdf5 import available_bytes
-from nsim.formats.shd import read_shd
+from nsim.memory import available_bytes
 from nsim.synapses import Shape
 
 SUFFIXES = (".npy", ".npz", ".h5", ".hdf5")
@@ -128,6 +127,8 @@ def load_input(
         _check_samples(samples, 1, str(path))
         return [_events(arrays, str(path), shape, timesteps, _needed(bin_s, str(path)))]
     bin_s = _needed(bin_s, str(path))
+    from nsim.formats.shd import read_shd  # h5py takes its time to import
+
     spoken, _ = read_shd(path, samples)
     return [
         _events({"times": times, "units": units}, f"{path}, sample {sample}", shape, timesteps, bin_s)

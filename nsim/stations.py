@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from nsim.chip import Chip
 from nsim.mapping import Mapping
-from nsim.mapping.route import Hop, direction, mesh_links, router_of, xy_route
+from nsim.mapping.route import Hop, direction, mesh_links, next_hops, router_of, xy_route
 
 KINDS = ("neurons", "send", "core_to_router", "mesh", "router_to_core", "synapses")
 
@@ -73,6 +73,29 @@ class Machine:
             last = self.number("router_to_core", target), self.number("synapses", target)
             self._routes[key] = (self.number("core_to_router", source), *middle, *last)
         return self._routes[key]
+
+    def links_between(self, source: NDArray[np.int64], target: NDArray[np.int64]) -> tuple[NDArray, NDArray]:
+        """The links of many routes at once: CSR by pair of cores, indptr and stations, in the order of passing."""
+        chip = self.chip
+        following = next_hops(chip)
+        link = np.zeros((chip.routers, chip.routers), np.int64)
+        for hop, number in self._link.items():
+            link[hop] = number
+        router = np.array([router_of(chip, core) for core in range(self.cores)])
+        here, goal = router[source], router[target]
+        passed, pair = [self.number("core_to_router", 0) + source], [np.arange(source.size)]
+        moving = np.flatnonzero(here != goal)
+        while moving.size:
+            there = following[here[moving], goal[moving]]
+            passed.append(link[here[moving], there])
+            pair.append(moving)
+            here[moving] = there
+            moving = moving[there != goal[moving]]
+        passed.append(self.number("router_to_core", 0) + target)
+        pair.append(np.arange(source.size))
+        order = np.argsort(np.concatenate(pair), kind="stable")
+        lengths = np.bincount(np.concatenate(pair), minlength=source.size)
+        return np.concatenate(([0], np.cumsum(lengths))), np.concatenate(passed)[order]
 
 
 def build_machine(chip: Chip) -> Machine:

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nsim.errors import InputError, NetworkError
-from nsim.formats.hdf5 import available_bytes, checked_hdf5
+from nsim.formats.hdf5 import checked_hdf5
+from nsim.memory import available_bytes
 
 
 @pytest.fixture

@@ -175,3 +175,12 @@ def test_sweeps_of_mapped_networks_equal_a_walk_over_the_neurons(mapping, seed):
     """Cores with several layers, and with more neurons allocated than used."""
     rng = np.random.default_rng(seed)
     check_sweeps(mapping, np.flatnonzero(rng.random(mapping.core.size) < rng.random()))
+
+
+@given(steps())
+def test_links_between_many_pairs_are_those_of_the_routes(step):
+    machine = step.machine
+    pairs = np.array([(a, b) for a in range(machine.cores) for b in range(machine.cores - 1)])
+    indptr, links = machine.links_between(*pairs.T)
+    for number, (a, b) in enumerate(pairs.tolist()):
+        assert tuple(links[indptr[number] : indptr[number + 1]].tolist()) == machine.route(a, b)[:-1]

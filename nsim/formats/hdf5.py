@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import mmap
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,27 +16,12 @@ from pathlib import Path
 import h5py
 
 from nsim.errors import NetworkError, NsimError
+from nsim.memory import available_bytes
 
 HARMLESS_BYTES = 1 << 20  # a dataset up to this size may declare more than it stores
 MAX_RATIO = 2_000  # declared to stored bytes; gzip reaches 1032
 _HEAP = b"GCOL\x01\0\0\0"
 _DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)  # what h5py raises on damaged structures
-
-
-def available_bytes() -> int:
-    """Memory that can still be taken, in bytes; where the system does not tell, half of all, or else no limit."""
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):  # unlike SC_AVPHYS_PAGES it counts the file cache as free
-                return int(line.split()[1]) * 1024
-    except (OSError, ValueError, IndexError):
-        pass
-    for pages, share in (("SC_AVPHYS_PAGES", 1.0), ("SC_PHYS_PAGES", 0.5)):
-        try:
-            return int(os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE") * share)
-        except (AttributeError, ValueError, OSError):
-            continue
-    return 1 << 62
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from nsim.errors import NetworkError
-from nsim.formats.hdf5 import available_bytes
+from nsim.memory import available_bytes
 from nsim.synapses import Convolution, Dense, Shape, Sparse, Synapses, convolved_shape
 
 # A linear map, float64: identity, one factor per neuron [n], matrix[targets, sources], kernel or csr[targets, sources]

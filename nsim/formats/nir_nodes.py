@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsim.errors import NetworkError
-from nsim.formats.hdf5 import available_bytes
 from nsim.formats.linear_maps import Form
+from nsim.memory import available_bytes
 from nsim.network import MAX_DELAY
 from nsim.neurons import Lif, Neuron, Threshold
 from nsim.synapses import Convolution, Shape, convolved_shape

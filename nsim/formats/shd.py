@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsim.errors import InputError
-from nsim.formats.hdf5 import available_bytes, checked_hdf5
+from nsim.formats.hdf5 import checked_hdf5
+from nsim.memory import available_bytes
 
 Spikes = tuple[NDArray[np.float64], NDArray[np.int64]]
 

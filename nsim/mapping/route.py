@@ -5,6 +5,9 @@ Routers are numbered row by row, router = y * columns + x. With dimension order 
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from nsim.chip import Chip
 
 Hop = tuple[int, int]  # from router, to router
@@ -44,6 +47,17 @@ def xy_route(chip: Chip, source: int, target: int) -> list[Hop]:
             y += 1 if goal_y > y else -1
         hops.append((here, y * columns + x))
     return hops
+
+
+def next_hops(chip: Chip) -> NDArray[np.int32]:
+    """The neighbour that follows on the way from router to router: int32[routers, routers], -1 where they are one."""
+    columns = chip.mesh.columns
+    router = np.arange(chip.routers)
+    x, y = router % columns, router // columns
+    dx, dy = np.sign(x[None, :] - x[:, None]), np.sign(y[None, :] - y[:, None])
+    following = router[:, None] + np.where(dx != 0, dx, columns * dy)
+    np.fill_diagonal(following, -1)
+    return following.astype(np.int32)
 
 
 def distance(chip: Chip, source: int, target: int) -> int:
