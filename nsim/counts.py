@@ -64,9 +64,10 @@ class Counter:
         network, copies = mapping.network, mapping.copies
         self.cores = machine.cores
         self.layer = np.repeat(np.arange(len(network.layers)), [layer.neurons for layer in network.layers])
-        self.work = np.column_stack((copies.synops, copies.words, copies.service_ps))
         owner = np.repeat(mapping.core, np.diff(copies.indptr))
-        pairs, self.pair = np.unique(owner * self.cores + copies.core, return_inverse=True)
+        pairs, pair = np.unique(owner * self.cores + copies.core, return_inverse=True)
+        one = np.ones_like(pair)
+        self.copies = np.column_stack((copies.core, pair, one, copies.synops, copies.words, copies.service_ps))
         self.crossings = self._crossings(pairs, machine)
         self.links = int(machine.first[5] - machine.first[2])
         self.outgoing = self._outgoing()
@@ -101,10 +102,10 @@ class Counter:
     def count(self, activity: Activity) -> Counts:
         """Counts of these timesteps."""
         steps, network, copies = activity.timesteps, self.mapping.network, self.mapping.copies
-        by_core = np.zeros((steps, self.cores, 1 + self.work.shape[1]), np.int64)
+        by_core = np.zeros((steps, self.cores, self.copies.shape[1] - 2), np.int64)
         by_pair = np.zeros((steps, self.crossings[0].size - 1), np.int64)
         fired = activity.indptr, activity.neurons
-        kernels.count_copies(*fired, copies.indptr, copies.core, self.pair, self.work, by_core, by_pair)
+        kernels.count_copies(*fired, copies.indptr, self.copies, by_core, by_pair)
         link_messages = np.zeros((steps, self.links), np.int64)
         kernels.count_crossings(by_pair, *self.crossings, link_messages)
         by_layer = np.zeros((2, steps, len(network.layers)), np.int64)

@@ -19,6 +19,24 @@ def add_dense(rows, firing, values, sums):
 
 
 @njit(cache=True, nogil=True)
+def add_dense_spikes(rows, firing, sums):
+    """The same for spikes of value 1 and rows of int8 or int16: four rows at a time, to touch sums less often."""
+    k = 0
+    while k + 4 <= firing.size:
+        a, b, c, d = rows[firing[k]], rows[firing[k + 1]], rows[firing[k + 2]], rows[firing[k + 3]]
+        for target in range(sums.size):
+            left = np.int32(np.int32(a[target]) + np.int32(b[target]))
+            right = np.int32(np.int32(c[target]) + np.int32(d[target]))
+            sums[target] += np.int32(left + right)
+        k += 4
+    while k < firing.size:
+        row = rows[firing[k]]
+        for target in range(row.size):
+            sums[target] += row[target]
+        k += 1
+
+
+@njit(cache=True, nogil=True)
 def add_sparse(indptr, targets, weights, firing, values, sums):
     """Add the stored synapses of each firing source. CSR by source."""
     for k in range(firing.size):
@@ -75,12 +93,13 @@ def nonzero(messages):
     for n in range(messages.size):
         count += messages[n] != 0
     indices, values = np.empty(count, np.int64), np.empty(count, messages.dtype)
-    count = 0
-    for n in range(messages.size):
-        if messages[n] != 0:
-            indices[count] = n
-            values[count] = messages[n]
-            count += 1
+    if count:
+        count = 0
+        for n in range(messages.size):
+            if messages[n] != 0:
+                indices[count] = n
+                values[count] = messages[n]
+                count += 1
     return indices, values
 
 
@@ -177,24 +196,23 @@ def gate(value, gates, residual, messages):
 
 
 @njit(cache=True, nogil=True)
-def count_copies(indptr, neurons, copy_indptr, core, pair, work, by_core, by_pair):
+def count_copies(indptr, neurons, copy_indptr, copies, by_core, by_pair):
     """Add up what the copies of firing neurons cause.
 
     indptr, neurons       activity: step s fires neurons[indptr[s]:indptr[s + 1]]
     copy_indptr           int64[neurons + 1]     copies of every neuron
-    core, pair            int64[copies]          destination core, and number of the pair of cores
-    work                  int64[copies, w]       what one copy causes
-    by_core               int64[steps, cores, 1 + w]   in place: messages, and the columns of work
+    copies                int64[copies, 2 + w]   destination core, number of the pair of cores, what one copy causes
+    by_core               int64[steps, cores, w]   in place
     by_pair               int64[steps, pairs]    in place: messages
     """
     for step in range(indptr.size - 1):
         for k in range(indptr[step], indptr[step + 1]):
             for row in range(copy_indptr[neurons[k]], copy_indptr[neurons[k] + 1]):
-                by_pair[step, pair[row]] += 1
-                sums = by_core[step, core[row]]
-                sums[0] += 1
-                for column in range(work.shape[1]):
-                    sums[1 + column] += work[row, column]
+                copy = copies[row]
+                by_pair[step, copy[1]] += 1
+                sums = by_core[step, copy[0]]
+                for column in range(sums.size):
+                    sums[column] += copy[2 + column]
 
 
 @njit(cache=True, nogil=True)

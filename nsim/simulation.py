@@ -123,6 +123,8 @@ def _drawn(
 
 def _is_binary(sample: Frames | Events) -> bool:
     """Whether a sample holds zeros and ones only."""
+    if isinstance(sample, Frames):
+        return bool(((sample.frames == 0) | (sample.frames == 1)).all())
     return all(bool(np.isin(sample.at(step), (0, 1)).all()) for step in range(sample.timesteps))
 
 

@@ -104,10 +104,14 @@ class Dense(Synapses):
 
     @cached_property
     def _rows(self) -> NDArray:
-        return np.ascontiguousarray(self.matrix.T)
+        """[sources, targets], whole numbers as narrow as they can be: less to read."""
+        return np.ascontiguousarray(narrowed(self.matrix).T)
 
     def add(self, firing, values, sums):
-        kernels.add_dense(self._rows, firing, values, sums)
+        if self._rows.itemsize <= 2 and (values == 1).all():
+            kernels.add_dense_spikes(self._rows, firing, sums)
+        else:
+            kernels.add_dense(self._rows, firing, values, sums)
 
     def fan_out(self, box, stored=False):
         inside = box.indices(self.target_shape)
@@ -224,7 +228,7 @@ class Convolution(Synapses):
     def _taps(self) -> NDArray:
         """Kernel as [in, kH, kW, out / groups]: the weights one message adds at one position are contiguous."""
         out, per_group, kh, kw = self.kernel.shape
-        by_group = self.kernel.reshape(self.groups, out // self.groups, per_group, kh, kw)
+        by_group = narrowed(self.kernel).reshape(self.groups, out // self.groups, per_group, kh, kw)
         return np.ascontiguousarray(by_group.transpose(0, 2, 3, 4, 1).reshape(-1, kh, kw, out // self.groups))
 
     def add(self, firing, values, sums):
@@ -273,6 +277,15 @@ class Convolution(Synapses):
         nonzero = ((self.kernel != 0) & mask[:, None, None, None]).astype(np.int64)
         by_input = nonzero.reshape(self.groups, -1, per_group, kh, kw).sum(axis=1).reshape(-1, kh, kw)
         return np.einsum("cij,hi,wj->chw", by_input, rows, columns, optimize=True).ravel()
+
+
+def narrowed(weights: NDArray) -> NDArray:
+    """Whole numbers in the narrowest type that holds them; others as they are."""
+    if weights.dtype.kind != "i" or weights.size == 0:
+        return weights
+    low, high = int(weights.min()), int(weights.max())
+    kinds = (np.int8, np.int16, np.int32)
+    return weights.astype(next((k for k in kinds if np.iinfo(k).min <= low <= high <= np.iinfo(k).max), np.int64))
 
 
 def convolved_shape(
