@@ -397,7 +397,7 @@ def test_an_archive_that_declares_too_much(tmp_path):
         load_input(tmp_path / "in.npz", FLAT)
     data = (tmp_path / "in.npz").read_bytes().replace(struct.pack("<I", len(huge) + 64), struct.pack("<I", 2**32 - 2))
     (tmp_path / "in.npz").write_bytes(data)
-    with refused("8000000000000000 bytes"):
+    with refused("in.npz", "write it again"):  # from Python 3.12 on already for its directory
         load_input(tmp_path / "in.npz", FLAT)
 
 
