@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsim import kernels
+from nsim.assignments import parse_assignments
 from nsim.errors import InputError
 from nsim.network import Connection, Layer, Network
 from nsim.spikes import Events, Frames
@@ -204,11 +205,10 @@ def parse_activity(text: str, network: Network) -> dict[str, float | list[float]
     try:
         if "=" not in text:
             return {layer.name: float(text) for layer in network.layers}
-        pairs = (item.split("=", 1) for item in text.split(","))
-        return {name.strip(): float(value) for name, value in pairs}
-    except ValueError:
+        return {name: float(value) for name, value in parse_assignments(text).items()}
+    except ValueError as error:
         raise InputError(
-            f"activity {text!r} is none of: a number in 0..1, layer=number pairs with commas, a .toml file"
+            f"activity {text!r} is none of: a number in 0..1, layer=number pairs with commas, a .toml file ({error})"
         ) from None
 
 

@@ -402,7 +402,7 @@ def test_bad_activity_text_is_refused(text):
         ("in=0.1", "no message density for l1, l2"),
         ("in=0.1,l1=2,l2=0", "layer 'l1' is 2"),
         ("in=0.1,l1=0.1,l2=0.1,conv=0.1", "names layer 'conv'"),
-        ("=0.1", "names layer ''"),
+        ("=0.1", "'=0.1' is not of the form"),
     ],
 )
 def test_activity_text_that_does_not_fit_the_network_is_refused(text, words):

@@ -640,7 +640,7 @@ def test_load_network_reads_net_files(tmp_path):
         (":width=3", "no option 'width': its options are reset_interval, reset_offset"),
         (":reset_interval=often", "reset_interval .* 'often'"),
         (":reset_interval=", "reset_interval .* ''"),
-        (":reset_interval=4,oops", "'oops' is not of the form key=value"),
+        (":reset_interval=4,oops", "'oops' is not of the form name=value"),
     ],
 )
 def test_wrong_options_are_refused(tmp_path, tail, words):

@@ -6,6 +6,7 @@ import difflib
 from pathlib import Path
 
 from nsim import workloads
+from nsim.assignments import parse_assignments
 from nsim.errors import NetworkError
 from nsim.network import Network
 
@@ -46,11 +47,10 @@ def _split(name: str) -> tuple[str, dict[str, object]]:
     base, colon, tail = name.rpartition(":")
     if not colon or "=" not in tail:
         return name, {}
-    pairs = [item.partition("=") for item in tail.split(",")]
-    broken = ["".join(pair) for pair in pairs if not pair[0].strip() or not pair[1]]
-    if broken:
-        raise NetworkError(f"network option {broken[0]!r} is not of the form key=value, as in mlp:width=512,depth=4")
-    return base, {key.strip(): value for key, _, value in pairs}
+    try:
+        return base, dict(parse_assignments(tail))
+    except ValueError as error:
+        raise NetworkError(f"options of network {base!r}: {error}, as in mlp:width=512,depth=4") from None
 
 
 def _load_netx(path: Path, given: dict[str, object]) -> Network:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsim.activity import layer_offsets
+from nsim.assignments import parse_assignments
 from nsim.chip import Chip
 from nsim.errors import MappingError
 from nsim.mapping.partition import (
@@ -153,11 +154,10 @@ def _parse_even(text: str) -> int | dict[str, int]:
     try:
         if "=" not in text:
             return int(text)
-        pairs = (item.split("=", 1) for item in text.split(","))
-        return {name.strip(): int(value) for name, value in pairs}
-    except ValueError:
+        return {name: int(value) for name, value in parse_assignments(text).items()}
+    except ValueError as error:
         raise MappingError(
-            f"partition 'even:{text}': expected a number of cores, or LAYER=NUMBER with commas"
+            f"partition 'even:{text}': expected a number of cores, or LAYER=NUMBER with commas ({error})"
         ) from None
 
 
