@@ -58,7 +58,7 @@ def run(
     from nsim.simulation import check_run, check_trace, simulate
     from nsim.trace import ServiceTrace
 
-    check_run(timesteps, samples, engine, dt, threads)
+    check_run(timesteps, samples, engine, dt, threads, seed)
     check_trace(trace, out)
     with OutputFolder(out) if out else nullcontext() as folder:
         target = load_chip(chip)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,9 +109,6 @@ class Network:
     def sends(self, layer: Layer) -> bool:
         """Whether a layer's messages leave it: a layer that only holds a result for reading sends none."""
         return bool(self.outgoing(layer.name)) or not layer.neuron.holds
-
-    def renamed(self, name: str) -> Network:
-        return replace(self, name=name)
 
     def _check_connection(self, connection: Connection) -> None:
         for end in (connection.source, connection.target):

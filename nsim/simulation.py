@@ -54,7 +54,7 @@ def simulate(
     Ctrl-C returns what was simulated until then, if that is at least one timestep.
     raises     InputError for input that does not fit, SimulationError for an unknown engine or a deadlock
     """
-    check_run(timesteps, samples, engine, dt_s, threads)
+    check_run(timesteps, samples, engine, dt_s, threads, seed)
     if inputs is not None and activity is not None:
         raise InputError("both an input and an activity were given: the one is evaluated, the other drawn; choose one")
     binary = None
@@ -68,7 +68,9 @@ def simulate(
     return _run(mapping, runs, lengths, engine, threads or available_threads(), seed, progress, binary, trace)
 
 
-def check_run(timesteps: int | None, samples: int | None, engine: str, dt_s: float | None, threads: int | None) -> None:
+def check_run(
+    timesteps: int | None, samples: int | None, engine: str, dt_s: float | None, threads: int | None, seed: int
+) -> None:
     """Refuse what cannot be run, before anything is loaded."""
     if engine not in ENGINES:
         raise SimulationError(f"no engine {engine!r}: choose from {', '.join(ENGINES)}")
@@ -77,6 +79,8 @@ def check_run(timesteps: int | None, samples: int | None, engine: str, dt_s: flo
             raise InputError(f"{name} is {value}: give at least 1")
     if dt_s is not None and not 0 < dt_s < float("inf"):
         raise InputError(f"dt is {dt_s}: give a positive number of seconds, for example 1e-3")
+    if seed < 0:
+        raise InputError(f"seed is {seed}: give 0 or more")
     available = available_threads()
     if threads is not None and not 1 <= threads <= available:
         raise SimulationError(f"threads is {threads}: this process may use 1 to {available}")

@@ -173,6 +173,7 @@ def test_help_names_the_commands():
         (("run", "mlp", "--chip", "loihi2", "--timesteps", "0"), "timesteps is 0"),
         (("run", "mlp", "--chip", "loihi2", "--samples", "-1"), "samples is -1"),
         (("run", "mlp", "--chip", "loihi2", "--dt", "nan"), "dt is nan"),
+        (("run", "mlp", "--chip", "loihi2", "--seed", "-1"), "seed is -1"),
         (("run", "mlp", "--chip", "loihi2", "--activity", "1.5"), "1.5"),
         (("run", "mlp", "--chip", "loihi2", "--activity", "fc9=0.5"), "'fc9'"),
         (("run", "mlp", "--chip", "loihi2", "--activity", "fc0=0.5"), "input"),

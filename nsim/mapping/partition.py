@@ -6,7 +6,7 @@ A partition is a list of logical cores, each holding one or more shares; a share
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -335,12 +335,9 @@ def _over(rules: Rules, core: int, shares: tuple[Share, ...], resource: str, nee
 
 def smallest_split(rules: Rules, layer: Layer) -> int | None:
     """The smallest number of even shares that fit, or None if none does."""
-    return _first_fit(lambda parts: rules.fits(even_shares(layer, parts, _even_axis(layer, parts))), layer)
-
-
-def _first_fit(fits: Callable[[int], bool], layer: Layer) -> int | None:
     most = max(layer.shape) // layer.neuron.granule
-    return next((parts for parts in range(1, most + 1) if fits(parts)), None)
+    splits = (parts for parts in range(1, most + 1) if rules.fits(even_shares(layer, parts, _even_axis(layer, parts))))
+    return next(splits, None)
 
 
 def check_axons_out(rules: Rules, partition: Partition, used: Sequence[int]) -> None:
