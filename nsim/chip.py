@@ -13,7 +13,6 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -121,22 +120,36 @@ class Table(Origin):
         return self
 
 
+class Group(BaseModel):
+    """A table that only holds other tables."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Power(Table):
+    """Power that is drawn without doing anything."""
+
+    static_mw: Amount | None = Field(description="milliwatts; leave out the table [power] if unknown")
+    static_mw_range: AmountRange | None = Field(default=None, description=RANGE)
+
+
+UNKNOWN_POWER = Power.model_construct(source="", basis="assumed", static_mw=None)
+
+
+class Action(Table):
+    """The cost of doing one thing once; an energy of None is unknown, which is not 0."""
+
+    latency_ps: Picoseconds = Field(description="time of one, in picoseconds")
+    latency_ps_range: PicosecondsRange | None = Field(default=None, description=RANGE)
+    energy_fj: Amount | None = Field(default=None, description="energy of one, in femtojoules; leave out if unknown")
+    energy_fj_range: AmountRange | None = Field(default=None, description=RANGE)
+
+
 class Mesh(Table):
-    """Routers in a rectangle, each with the same number of cores."""
+    """Routers in a rectangle."""
 
     columns: Side = Field(description="routers from west to east")
     rows: Side = Field(description="routers from north to south")
-    cores_per_router: Side = Field(description="cores attached to each router")
-
-
-class Core(Table):
-    """What one core holds; a limit that is not known is left out and not checked."""
-
-    neurons: Count = Field(description="neurons per core")
-    synapse_words: Count = Field(description="words of synaptic memory per core")
-    word_bits: Count = Field(description="bits per word of synaptic memory")
-    axons_in: Count | None = Field(default=None, description="input axons per core")
-    axons_out: Count | None = Field(default=None, description="output axons per core")
 
 
 class Buffers(Table):
@@ -153,34 +166,6 @@ class Messages(Table):
     bits: Annotated[int, Field(strict=True, ge=1, le=65_536)] = Field(description="bits of one message on a link")
     bits_range: CountRange | None = Field(default=None, description=RANGE)
     graded: bool = Field(strict=True, description="true if a message may carry a value")
-
-
-class Action(Table):
-    """The cost of doing one thing once; an energy of None is unknown, which is not 0."""
-
-    latency_ps: Picoseconds = Field(description="time of one, in picoseconds")
-    latency_ps_range: PicosecondsRange | None = Field(default=None, description=RANGE)
-    energy_fj: Amount | None = Field(default=None, description="energy of one, in femtojoules; leave out if unknown")
-    energy_fj_range: AmountRange | None = Field(default=None, description=RANGE)
-
-
-class Group(BaseModel):
-    """A table that only holds other tables."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Actions(Group):
-    """What a core does, and the cost of each."""
-
-    neuron_update: Action = Field(description="update one allocated neuron in a timestep")
-    spike: Action = Field(description="one neuron fires, on top of its update")
-    message_out: Action = Field(description="send one copy of a message")
-    message_in: Action = Field(description="receive one message and find its synapses")
-    synop_dense: Action = Field(description="add one weight of a dense block to its target")
-    synop_sparse: Action = Field(description="add one weight of a sparse block to its target")
-    synop_conv: Action = Field(description="add one weight of a shared kernel to its target")
-    word_read: Action = Field(description="read one word of synaptic memory")
 
 
 class Link(Table):
@@ -203,72 +188,6 @@ class Links(Group):
     north_south: Link = Field(description="between neighbouring routers of a column")
 
 
-class Format(Table):
-    """How the synapses of one axon are stored in one core."""
-
-    header_bits: Bits = Field(description="bits per axon beside the weights")
-    index_bits: Annotated[tuple[Width, ...], Field(min_length=1)] | None = Field(
-        default=None, description="widths to choose the target index from, increasing; for sparse only"
-    )
-
-
-class Formats(Group):
-    """The three storage formats."""
-
-    dense: Format = Field(description="every weight of a row, zeros too")
-    sparse: Format = Field(description="the weights that are not zero, each with the index of its target")
-    conv: Format = Field(description="one kernel, shared by all positions")
-
-    @model_validator(mode="after")
-    def _only_sparse_has_an_index(self) -> Formats:
-        for name in ("dense", "conv"):
-            if getattr(self, name).index_bits is not None:
-                widths = list(getattr(self, name).index_bits)
-                raise wrong(f"{name}.index_bits", widths, "must be left out: only the sparse format stores an index")
-        widths_of_sparse = self.sparse.index_bits
-        if widths_of_sparse is None:
-            raise wrong("sparse.index_bits", None, "missing: add the widths to choose from, as index_bits = [6, 7, 8]")
-        if not is_increasing(widths_of_sparse):
-            raise wrong("sparse.index_bits", list(widths_of_sparse), "must increase from each width to the next")
-        return self
-
-
-class FormatDefault(Table):
-    """Which format is used unless the user says otherwise."""
-
-    dense_layers: Literal["dense", "sparse"] = Field(description="storage of fully connected layers")
-
-
-class Partition(Table):
-    """How layers are cut into cores unless the user says otherwise."""
-
-    conv_slice_neurons: Count = Field(description="largest number of neurons in one slice of a convolution")
-    conv_slice_neurons_range: CountRange | None = Field(default=None, description=RANGE)
-
-
-class Barrier(Table):
-    """The time that ends a timestep, by the number of routers that take part."""
-
-    routers: Annotated[tuple[Count, ...], Field(min_length=1)] = Field(description="numbers of routers, increasing")
-    latency_ps: Annotated[tuple[Picoseconds, ...], Field(min_length=1)] = Field(
-        description="picoseconds, one for each entry of routers"
-    )
-
-    @model_validator(mode="after")
-    def _points_of_a_line(self) -> Barrier:
-        if len(self.routers) != len(self.latency_ps):
-            raise wrong(
-                "latency_ps",
-                list(self.latency_ps),
-                f"has {len(self.latency_ps)} entries, but routers has {len(self.routers)}: give one for each",
-            )
-        if not is_increasing(self.routers):
-            raise wrong("routers", list(self.routers), "must increase from each entry to the next")
-        if any(later < earlier for earlier, later in itertools.pairwise(self.latency_ps)):
-            raise wrong("latency_ps", list(self.latency_ps), "must not decrease from one entry to the next")
-        return self
-
-
 class Host(Table):
     """Where messages from outside enter."""
 
@@ -276,16 +195,6 @@ class Host(Table):
         tuple[Annotated[int, Field(strict=True, ge=0, le=1023)], ...], Field(min_length=2, max_length=2)
     ] = Field(description="[column, row] of the router they enter at")
     message_ps: Picoseconds = Field(description="time to send in one message, in picoseconds")
-
-
-class Power(Table):
-    """Power that is drawn without doing anything."""
-
-    static_mw: Amount | None = Field(description="milliwatts; leave out the table [power] if unknown")
-    static_mw_range: AmountRange | None = Field(default=None, description=RANGE)
-
-
-UNKNOWN_POWER = Power.model_construct(source="", basis="assumed", static_mw=None)
 
 
 @dataclass(frozen=True)
@@ -301,24 +210,13 @@ class ProvenanceRow:
 
 
 class Chip(BaseModel):
-    """A chip as its file describes it. Made by `load_chip`."""
+    """A chip as its file describes it: what all disciplines of time share. Made by `load_chip`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Text = Field(description="short name")
     title: Text = Field(description="full name")
-    discipline: Literal["barrier"] = Field(description="what ends a timestep")
-    mesh: Mesh = Field(description="the routers and cores")
-    core: Core = Field(description="limits of a core")
-    buffers: Buffers = Field(description="places for waiting messages")
-    messages: Messages = Field(description="what a message carries")
-    actions: Actions = Field(description="cost of each action")
-    links: Links = Field(description="the network on chip")
-    formats: Formats = Field(description="storage of synapses")
-    format_default: FormatDefault = Field(description="format used unless told otherwise")
-    partition: Partition = Field(description="default partition")
-    barrier: Barrier = Field(description="end of a timestep")
-    host: Host = Field(description="entry of messages from outside")
+    discipline: str = Field(description="what ends a timestep")
     power: Power = Field(default=UNKNOWN_POWER, description="static power")
     sources: dict[str, Text] = Field(description="the texts that numbers come from, by short key")
 
@@ -341,25 +239,17 @@ class Chip(BaseModel):
         return self._sha256
 
     @property
-    def routers(self) -> int:
-        return self.mesh.columns * self.mesh.rows
-
-    @property
     def cores(self) -> int:
-        return self.routers * self.mesh.cores_per_router
+        raise NotImplementedError
 
-    def link_service_ps(self, kind: str) -> int:
-        """How long one message holds a link of this kind, such as "east_west": bits / bandwidth, at least 1 ps."""
-        link: Link = getattr(self.links, kind)
-        return max(1, round(self.messages.bits / link.bandwidth_gbps * 1000))
-
-    def barrier_ps(self, routers_used: int) -> int:
-        """The barrier over so many routers: on the line through the points of the file, level beyond its ends."""
-        return round(float(np.interp(routers_used, self.barrier.routers, self.barrier.latency_ps)))
+    def costs(self) -> Iterator[tuple[str, Action | Link]]:
+        """Everything that may cost energy, by name: the chip's actions, and its links if it has any."""
+        for group in ("actions", "links"):
+            yield from getattr(self, group, ())
 
     def unknown_costs(self) -> list[str]:
         """Names of the actions and links whose energy is unknown, and "power.static" if the static power is."""
-        names = [name for group in (self.actions, self.links) for name, cost in group if cost.energy_fj is None]
+        names = [name for name, cost in self.costs() if cost.energy_fj is None]
         return names + (["power.static"] if self.power.static_mw is None else [])
 
     def provenance(self) -> list[ProvenanceRow]:
@@ -383,8 +273,42 @@ class Chip(BaseModel):
                     raise wrong(f"{key}.source", origin.source, problem)
         return self
 
+
+class MeshChip(Chip):
+    """A chip whose cores hang on the routers of a mesh."""
+
+    mesh: Mesh = Field(description="the routers")
+    buffers: Buffers = Field(description="places for waiting messages")
+    messages: Messages = Field(description="what a message carries")
+    links: Links = Field(description="the network on chip")
+    host: Host = Field(description="entry of messages from outside")
+
+    @property
+    def routers(self) -> int:
+        return self.mesh.columns * self.mesh.rows
+
+    def router_of(self, core: int) -> int:
+        """The router a core hangs on, counted row by row; core number `cores` stands for the host."""
+        if core == self.cores:
+            x, y = self.host.router
+            return y * self.mesh.columns + x
+        return self.core_router(core)
+
+    def core_router(self, core: int) -> int:
+        raise NotImplementedError
+
+    @property
+    def send_ps(self) -> int:
+        """How long a core's send stage takes for one copy of a message."""
+        raise NotImplementedError
+
+    def link_service_ps(self, kind: str) -> int:
+        """How long one message holds a link of this kind, such as "east_west": bits / bandwidth, at least 1 ps."""
+        link: Link = getattr(self.links, kind)
+        return max(1, round(self.messages.bits / link.bandwidth_gbps * 1000))
+
     @model_validator(mode="after")
-    def _parts_fit(self) -> Chip:
+    def _host_is_on_the_mesh(self) -> MeshChip:
         column, row = self.host.router
         if column >= self.mesh.columns or row >= self.mesh.rows:
             raise wrong(
@@ -392,12 +316,6 @@ class Chip(BaseModel):
                 [column, row],
                 f"must be [column, row] on the mesh of {self.mesh.columns} x {self.mesh.rows} routers, "
                 f"at most [{self.mesh.columns - 1}, {self.mesh.rows - 1}]",
-            )
-        if self.partition.conv_slice_neurons > self.core.neurons:
-            raise wrong(
-                "partition.conv_slice_neurons",
-                self.partition.conv_slice_neurons,
-                f"must be <= core.neurons = {self.core.neurons}",
             )
         return self
 

@@ -16,9 +16,11 @@ from typing import Any, NoReturn
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from nsim.barrier_chip import BarrierChip
 from nsim.chip import Chip, Origin, nearest, one_line
 from nsim.errors import ChipError
 
+MODELS: dict[str, type[Chip]] = {"barrier": BarrierChip}  # by discipline
 MAX_FILE_BYTES = 1_000_000  # a chip file has some ten thousand; this stops at a device or a wrong file
 
 
@@ -56,12 +58,22 @@ def load_chip(name_or_path: str | Path) -> Chip:
         )
     content = read_bytes(path, shown, shipped)
     data = parse_toml(content, shown)
+    model = model_for(data, shown)
     try:
-        chip = Chip.model_validate(data)
+        chip = model.model_validate(data)
     except ValidationError as error:
-        fail(shown, describe(error))
+        fail(shown, describe(error, model))
     chip.record_file(path.resolve(), hashlib.sha256(content).hexdigest(), tuple(value_keys(data)))
     return chip
+
+
+def model_for(data: dict[str, Any], shown: str) -> type[Chip]:
+    """What the file must look like, by its discipline."""
+    discipline = data.get("discipline", "barrier")  # a missing one is reported with all else that is missing
+    if isinstance(discipline, str) and discipline in MODELS:
+        return MODELS[discipline]
+    known = ", ".join(f'"{name}"' for name in MODELS)
+    return fail(shown, f"discipline = {show(discipline)}: must be one of {known} (what ends a timestep)")
 
 
 def fail(shown: str, problem: str) -> NoReturn:
@@ -117,27 +129,27 @@ def value_keys(table: dict[str, Any], prefix: str = "") -> Iterator[str]:
             yield f"{prefix}{name}"
 
 
-def describe(error: ValidationError) -> str:
+def describe(error: ValidationError, model: type[Chip]) -> str:
     """The first problem of a chip file in one line, and how many more there are."""
     problems = error.errors(include_url=False)
     # A misspelt key is also a missing key: the misspelling is what the user wants to hear of.
     problems.sort(key=lambda problem: problem["type"] != "extra_forbidden")
     more = len(problems) - 1
-    return describe_one(dict(problems[0])) + (f" (and {more} more problem{'s' * (more > 1)})" if more else "")
+    return describe_one(dict(problems[0]), model) + (f" (and {more} more problem{'s' * (more > 1)})" if more else "")
 
 
-def describe_one(problem: dict[str, Any]) -> str:
+def describe_one(problem: dict[str, Any], model: type[Chip]) -> str:
     path, kind, context = problem["loc"], problem["type"], problem.get("ctx", {})
     key, value = dotted(path), problem["input"]
     if kind == "chip":
         key = ".".join(filter(None, (key, context["key"])))
         shown_value = "" if context["value"] is None else f" = {show(context['value'])}"
         return f"{key}{shown_value}: {context['problem']}"
-    field = field_at(path)
+    field = field_at(path, model)
     given = "" if isinstance(value, dict) else f" = {show(value)}"
     meaning = f" ({field.description})" if field is not None and field.description else ""
     if kind == "extra_forbidden":
-        known = keys_at(path[:-1])
+        known = keys_at(path[:-1], model)
         hint = nearest(str(path[-1]), known) or f", the keys here are {', '.join(known)}"
         return f"{key}{given}: unknown key{hint}: rename or remove it"
     if kind == "missing":
@@ -185,9 +197,9 @@ def is_table(field: FieldInfo | None) -> bool:
     return model_of(field) is not None or (field is not None and field is Chip.model_fields["sources"])
 
 
-def field_at(path: Sequence[int | str]) -> FieldInfo | None:
+def field_at(path: Sequence[int | str], chip: type[Chip]) -> FieldInfo | None:
     """The field at a key path of the file, if there is one; an entry of a list gives the field of the list."""
-    model: type[BaseModel] | None = Chip
+    model: type[BaseModel] | None = chip
     field: FieldInfo | None = None
     parts = [part for part in path if isinstance(part, str)]
     while parts and model is not None:
@@ -201,11 +213,11 @@ def field_at(path: Sequence[int | str]) -> FieldInfo | None:
     return None if parts else field
 
 
-def keys_at(path: Sequence[int | str]) -> list[str]:
+def keys_at(path: Sequence[int | str], chip: type[Chip]) -> list[str]:
     """The keys that a table of the file may have."""
     if len(path) > 1 and path[-2] == "origin":
         return list(Origin.model_fields)
-    model = model_of(field_at(path)) if path else Chip
+    model = model_of(field_at(path, chip)) if path else chip
     return list(model.model_fields) if model is not None else []
 
 

@@ -40,11 +40,10 @@ def energy_of(chip: Chip, actions: dict[str, int], crossings: dict[str, int], ti
     1 mW x 1 ps = 1 fJ, so static power needs no conversion.
     """
     by_action: dict[str, float | None] = {}
-    for group, counts in ((chip.actions, actions), (chip.links, crossings)):
-        for name, count in counts.items():
-            cost = getattr(group, name).energy_fj
-            if count:
-                by_action[name] = None if cost is None else count * cost
+    counts = actions | crossings
+    for name, cost in chip.costs():
+        if counts.get(name):
+            by_action[name] = None if cost.energy_fj is None else counts[name] * cost.energy_fj
     static = chip.power.static_mw
     by_action["static"] = None if static is None else static * time_ps
     return Energy(by_action)
@@ -52,7 +51,7 @@ def energy_of(chip: Chip, actions: dict[str, int], crossings: dict[str, int], ti
 
 def known_cost_fj(chip: Chip, action: str) -> float:
     """Cost of one action, 0 where it is not known: for sums whose unknown terms are listed elsewhere."""
-    return getattr(chip.actions, action).energy_fj or 0.0
+    return dict(chip.costs())[action].energy_fj or 0.0
 
 
 def crossings_by_kind(machine: Machine, link_messages: NDArray[np.int64]) -> dict[str, int]:

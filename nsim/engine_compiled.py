@@ -17,7 +17,7 @@ from nsim.activity import Activity
 from nsim.errors import SimulationError
 from nsim.event_loop import Fabric, Load, Log, run_step, run_steps
 from nsim.mapping import Mapping
-from nsim.mapping.route import next_hops, router_of
+from nsim.mapping.route import next_hops
 from nsim.stations import ChunkTimes, Machine, Service, StepTimes
 
 BLOCK_MESSAGES = 20_000  # one call of the loop: long enough to hide the call, short enough to spread over threads
@@ -127,7 +127,7 @@ def _log(services: int) -> Log:
 def fabric_of(machine: Machine) -> Fabric:
     """The machine as arrays."""
     chip = machine.chip
-    router_of_core = np.array([router_of(chip, core) for core in range(machine.cores)], np.int32)
+    router_of_core = np.array([chip.router_of(core) for core in range(machine.cores)], np.int32)
     mesh_0, out_0 = int(machine.first[3]), int(machine.first[4])
     router_behind = np.full(machine.stations, -1, np.int32)
     router_behind[machine.first[2] : mesh_0] = router_of_core

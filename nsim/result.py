@@ -19,7 +19,7 @@ from nsim.counts import Counts
 from nsim.energy import Energy, crossings_by_kind, energy_of, known_cost_fj
 from nsim.errors import OutputError
 from nsim.mapping import Mapping
-from nsim.mapping.route import direction, router_of
+from nsim.mapping.route import direction
 from nsim.mapping.storage import FORMATS, storage_format
 from nsim.stations import KINDS, ChunkTimes, Machine
 from nsim.synapses import Box
@@ -138,7 +138,7 @@ class Result:
         chip, cores = mapping.chip, mapping.used_cores
         demand = dict(zip(mapping.placement.tolist(), mapping.demands, strict=True))
         demands = [demand[core] for core in cores.tolist()]
-        routers = np.array([router_of(chip, core) for core in cores.tolist()], np.int64)
+        routers = np.array([chip.router_of(core) for core in cores.tolist()], np.int64)
         table: dict[str, Any] = {
             "core": cores,
             "router_x": routers % chip.mesh.columns,

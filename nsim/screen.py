@@ -158,11 +158,11 @@ def _caveats(result: Result, facts: dict) -> list[str]:
 
 def list_chips() -> None:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
-    for heading in ("chip", "", "cores", "neurons per core", "synchronisation"):
+    for heading in ("chip", "", "cores", "synchronisation"):
         table.add_column(heading)
     for name in available_chips():
         chip = load_chip(name)
-        table.add_row(name, chip.title, str(chip.cores), f"{chip.core.neurons:,}", chip.discipline)
+        table.add_row(name, chip.title, str(chip.cores), chip.discipline)
     console().print(table)
 
 

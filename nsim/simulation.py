@@ -172,7 +172,7 @@ def _run(
             raise
     finally:
         simulator.close()
-    routers = np.unique(mapping.used_cores // mapping.chip.mesh.cores_per_router).size
+    routers = len({mapping.chip.router_of(core) for core in mapping.used_cores.tolist()})
     return Result(
         mapping=mapping,
         machine=machine,

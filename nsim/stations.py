@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from nsim.chip import Chip
+from nsim.chip import MeshChip
 from nsim.mapping import Mapping
-from nsim.mapping.route import Hop, direction, mesh_links, next_hops, router_of, xy_route
+from nsim.mapping.route import Hop, direction, mesh_links, next_hops, xy_route
 
 KINDS = ("neurons", "send", "core_to_router", "mesh", "router_to_core", "synapses")
 
@@ -30,7 +30,7 @@ class Machine:
     wire_ps     int64[stations]    time from leaving a link to where it can be served next
     """
 
-    chip: Chip
+    chip: MeshChip
     first: NDArray[np.int64]
     capacity: NDArray[np.int64]
     service_ps: NDArray[np.int64]
@@ -68,7 +68,7 @@ class Machine:
         """Stations a copy passes after `send`, from core to core: links, then the synapses of the target."""
         key = (source, target)
         if key not in self._routes:
-            ends = router_of(self.chip, source), router_of(self.chip, target)
+            ends = self.chip.router_of(source), self.chip.router_of(target)
             middle = (self._link[hop] for hop in xy_route(self.chip, *ends))
             last = self.number("router_to_core", target), self.number("synapses", target)
             self._routes[key] = (self.number("core_to_router", source), *middle, *last)
@@ -81,7 +81,7 @@ class Machine:
         link = np.zeros((chip.routers, chip.routers), np.int64)
         for hop, number in self._link.items():
             link[hop] = number
-        router = np.array([router_of(chip, core) for core in range(self.cores)])
+        router = np.array([chip.router_of(core) for core in range(self.cores)])
         here, goal = router[source], router[target]
         passed, pair = [self.number("core_to_router", 0) + source], [np.arange(source.size)]
         moving = np.flatnonzero(here != goal)
@@ -98,7 +98,7 @@ class Machine:
         return np.concatenate(([0], np.cumsum(lengths))), np.concatenate(passed)[order]
 
 
-def build_machine(chip: Chip) -> Machine:
+def build_machine(chip: MeshChip) -> Machine:
     """Number the chip's stations and give each its queue, service time and wire."""
     hops = mesh_links(chip)
     cores = chip.cores + 1
@@ -117,7 +117,7 @@ def build_machine(chip: Chip) -> Machine:
     )
     service = by_station(
         0,
-        [max(1, chip.actions.message_out.latency_ps)] * chip.cores + [max(1, chip.host.message_ps)],
+        [max(1, chip.send_ps)] * chip.cores + [max(1, chip.host.message_ps)],
         chip.link_service_ps("core_to_router"),
         [chip.link_service_ps(kind) for kind in mesh],
         chip.link_service_ps("router_to_core"),

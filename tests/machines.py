@@ -19,7 +19,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from nsim.chip import Chip
+from nsim.barrier_chip import BarrierChip
 from nsim.chip_file import load_chip
 from nsim.errors import MappingError
 from nsim.mapping import Copies, Mapping, map_network
@@ -35,7 +35,7 @@ MANY = 1_000_000  # places that are never all taken
 
 
 @cache
-def shipped(name: str) -> Chip:
+def shipped(name: str) -> BarrierChip:
     return load_chip(name)
 
 
@@ -61,7 +61,7 @@ def small_chip(
     host: tuple[int, int] = (0, 0),
     base: str = "loihi2",
     **more: Any,
-) -> Chip:
+) -> BarrierChip:
     """A chip with these times in picoseconds.
 
     links   (service, wire) of all links, or by kind
@@ -107,7 +107,7 @@ class Cell:
     copies: MappingABC[int, int]
 
 
-def hand_mapped(chip: Chip, cells: Sequence[Cell], allocated: MappingABC[int, int] | None = None) -> Mapping:
+def hand_mapped(chip: BarrierChip, cells: Sequence[Cell], allocated: MappingABC[int, int] | None = None) -> Mapping:
     """A mapping of these neurons; a core sweeps up to its last one, or `allocated` neurons."""
     core, slot = (np.array([getattr(cell, name) for cell in cells], np.int64) for name in ("core", "slot"))
     rows = [sorted(cell.copies.items()) for cell in cells]
@@ -303,7 +303,7 @@ def random_partition(rng: np.random.Generator, network: Network, cores: int) -> 
     return "\n".join(lines or ["[layers]"]) + "\n"
 
 
-def mapped_from_text(network: Network, chip: Chip, text: str, **options: Any) -> Mapping:
+def mapped_from_text(network: Network, chip: BarrierChip, text: str, **options: Any) -> Mapping:
     """Map with a partition file of this content."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "partition.toml"
@@ -426,7 +426,7 @@ def naive_copies(mapping: Mapping) -> dict[tuple[int, int], Work]:
     return found
 
 
-def naive_words(connection: Connection, form: str, chip: Chip, box: Any, targets: NDArray, shape: Shape) -> int:
+def naive_words(connection: Connection, form: str, chip: BarrierChip, box: Any, targets: NDArray, shape: Shape) -> int:
     """Words of one message: a block with its header, or a row of channels per position that a convolution reaches."""
     word = chip.core.word_bits
     if form == "conv":

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nsim.chip import Chip
+from nsim.barrier_chip import BarrierChip
 from nsim.chip_file import available_chips, load_chip
 from nsim.errors import ChipError
 
@@ -243,7 +243,7 @@ def test_windows_line_ends_and_byte_order_mark(tmp_path):
 def test_a_chip_survives_pickling():
     """Parallel sweeps send it to other processes."""
     chip = load_chip("loihi2")
-    copy: Chip = pickle.loads(pickle.dumps(chip))
+    copy: BarrierChip = pickle.loads(pickle.dumps(chip))
     assert copy == chip
     assert (copy.sha256, copy.provenance()) == (chip.sha256, chip.provenance())
 
@@ -359,7 +359,7 @@ def test_truncated_file(tmp_path, share):
         ("message_out = 16", "message_out = 0", "buffers.message_out = 0: must be >= 1", "places"),
         ("graded = true", "graded = 1", "messages.graded = 1: must be true or false", ""),
         ("static_mw = 232\n", "static_mw = -1\n", "power.static_mw = -1: must be >= 0", "milliwatts"),
-        ('"barrier"', '"frame"', "discipline = 'frame': must be 'barrier'", ""),
+        ('"barrier"', '"frames"', "discipline = 'frames': must be one of ", ""),
         ('name = "loihi2"', 'name = ""', "name = '': must not be empty", ""),
         ('name = "loihi2"', "name = 2", "name = 2: must be a text in quotes", ""),
         ("[590, 4_850]", "[4_850, 590]", "actions.neuron_update.latency_ps_range = [4850, 590]: must be", "4200"),

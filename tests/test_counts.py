@@ -13,7 +13,6 @@ from nsim.activity import Activity
 from nsim.counts import Counter, Counts
 from nsim.energy import crossings_by_kind, energy_of, known_cost_fj
 from nsim.mapping import map_network
-from nsim.mapping.route import router_of
 from nsim.mapping.storage import FORMATS
 from nsim.simulation import ENGINES
 from nsim.stations import build_machine
@@ -43,7 +42,7 @@ def random_activity(mapping, rng: np.random.Generator, timesteps: int) -> Activi
 def walked_links(mapping, machine, source: int, target: int) -> list[int]:
     """Columns of link_messages that a copy passes: out of its core, along the row, along the column, into the core."""
     columns = mapping.chip.mesh.columns
-    here, goal = router_of(mapping.chip, source), router_of(mapping.chip, target)
+    here, goal = mapping.chip.router_of(source), mapping.chip.router_of(target)
     links = [source]
     while here != goal:
         across = goal % columns - here % columns

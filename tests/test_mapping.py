@@ -15,7 +15,7 @@ from nsim.formats import load_network
 from nsim.mapping import map_network
 from nsim.mapping.partition import Rules, even_shares
 from nsim.mapping.place import place
-from nsim.mapping.route import distance, router_of
+from nsim.mapping.route import distance
 from nsim.network import Connection, Layer, Network
 from nsim.neurons import Activation, DiagonalState, Lif, Relay, Threshold
 from nsim.synapses import Convolution, Dense, Sparse
@@ -439,7 +439,7 @@ def total_hops(mapping) -> int:
     chip, copies = mapping.chip, mapping.copies
     owner = np.repeat(mapping.core, np.diff(copies.indptr)).tolist()
     ends = zip(owner, copies.core.tolist(), strict=True)
-    return sum(distance(chip, router_of(chip, a), router_of(chip, b)) for a, b in ends)
+    return sum(distance(chip, chip.router_of(a), chip.router_of(b)) for a, b in ends)
 
 
 @pytest.mark.parametrize("host", [(0, 0), (2, 1), (3, 3)])

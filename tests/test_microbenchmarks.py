@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.validation import microbenchmarks
 from benchmarks.validation.microbenchmarks import LINKS, measure_ps, run, variant
-from nsim.chip import Chip
+from nsim.barrier_chip import BarrierChip
 from nsim.chip_file import load_chip
 from nsim.stations import KINDS
 
@@ -18,7 +18,7 @@ WITHIN = 0.01
 
 
 @pytest.fixture(params=["loihi2", "loihi"])
-def chip(request) -> Chip:
+def chip(request) -> BarrierChip:
     return load_chip(request.param)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nsim.mapping.route import direction, distance, mesh_links, router_of, xy_route
+from nsim.mapping.route import direction, distance, mesh_links, xy_route
 from nsim.stations import KINDS, build_machine, sweeps
 from tests.machines import LINKS, Cell, hand_mapped, mapped_networks, small_chip, steps
 
@@ -71,7 +71,7 @@ def test_routes_go_along_the_row_first_and_are_as_short_as_can_be(chip):
     """|dx| hops east or west, then |dy| south or north; with the two core links that is the Manhattan distance + 2."""
     machine, columns = build_machine(chip), chip.mesh.columns
     for source, target in itertools.product(range(chip.cores + 1), range(chip.cores + 1)):
-        a, b = router_of(chip, source), router_of(chip, target)
+        a, b = chip.router_of(source), chip.router_of(target)
         walk, x, y = [], a % columns, a // columns
         for goal in [(u, y) for u in steps_to(x, b % columns)] + [(b % columns, v) for v in steps_to(y, b // columns)]:
             walk.append((y * columns + x, goal[1] * columns + goal[0]))
@@ -97,7 +97,7 @@ def steps_to(start: int, goal: int) -> list[int]:
 
 def test_cores_fill_their_routers_in_order_and_the_host_has_its_own():
     chip = small_chip(3, 2, 2, host=(2, 1))
-    assert [router_of(chip, core) for core in range(13)] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 5]
+    assert [chip.router_of(core) for core in range(13)] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 5]
 
 
 def test_every_station_has_the_times_and_places_of_its_kind():

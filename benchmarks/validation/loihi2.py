@@ -35,7 +35,7 @@ if not __package__:  # run as a script
 
 from benchmarks.validation import microbenchmarks
 from nsim.activity import prescribe
-from nsim.chip import Chip
+from nsim.barrier_chip import BarrierChip
 from nsim.chip_file import load_chip
 from nsim.counts import Counter, Counts
 from nsim.mapping import Mapping, map_network
@@ -168,7 +168,7 @@ class PilotNet:
     """A built-in PilotNet, "lif" or "sdnn", on a chip with the default partition and its own activity."""
 
     neuron: str
-    chip: Chip
+    chip: BarrierChip
 
     @cached_property
     def network(self) -> Network:
@@ -430,7 +430,7 @@ def pilotnet_sdnn(sdnn: PilotNet) -> Iterator[Row]:
 # --- peaks, timestep, barrier, microbenchmarks ---------------------------------------------------------------
 
 
-def peaks(chip: Chip, quick: bool, engine: str | None) -> Iterator[Row]:
+def peaks(chip: BarrierChip, quick: bool, engine: str | None) -> Iterator[Row]:
     """Whole-system rates over 140,544 cores, against one core that does nothing else."""
     part = "Hala Point peak rates, per core"
     best = "a peak, of which the counting rule is not known: the simulator must stay below"
@@ -486,7 +486,7 @@ def peaks(chip: Chip, quick: bool, engine: str | None) -> Iterator[Row]:
         yield hala_point_layer(chip, engine)
 
 
-def hala_point_layer(chip: Chip, engine: str | None) -> Row:
+def hala_point_layer(chip: BarrierChip, engine: str | None) -> Row:
     """One layer of the benchmark behind the peak: 2,048 to 2,048 neurons, 10 % of the weights, 10 % of the messages."""
     rng = np.random.default_rng(0)
     shape = (2048, 1, 1)
@@ -508,7 +508,7 @@ def hala_point_layer(chip: Chip, engine: str | None) -> Row:
     )  # fmt: skip
 
 
-def smallest_timestep(chip: Chip, engine: str | None) -> Row:
+def smallest_timestep(chip: BarrierChip, engine: str | None) -> Row:
     mapping = microbenchmarks.silent_cores(chip, chip.cores, 1)
     point = microbenchmarks.Point(mapping, {"silent": 0.0}, (1.0,))
     step_ns = microbenchmarks.run(point, engine).total_ps / 1000

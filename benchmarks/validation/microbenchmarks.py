@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from nsim.chip import Chip
+from nsim.barrier_chip import BarrierChip
 from nsim.mapping import Mapping, map_network
 from nsim.network import Connection, Layer, Network
 from nsim.neurons import Lif
@@ -65,7 +65,7 @@ def measure_ps(benchmark: Microbenchmark, engine: str | None = None) -> float:
     return float(coefficients[0] / scale[0])
 
 
-def variant(chip: Chip, changes: Table[str, Any]) -> Chip:
+def variant(chip: BarrierChip, changes: Table[str, Any]) -> BarrierChip:
     """The chip with other values, by key such as "actions.spike.latency_ps"; their plausible ranges are dropped."""
     data = chip.model_dump(exclude_unset=True)
     for key, value in changes.items():
@@ -75,19 +75,19 @@ def variant(chip: Chip, changes: Table[str, Any]) -> Chip:
             table = table[part]
         table[name] = value
         table.pop(f"{name}_range", None)
-    return Chip.model_validate(data)
+    return BarrierChip.model_validate(data)
 
 
 # --- set-ups ------------------------------------------------------------------------------------------------
 
 
-def silent_cores(chip: Chip, cores: int, neurons: int) -> Mapping:
+def silent_cores(chip: BarrierChip, cores: int, neurons: int) -> Mapping:
     """`cores` cores with this many neurons each, which nothing connects."""
     layer = Layer("silent", (cores * neurons, 1, 1), SPIKING)
     return map_network(Network("silent", (layer,), (), "silent", "silent"), chip, cores)
 
 
-def dense_pair(chip: Chip, neurons: int) -> Mapping:
+def dense_pair(chip: BarrierChip, neurons: int) -> Mapping:
     """A core of senders, a core of as many receivers, a dense block of 8-bit weights between them."""
     shape = (neurons, 1, 1)
     layers = Layer("senders", shape, SPIKING), Layer("receivers", shape, SPIKING)
@@ -98,7 +98,7 @@ def dense_pair(chip: Chip, neurons: int) -> Mapping:
     )
 
 
-def one_to_one(chip: Chip, neurons: int, sending_cores: int, receiving_cores: int) -> Mapping:
+def one_to_one(chip: BarrierChip, neurons: int, sending_cores: int, receiving_cores: int) -> Mapping:
     """Sender number k sends one message with one synapse to receiver k."""
     shape = (neurons, 1, 1)
     layers = Layer("senders", shape, SPIKING), Layer("receivers", shape, SPIKING)
@@ -113,7 +113,7 @@ SENDING = {"senders": 1.0, "receivers": 0.0}
 # --- the five -----------------------------------------------------------------------------------------------
 
 
-def barrier(chip: Chip, routers: int = 1) -> Microbenchmark:
+def barrier(chip: BarrierChip, routers: int = 1) -> Microbenchmark:
     """A silent network over so many routers (one: on two cores); what is left when it has no neurons is the barrier."""
     cores = 2 if routers == 1 else (routers - 1) * chip.mesh.cores_per_router + 1
     points = [Point(silent_cores(chip, cores, n), {"silent": 0.0}, (1.0, n)) for n in (1, 10, 100)]
@@ -121,7 +121,7 @@ def barrier(chip: Chip, routers: int = 1) -> Microbenchmark:
     return Microbenchmark(name, "barrier.latency_ps", chip.barrier_ps(routers), tuple(points))
 
 
-def neuron_update(chip: Chip) -> Microbenchmark:
+def neuron_update(chip: BarrierChip) -> Microbenchmark:
     """DendOp: one core of N neurons that never send."""
     sizes = [chip.core.neurons // part for part in (8, 4, 2, 1)]
     points = [Point(silent_cores(chip, 1, n), {"silent": 0.0}, (n, 1.0)) for n in sizes]
@@ -129,7 +129,7 @@ def neuron_update(chip: Chip) -> Microbenchmark:
     return Microbenchmark("neuron update", key, chip.actions.neuron_update.latency_ps, tuple(points))
 
 
-def synop(chip: Chip) -> Microbenchmark:
+def synop(chip: BarrierChip) -> Microbenchmark:
     """SynOp: N senders to N receivers, dense; N * N synops in N messages."""
     sizes = (64, 128, 192, 256)  # the largest still fits the weight memory of a core
     points = [Point(dense_pair(chip, n), SENDING, (n * n, n, 1.0)) for n in sizes]
@@ -137,7 +137,7 @@ def synop(chip: Chip) -> Microbenchmark:
     return Microbenchmark("synop, dense format", key, chip.actions.synop_dense.latency_ps, tuple(points))
 
 
-def word_read(chip: Chip) -> Microbenchmark:
+def word_read(chip: BarrierChip) -> Microbenchmark:
     """SynMem: the same on a chip where all but reading the words of a row takes next to nothing.
 
     The file of Loihi has no time for a word alone: there it is given one of 500 ps.
@@ -159,7 +159,7 @@ LINKS = {  # cores that send, cores that receive, columns of the mesh (None: the
 }
 
 
-def link(chip: Chip, kind: str = "east_west") -> Microbenchmark:
+def link(chip: BarrierChip, kind: str = "east_west") -> Microbenchmark:
     """Bandwidth: all messages cross one link of this kind, on a chip where everything else takes next to nothing."""
     senders, receivers, columns = LINKS[kind]
     actions = ("neuron_update", "spike", "message_out", "message_in", "synop_sparse", "word_read")
@@ -175,7 +175,7 @@ def link(chip: Chip, kind: str = "east_west") -> Microbenchmark:
     return Microbenchmark(name, f"links.{kind}.bandwidth_gbps", bit_ps, tuple(points))
 
 
-def all_five(chip: Chip) -> list[Microbenchmark]:
+def all_five(chip: BarrierChip) -> list[Microbenchmark]:
     """The five, barrier and link in several forms; those of memory words and links run on variants of the chip."""
     return [
         *(barrier(chip, routers) for routers in chip.barrier.routers),

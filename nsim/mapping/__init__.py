@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nsim.activity import layer_offsets
 from nsim.assignments import parse_assignments
+from nsim.barrier_chip import BarrierChip
 from nsim.chip import Chip
 from nsim.errors import MappingError
 from nsim.mapping.partition import (
@@ -61,7 +62,7 @@ class Mapping:
     """
 
     network: Network
-    chip: Chip
+    chip: BarrierChip
     dense_layers: str | None
     partition: Partition
     demands: tuple[Demand, ...]
@@ -99,6 +100,7 @@ def map_network(
     """
     if dense_layers not in (None, "dense", "sparse"):
         raise MappingError(f"no weight format {dense_layers!r} for fully connected layers: choose dense or sparse")
+    assert isinstance(chip, BarrierChip)
     _check_messages(network, chip)
     rules = Rules(network, chip, dense_layers)
     shares = _partition(rules, partition)
@@ -126,7 +128,7 @@ def map_network(
     )
 
 
-def _check_messages(network: Network, chip: Chip) -> None:
+def _check_messages(network: Network, chip: BarrierChip) -> None:
     if chip.messages.graded:
         return
     for layer in network.layers:
@@ -201,7 +203,7 @@ def _copies(rules: Rules, partition: Partition, logical: NDArray[np.int64]) -> C
     return _merged(source_, core_, form_, synops_, words_, time_, logical.size, len(partition), chip)
 
 
-def _merged(source, core, form, synops, words, time_ps, neurons: int, cores: int, chip: Chip) -> Copies:
+def _merged(source, core, form, synops, words, time_ps, neurons: int, cores: int, chip: BarrierChip) -> Copies:
     """One row per (neuron, core), sorted by both; work of several connections adds up."""
     pairs, row = np.unique(source * cores + core, return_inverse=True)
     by_format = np.zeros((pairs.size, len(FORMATS)), np.int64)

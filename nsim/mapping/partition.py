@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nsim.chip import Chip
+from nsim.barrier_chip import BarrierChip
 from nsim.errors import MappingError
 from nsim.mapping import storage
 from nsim.network import Layer, Network
@@ -45,14 +45,14 @@ class Demand:
     axons_in: int
     sparse_targets: int = 0
 
-    def against(self, chip: Chip) -> Iterator[tuple[str, int, int]]:
+    def against(self, chip: BarrierChip) -> Iterator[tuple[str, int, int]]:
         yield "neurons", self.neurons, chip.core.neurons
         yield "synapse words", self.synapse_words, chip.core.synapse_words
         if chip.core.axons_in is not None:
             yield "incoming axons", self.axons_in, chip.core.axons_in
         yield "target indices of sparse weights", self.sparse_targets, storage.sparse_targets(chip)
 
-    def overload(self, chip: Chip) -> float:
+    def overload(self, chip: BarrierChip) -> float:
         """The largest ratio of needed to available; at most 1 if the share fits."""
         return max(needed / available for _, needed, available in self.against(chip))
 
@@ -70,7 +70,7 @@ class Rules:
     """What a partition is made from and checked against. dense_layers: storage format of fully connected layers."""
 
     network: Network
-    chip: Chip
+    chip: BarrierChip
     dense_layers: str | None = None
 
     def demand(self, share: Share) -> Demand:

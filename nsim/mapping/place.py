@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nsim.chip import Chip
+from nsim.chip import MeshChip
 from nsim.errors import MappingError
-from nsim.mapping.route import router_of
 
 PLACEMENTS = ("row-major", "greedy")
 
 
-def place(chip: Chip, traffic: NDArray[np.int64], method: str) -> NDArray[np.int64]:
+def place(chip: MeshChip, traffic: NDArray[np.int64], method: str) -> NDArray[np.int64]:
     """Physical core of every logical core.
 
     traffic  int64[cores + 1, cores + 1]  messages from logical core to logical core if every neuron fires once;
@@ -28,11 +27,11 @@ def place(chip: Chip, traffic: NDArray[np.int64], method: str) -> NDArray[np.int
     raise MappingError(f"no placement {method!r}: choose from {', '.join(PLACEMENTS)}")
 
 
-def _greedy(chip: Chip, traffic: NDArray[np.int64]) -> NDArray[np.int64]:
+def _greedy(chip: MeshChip, traffic: NDArray[np.int64]) -> NDArray[np.int64]:
     """Starts from the host, whose place is fixed; ties go to the lower number, so the result is unique."""
     cores = len(traffic) - 1
     exchange = traffic + traffic.T
-    routers = np.array([router_of(chip, core) for core in range(chip.cores + 1)])
+    routers = np.array([chip.router_of(core) for core in range(chip.cores + 1)])
     x, y = routers % chip.mesh.columns, routers // chip.mesh.columns
     hops = np.abs(x[:-1, None] - x[None, :-1]) + np.abs(y[:-1, None] - y[None, :-1])
     cost = exchange[:cores, cores][:, None] * (np.abs(x[:-1] - x[-1]) + np.abs(y[:-1] - y[-1]))[None, :]

@@ -8,20 +8,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nsim.chip import Chip
+from nsim.chip import MeshChip
 
 Hop = tuple[int, int]  # from router, to router
 
 
-def router_of(chip: Chip, core: int) -> int:
-    """The router a core hangs on; core number chip.cores stands for the host."""
-    if core == chip.cores:
-        x, y = chip.host.router
-        return y * chip.mesh.columns + x
-    return core // chip.mesh.cores_per_router
-
-
-def mesh_links(chip: Chip) -> list[Hop]:
+def mesh_links(chip: MeshChip) -> list[Hop]:
     """All directed links between neighbouring routers: those to the east, west, south and north of every router."""
     columns, rows = chip.mesh.columns, chip.mesh.rows
     links = []
@@ -33,7 +25,7 @@ def mesh_links(chip: Chip) -> list[Hop]:
     return links
 
 
-def xy_route(chip: Chip, source: int, target: int) -> list[Hop]:
+def xy_route(chip: MeshChip, source: int, target: int) -> list[Hop]:
     """The links from router `source` to router `target`: X first, then Y."""
     columns = chip.mesh.columns
     x, y = source % columns, source // columns
@@ -49,7 +41,7 @@ def xy_route(chip: Chip, source: int, target: int) -> list[Hop]:
     return hops
 
 
-def next_hops(chip: Chip) -> NDArray[np.int32]:
+def next_hops(chip: MeshChip) -> NDArray[np.int32]:
     """The neighbour that follows on the way from router to router: int32[routers, routers], -1 where they are one."""
     columns = chip.mesh.columns
     router = np.arange(chip.routers)
@@ -60,13 +52,13 @@ def next_hops(chip: Chip) -> NDArray[np.int32]:
     return following.astype(np.int32)
 
 
-def distance(chip: Chip, source: int, target: int) -> int:
+def distance(chip: MeshChip, source: int, target: int) -> int:
     """Hops between two routers."""
     columns = chip.mesh.columns
     return abs(source % columns - target % columns) + abs(source // columns - target // columns)
 
 
-def direction(chip: Chip, hop: Hop) -> str:
+def direction(chip: MeshChip, hop: Hop) -> str:
     """east, west, south or north; rows are numbered from north to south."""
     step = hop[1] - hop[0]
     if abs(step) == chip.mesh.columns and hop[0] % chip.mesh.columns == hop[1] % chip.mesh.columns:

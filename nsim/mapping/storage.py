@@ -11,14 +11,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nsim.chip import Chip
+from nsim.barrier_chip import BarrierChip
 from nsim.network import Connection
 from nsim.synapses import Box, Convolution
 
 FORMATS = ("dense", "sparse", "conv")
 
 
-def storage_format(connection: Connection, chip: Chip, dense_layers: str | None = None) -> str:
+def storage_format(connection: Connection, chip: BarrierChip, dense_layers: str | None = None) -> str:
     """The format a connection is stored in; `dense_layers` overrides the chip's choice for fully connected ones."""
     kind = connection.synapses.kind
     return (dense_layers or chip.format_default.dense_layers) if kind == "dense" else kind
@@ -29,7 +29,7 @@ def synops_per_message(connection: Connection, box: Box, form: str) -> NDArray[n
     return connection.synapses.fan_out(box, stored=form == "sparse")
 
 
-def words_per_message(connection: Connection, box: Box, form: str, chip: Chip) -> NDArray[np.int64]:
+def words_per_message(connection: Connection, box: Box, form: str, chip: BarrierChip) -> NDArray[np.int64]:
     """Memory words that one message of each source neuron reads in the core that holds `box`: int64[sources]."""
     bits = connection.weight_bits
     if form == "conv":
@@ -43,7 +43,7 @@ def words_per_message(connection: Connection, box: Box, form: str, chip: Chip) -
     return np.where(synops > 0, -(-(synops * bits + header) // chip.core.word_bits), 0)
 
 
-def stored_words(connection: Connection, box: Box, form: str, chip: Chip) -> int:
+def stored_words(connection: Connection, box: Box, form: str, chip: BarrierChip) -> int:
     """Words of weight memory that the connection takes in the core that holds `box`."""
     if form == "conv":
         assert isinstance(connection.synapses, Convolution)
@@ -61,7 +61,7 @@ def axons_in(connection: Connection, box: Box, form: str) -> int:
     return int(np.count_nonzero(synops_per_message(connection, box, form)))
 
 
-def index_bits(chip: Chip, neurons: int) -> int:
+def index_bits(chip: BarrierChip, neurons: int) -> int:
     """Width of a stored synapse's target index: the narrowest the chip offers for this many neurons.
 
     Without one wide enough it is what would be needed; the partition's limits (`sparse_targets`) refuse such a share.
@@ -70,6 +70,6 @@ def index_bits(chip: Chip, neurons: int) -> int:
     return min((bits for bits in chip.formats.sparse.index_bits or () if bits >= needed), default=needed)
 
 
-def sparse_targets(chip: Chip) -> int:
+def sparse_targets(chip: BarrierChip) -> int:
     """How many neurons of a share the chip's widest target index tells apart."""
     return 1 << max(chip.formats.sparse.index_bits or (0,))
