@@ -104,7 +104,6 @@ def build_machine(chip: MeshChip) -> Machine:
     cores = chip.cores + 1
     counts = [cores, cores, cores, len(hops), cores, cores]
     first = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
-    links = chip.links
     mesh = ["east_west" if direction(chip, hop) in ("east", "west") else "north_south" for hop in hops]
 
     def by_station(neurons: int, send: list[int], inner: int, mesh: list[int], outer: int, synapses: int):
@@ -117,7 +116,7 @@ def build_machine(chip: MeshChip) -> Machine:
     )
     service = by_station(
         0,
-        [max(1, chip.send_ps)] * chip.cores + [max(1, chip.host.message_ps)],
+        [max(1, chip.send_ps)] * chip.cores + [max(1, chip.host_message_ps)],
         chip.link_service_ps("core_to_router"),
         [chip.link_service_ps(kind) for kind in mesh],
         chip.link_service_ps("router_to_core"),
@@ -126,9 +125,9 @@ def build_machine(chip: MeshChip) -> Machine:
     wire = by_station(
         0,
         [0] * cores,
-        links.core_to_router.wire_ps,
-        [getattr(links, kind).wire_ps for kind in mesh],
-        links.router_to_core.wire_ps,
+        chip.link_wire_ps("core_to_router"),
+        [chip.link_wire_ps(kind) for kind in mesh],
+        chip.link_wire_ps("router_to_core"),
         0,
     )
     numbers = {hop: int(first[KINDS.index("mesh")]) + index for index, hop in enumerate(hops)}

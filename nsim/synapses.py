@@ -10,7 +10,7 @@ A *box* is a block of a layer's neurons, (channels, rows, columns); layers witho
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -277,6 +277,56 @@ class Convolution(Synapses):
         nonzero = ((self.kernel != 0) & mask[:, None, None, None]).astype(np.int64)
         by_input = nonzero.reshape(self.groups, -1, per_group, kh, kw).sum(axis=1).reshape(-1, kh, kw)
         return np.einsum("cij,hi,wj->chw", by_input, rows, columns, optimize=True).ravel()
+
+
+@dataclass(frozen=True, eq=False)
+class Separable(Convolution):
+    """A depthwise convolution and a pointwise one behind it, nothing between them: evaluated as their composition.
+
+    kernel     the composition, pointwise[o, c] * depthwise[c, 0, i, j]; made by `compose`
+    depthwise  [in, 1, kH, kW]
+    pointwise  [out, in]
+    One message causes a synop at each depthwise tap that it reaches. The pointwise weights of its channel are applied
+    once at every output position, a cost that the messages reaching the position share: taps / (kH * kW) each.
+    """
+
+    depthwise: NDArray = field(kw_only=True)
+    pointwise: NDArray = field(kw_only=True)
+
+    @staticmethod
+    def compose(
+        depthwise: NDArray,
+        pointwise: NDArray,
+        source_shape: Shape,
+        stride: tuple[int, int] = (1, 1),
+        padding: tuple[int, int] = (0, 0),
+    ) -> Separable:
+        """From the two kernels; the target's shape follows."""
+        if depthwise.ndim != 4 or pointwise.ndim != 2 or depthwise.shape[:2] != (pointwise.shape[1], 1):
+            raise NetworkError(
+                f"depthwise weights {depthwise.shape} and pointwise weights {pointwise.shape} make no separable "
+                "convolution: expected (in, 1, rows, columns) and (out, in)"
+            )
+        kernel = pointwise[:, :, None, None] * depthwise[None, :, 0]
+        target = convolved_shape(source_shape, kernel, stride, padding, (1, 1))
+        return Separable(kernel, source_shape, target, stride, padding, depthwise=depthwise, pointwise=pointwise)
+
+    @property
+    def weights(self) -> NDArray:
+        return np.concatenate((self.depthwise.ravel(), self.pointwise.ravel()))
+
+    def fan_out(self, box, stored=False):
+        channels, area = len(self.depthwise), self.depthwise[0, 0].size
+        rows, columns = self._reach(0, *box.rows), self._reach(1, *box.columns)
+        inside = self.pointwise[slice(*box.channels)]
+        taps = np.outer(rows.sum(axis=1), columns.sum(axis=1))
+        spatial = np.broadcast_to(taps, (channels, *taps.shape))
+        rows_of_weights = np.full(channels, len(inside))
+        if stored:
+            spatial = np.einsum("cij,hi,wj->chw", (self.depthwise[:, 0] != 0).astype(np.int64), rows, columns)
+            rows_of_weights = np.count_nonzero(inside, axis=0)
+        pointwise = -(-(taps[None] * rows_of_weights[:, None, None]) // area)
+        return (spatial * (len(inside) > 0) + pointwise).ravel()
 
 
 def narrowed(weights: NDArray) -> NDArray:

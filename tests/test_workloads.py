@@ -121,7 +121,8 @@ def test_mlp_shape():
     assert [connection.synapses.weights.shape for connection in network.connections] == [(12, 7), *[(12, 12)] * 3]
 
 
-SMALL = {"mlp": {"width": 64}, "s5": {"d_model": 32, "states": 16}, "pilotnet": {}, "ndns-sdnn": {}}
+STEPPED = {"mlp": {"width": 64}, "s5": {"d_model": 32, "states": 16}, "pilotnet": {}, "ndns-sdnn": {}}
+SMALL = STEPPED | {"cnn": {}, "akidanet": {"width": 0.25, "size": 160}}  # with those that work on whole frames
 
 
 @pytest.mark.parametrize("name", BUILTIN)
@@ -134,7 +135,7 @@ def test_builds_with_sound_activity_and_notes(name):
     assert set(workloads.options(name)) == set(inspect.signature(BUILTIN[name]).parameters)
 
 
-@pytest.mark.parametrize(("name", "more"), [*SMALL.items(), ("pilotnet", {"neuron": "lif"})])
+@pytest.mark.parametrize(("name", "more"), [*STEPPED.items(), ("pilotnet", {"neuron": "lif"})])
 def test_runs_on_random_input(name, more):
     """Three steps with messages in each, and finite outputs. The input is as large as the thresholds need."""
     network = build(name, **more)

@@ -12,12 +12,21 @@ from typing import Any
 
 from nsim.errors import NetworkError
 from nsim.network import Network
+from nsim.workloads.akidanet import akidanet
+from nsim.workloads.cnn import cnn
 from nsim.workloads.mlp import mlp
 from nsim.workloads.ndns import ndns_sdnn
 from nsim.workloads.pilotnet import pilotnet
 from nsim.workloads.s5 import s5
 
-BUILTIN: dict[str, Callable[..., Network]] = {"pilotnet": pilotnet, "mlp": mlp, "s5": s5, "ndns-sdnn": ndns_sdnn}
+BUILTIN: dict[str, Callable[..., Network]] = {
+    "pilotnet": pilotnet,
+    "mlp": mlp,
+    "s5": s5,
+    "ndns-sdnn": ndns_sdnn,
+    "cnn": cnn,
+    "akidanet": akidanet,
+}
 
 
 def summary(name: str) -> str:
