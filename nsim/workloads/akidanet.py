@@ -29,11 +29,11 @@ def akidanet(width: float = 0.5, size: int = 224, density: float = 1.0, seed: in
     for name, value, allowed in (("width", width, WIDTHS), ("size", size, SIZES)):
         if value not in allowed:
             raise NetworkError(f"option {name} of network 'akidanet' is {value}: choose from {allowed}")
-    made = RandomQuantized((3, size, size), np.random.default_rng(seed), density)
+    made = RandomQuantized((3, size, size), ACTIVITY, np.random.default_rng(seed), density)
     for number, (filters, stride) in enumerate(CONVOLUTIONS):
         made.convolution(f"conv_{number}", int(filters * width), stride)
     last = len(CONVOLUTIONS) + len(SEPARABLE) - 1
     for number, (filters, stride) in enumerate(SEPARABLE, len(CONVOLUTIONS)):
         made.separable(f"separable_{number}", int(filters * width), stride, average=number == last)
     made.classifier("classifier", CLASSES)
-    return made.network("akidanet", ACTIVITY, seed)
+    return made.network("akidanet", seed)

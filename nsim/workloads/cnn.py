@@ -20,8 +20,8 @@ def cnn(density: float = 1.0, seed: int = 0) -> Network:
     Comes with an assumed activity of 40 % in every layer.
     """
     check_options("cnn", density, seed)
-    made = RandomQuantized(IMAGE, np.random.default_rng(seed), density)
+    made = RandomQuantized(IMAGE, ACTIVITY, np.random.default_rng(seed), density)
     for number, filters in enumerate(FILTERS):
         made.convolution(f"conv_{number}", filters, max_pool=number in (1, 2))
     made.classifier("classifier", 10)
-    return made.network("cnn", ACTIVITY, seed)
+    return made.network("cnn", seed)
