@@ -307,7 +307,7 @@ class Separable(Convolution):
                 f"depthwise weights {depthwise.shape} and pointwise weights {pointwise.shape} make no separable "
                 "convolution: expected (in, 1, rows, columns) and (out, in)"
             )
-        kernel = pointwise[:, :, None, None] * depthwise[None, :, 0]
+        kernel = _product(pointwise[:, :, None, None], depthwise[None, :, 0])
         target = convolved_shape(source_shape, kernel, stride, padding, (1, 1))
         return Separable(kernel, source_shape, target, stride, padding, depthwise=depthwise, pointwise=pointwise)
 
@@ -327,6 +327,13 @@ class Separable(Convolution):
             rows_of_weights = np.count_nonzero(inside, axis=0)
         pointwise = -(-(taps[None] * rows_of_weights[:, None, None]) // area)
         return (spatial * (len(inside) > 0) + pointwise).ravel()
+
+
+def _product(first: NDArray, second: NDArray) -> NDArray:
+    """Element by element; of small whole numbers in 16 bits, since compositions are large."""
+    if first.dtype.kind == second.dtype.kind == "i" and int(np.abs(first).max()) * int(np.abs(second).max()) < 1 << 15:
+        return first.astype(np.int16) * second.astype(np.int16)
+    return first * second
 
 
 def narrowed(weights: NDArray) -> NDArray:

@@ -110,16 +110,25 @@ def _checked_frames(network: Network, frames: Frames | NDArray) -> Iterator[NDAr
 
 def exact_sums(synapses: Synapses, most: int) -> Sums:
     """A function that gives the sums int64[targets] of values int64[sources], each from 0 to `most`."""
-    bound = most * _largest_row(synapses)
-    exact = next((kind for kind, limit in EXACT if bound < limit), None)
-    matrix_product = isinstance(synapses, Dense | Convolution) and synapses.weights.dtype.kind == "i"
-    if exact is None or not matrix_product or (isinstance(synapses, Convolution) and synapses.groups > 1):
+    exact = next((kind for kind, limit in EXACT if most * _largest_row(synapses) < limit), None)
+    if exact is None or synapses.weights.dtype.kind != "i" or not is_matrix_product(synapses):
         return _by_message(synapses)
+    sums = matrix_product(synapses, exact)
+    return lambda values: sums(values).astype(np.int64)
+
+
+def is_matrix_product(synapses: Synapses) -> bool:
+    """Whether `matrix_product` can do it."""
+    return isinstance(synapses, Dense) or (isinstance(synapses, Convolution) and synapses.groups == 1)
+
+
+def matrix_product(synapses: Synapses, kind: type) -> Sums:
+    """A function that gives the sums, in this floating-point type, by matrix products."""
     if isinstance(synapses, Dense):
-        matrix = synapses.matrix.astype(exact)
-        return lambda values: (matrix @ values.astype(exact)).astype(np.int64)
+        matrix: NDArray = synapses.matrix.astype(kind)
+        return lambda values: matrix @ values.astype(kind)
     assert isinstance(synapses, Convolution)
-    return _separable(synapses, exact) if isinstance(synapses, Separable) else _convolution(synapses, exact)
+    return _separable(synapses, kind) if isinstance(synapses, Separable) else _convolution(synapses, kind)
 
 
 def _largest_row(synapses: Synapses) -> int:
@@ -143,7 +152,7 @@ def _by_message(synapses: Synapses) -> Sums:
     return sums
 
 
-def _padded(synapses: Convolution, values: NDArray, exact: type) -> NDArray:
+def _padded(synapses: Convolution, values: NDArray, kind: type) -> NDArray:
     """Values [channels, rows, columns] with zeros around; as far below and right as the last window reaches."""
     channels, rows, columns = synapses.source_shape
     reach = [
@@ -153,39 +162,39 @@ def _padded(synapses: Convolution, values: NDArray, exact: type) -> NDArray:
         )
     ]
     above, left = synapses.padding
-    image = np.zeros((channels, max(reach[0], rows + above), max(reach[1], columns + left)), exact)
+    image = np.zeros((channels, max(reach[0], rows + above), max(reach[1], columns + left)), kind)
     image[:, above : above + rows, left : left + columns] = values.reshape(synapses.source_shape)
     return image[:, : reach[0], : reach[1]]
 
 
-def _convolution(synapses: Convolution, exact: type) -> Sums:
+def _convolution(synapses: Convolution, kind: type) -> Sums:
     """One product of the kernel with all windows side by side."""
-    matrix: NDArray = synapses.kernel.reshape(len(synapses.kernel), -1).astype(exact)
+    matrix: NDArray = synapses.kernel.reshape(len(synapses.kernel), -1).astype(kind)
     reach = [(taps - 1) * d + 1 for taps, d in zip(synapses.kernel.shape[2:], synapses.dilation, strict=True)]
 
     def sums(values: NDArray) -> NDArray:
-        windows = sliding_window_view(_padded(synapses, values, exact), reach, axis=(1, 2))
+        windows = sliding_window_view(_padded(synapses, values, kind), reach, axis=(1, 2))
         windows = windows[:, :: synapses.stride[0], :: synapses.stride[1], :: synapses.dilation[0]]
         windows = windows[..., :: synapses.dilation[1]].transpose(0, 3, 4, 1, 2)
-        return (matrix @ windows.reshape(matrix.shape[1], -1)).astype(np.int64).ravel()
+        return (matrix @ windows.reshape(matrix.shape[1], -1)).ravel()
 
     return sums
 
 
-def _separable(synapses: Separable, exact: type) -> Sums:
-    depthwise: NDArray = synapses.depthwise[:, 0].astype(exact)
-    pointwise: NDArray = synapses.pointwise.astype(exact)
+def _separable(synapses: Separable, kind: type) -> Sums:
+    depthwise: NDArray = synapses.depthwise[:, 0].astype(kind)
+    pointwise: NDArray = synapses.pointwise.astype(kind)
     (row_step, column_step), (_, rows, columns) = synapses.stride, synapses.target_shape
 
     def sums(values: NDArray) -> NDArray:
-        image = _padded(synapses, values, exact)
-        inner: NDArray = np.zeros((len(image), rows, columns), exact)
+        image = _padded(synapses, values, kind)
+        inner: NDArray = np.zeros((len(image), rows, columns), kind)
         for row in range(depthwise.shape[1]):
             for column in range(depthwise.shape[2]):
                 shifted = image[
                     :, row : row + rows * row_step : row_step, column : column + columns * column_step : column_step
                 ]
                 inner += depthwise[:, row, column][:, None, None] * shifted
-        return (pointwise @ inner.reshape(len(inner), -1)).astype(np.int64).ravel()
+        return (pointwise @ inner.reshape(len(inner), -1)).ravel()
 
     return sums
