@@ -87,13 +87,13 @@ def _only_connection(network: Network, layer: Layer, source: str) -> Connection:
 def _checked_frames(network: Network, frames: Frames | NDArray) -> Iterator[NDArray[np.int64]]:
     layer = network.by_name[network.input]
     array = np.asarray(frames.frames if isinstance(frames, Frames) else frames)
-    count = frames.timesteps if isinstance(frames, Frames) else len(array)
-    rows = array.reshape(len(array), -1) if array.ndim else array
-    if rows.ndim != 2 or rows.shape[1] != layer.neurons or array.dtype.kind not in "biuf":
+    if array.ndim < 2 or array.size != len(array) * layer.neurons or array.dtype.kind not in "biuf":
         raise InputError(
             f"frames of shape {array.shape} and type {array.dtype} do not fit input layer {layer.name!r} of network "
             f"{network.name!r}: give numbers, (frames, {', '.join(map(str, layer.shape))})"
         )
+    rows = array.reshape(len(array), layer.neurons)
+    count = frames.timesteps if isinstance(frames, Frames) else len(rows)
     most = _largest_input(layer)
     with np.errstate(invalid="ignore"):
         bad = ~((rows >= 0) & (rows <= most) & (rows == np.floor(rows)))

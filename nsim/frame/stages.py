@@ -129,10 +129,18 @@ def _stage(chip: FrameChip, source: Layer, connection: Connection, layer: Layer,
 # --- limits ---------------------------------------------------------------------------------------------------
 
 
+KIND_NAMES = {
+    "input": "an input layer",
+    "convolution": "a convolution",
+    "separable": "a separable convolution",
+    "fully_connected": "a fully connected layer",
+}
+
+
 def _refuse(chip: FrameChip, stage: Stage, what: str, given: object, allowed: object, cure: str) -> MappingError:
     return MappingError(
-        f"layer {stage.name!r} has {what} {given}, but a {stage.kind.replace('_', ' ')} layer of chip {chip.name!r} "
-        f"takes {allowed}: {cure}"
+        f"layer {stage.name!r} has {what} {given}, but {KIND_NAMES[stage.kind]} of chip {chip.name!r} takes {allowed}: "
+        f"{cure}"
     )
 
 
