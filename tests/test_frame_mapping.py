@@ -51,9 +51,9 @@ def networks(draw):
     specs = []
     for _ in range(draw(st.integers(1, 3))):
         make = draw(st.sampled_from([conv, separable]))
-        filters, stride = draw(st.integers(1, 9)), draw(st.integers(1, 2))
+        kernel, stride = draw(st.sampled_from([(3, 1), (3, 2), (5, 1)]))
         pool = draw(st.sampled_from([None, None, "max2"]))
-        specs.append(make(filters, draw(st.sampled_from([3, 5])), stride, pool=pool))
+        specs.append(make(draw(st.integers(1, 9)), kernel, stride, pool=pool))
     specs.append(dense(3))
     shape = draw(st.integers(1, 3)), draw(st.integers(8, 13)), draw(st.integers(8, 13))
     return shape, specs
@@ -157,7 +157,7 @@ def test_sweeps_go_through_all_sums_and_neurons_in_order(narrow_chip, case):
 # ---- What a message causes
 
 
-@pytest.mark.parametrize("spec", [conv(20), conv(9, 5, 2), conv(4, 1), separable(20), separable(9, 5, 2)])
+@pytest.mark.parametrize("spec", [conv(20), conv(9, 3, 2), conv(9, 5), conv(4, 1), separable(20), separable(9, 3, 2)])
 def test_synops_and_clocks_of_messages_against_counting(spec):
     """Convolution: a step for each position and each eight filters. Separable: steps of eight taps, then the share of
     the pointwise weights. 24 clocks for the message itself."""
@@ -367,6 +367,10 @@ REFUSED = [
     (with_synapses(convolution(size=(4, 4))), "'l0' has kernel size 4, .* takes 1, 3, 5 or 7: pad the kernel"),
     (with_synapses(convolution(size=(3, 1), padding=(1, 0))), "'l0' has kernel 3 x 1, .* takes square ones"),
     (with_synapses(convolution(stride=(3, 3))), "'l0' has stride 3, .* takes 1 or 2"),
+    (
+        with_synapses(convolution(size=(5, 5), stride=(2, 2), padding=(2, 2))),
+        "'l0' has with stride 2 a kernel size 5, .* takes 3: pool behind it instead",
+    ),
     (with_synapses(convolution(dilation=(2, 2))), "'l0' has dilation 2, .* takes 1: fill the kernel"),
     (with_synapses(convolution(groups=2)), "'l0' has a number of groups 2, .* takes 1"),
     (with_synapses(convolution(padding=(0, 0))), "'l0' has padding 0, .* takes 1: pad by half the kernel"),

@@ -164,6 +164,9 @@ def test_granules_of_4_bit_3x3_follow_the_formula_found_for_them(filters):
         (1, 16, 3, 2, 57),
         (449, 64, 3, 4, 19_688),
         (2000, 64, 3, 2, 43_750),
+        (3, 8, 5, 4, 119),
+        (13, 8, 7, 4, 682),
+        (18, 8, 7, 2, 463),
     ],
 )
 def test_weights_of_separable_layers_virtual_device(channels, filters, kernel, bits, expected):

@@ -163,7 +163,7 @@ def test_a_nir_graph_with_thresholds_runs_on_the_chip():
     expected = real_outputs(network, images)
     assert np.abs(outputs * scale_of(made) - expected).max() < 1e-4
     assert outputs.any()
-    assert map_frames(made, CHIP).processors == 3
+    assert map_frames(made, CHIP, "minimal").processors == 3
 
 
 def test_bits_may_differ_by_layer():

@@ -118,6 +118,7 @@ class ConvolutionLimits(Table):
 
     kernels: Numbers = Field(description="kernel sizes, increasing")
     strides: Numbers = Field(description="strides, increasing")
+    strided_kernels: Numbers = Field(description="kernel sizes that may have a stride above 1, increasing")
     weight_bits: Numbers = Field(description="weight widths, increasing")
     activation_bits: Numbers = Field(description="widths of what arrives and leaves, increasing")
     tile_columns: Count = Field(description="most columns of a tile")
@@ -136,9 +137,28 @@ class SeparableLimits(Table):
     word_bytes: Amount = Field(description="bytes of a word of weight memory")
     word_bits: Count = Field(description="bits of a word that hold weights")
     filter_block: Count = Field(description="filters stored together")
-    depthwise_block_channels: Numbers = Field(description="channels whose depthwise weights share a block, by width")
-    depthwise_block_words_2bit: Numbers = Field(description="words of such a block, by kernel, of 2-bit weights")
-    depthwise_block_words_4bit: Numbers = Field(description="words of such a block, by kernel, of 4-bit weights")
+    depthwise_granule_words: Count = Field(description="depthwise weights take whole granules of so many words")
+    depthwise_words_2bit: Annotated[tuple[Amount, ...], Field(min_length=1)] = Field(
+        description="words for each channel, by kernel, of 2-bit weights"
+    )
+    depthwise_words_4bit: Annotated[tuple[Amount, ...], Field(min_length=1)] = Field(
+        description="words for each channel, by kernel, of 4-bit weights"
+    )
+
+    def depthwise_words(self, weight_bits: int, kernel: int) -> float:
+        """For each channel, before rounding."""
+        by_kernel: tuple[float, ...] = getattr(self, f"depthwise_words_{weight_bits}bit")
+        return by_kernel[self.kernels.index(kernel)]
+
+    @model_validator(mode="after")
+    def _words_by_kernel(self) -> SeparableLimits:
+        if self.weight_bits != (2, 4):
+            raise wrong("weight_bits", list(self.weight_bits), "must be [2, 4]: there are depthwise words for these")
+        for name in ("depthwise_words_2bit", "depthwise_words_4bit"):
+            words = getattr(self, name)
+            if len(words) != len(self.kernels):
+                raise wrong(name, list(words), f"has {len(words)} entries, but kernels has {len(self.kernels)}")
+        return self
 
 
 class FullyConnectedLimits(Table):
@@ -376,36 +396,24 @@ class FrameChip(MeshChip):
         for key, values in self._lists():
             if not is_increasing(values):
                 raise wrong(key, list(values), "must increase from each entry to the next")
-        limits, bits = self.fully_connected, self.separable.weight_bits
+        limits = self.fully_connected
         if len(limits.block_bytes) != len(limits.weight_bits):
             raise wrong(
                 "fully_connected.block_bytes",
                 list(limits.block_bytes),
                 f"has {len(limits.block_bytes)} entries, but weight_bits has {len(limits.weight_bits)}",
             )
-        if bits != (2, 4) or len(self.separable.depthwise_block_channels) != len(bits):
-            raise wrong("separable.weight_bits", list(bits), "must be [2, 4], with depthwise_block_channels for both")
-        for width in bits:
-            words = self.depthwise_block_words(width)
-            if len(words) != len(self.separable.kernels):
-                raise wrong(
-                    f"separable.depthwise_block_words_{width}bit",
-                    list(words),
-                    f"has {len(words)} entries, but kernels has {len(self.separable.kernels)}",
-                )
         return self
 
     def _lists(self) -> Iterator[tuple[str, tuple[int, ...]]]:
         for table, names in (
             ("input_block", ("channels", "kernels", "weight_bits")),
-            ("convolution", ("kernels", "strides", "weight_bits", "activation_bits", "max_pool_strides")),
+            (
+                "convolution",
+                ("kernels", "strides", "strided_kernels", "weight_bits", "activation_bits", "max_pool_strides"),
+            ),
             ("separable", ("kernels", "weight_bits")),
             ("fully_connected", ("weight_bits",)),
         ):
             for name in names:
                 yield f"{table}.{name}", getattr(getattr(self, table), name)
-
-    def depthwise_block_words(self, weight_bits: int) -> tuple[int, ...]:
-        """Words of a block of depthwise weights, by kernel."""
-        words: tuple[int, ...] = getattr(self.separable, f"depthwise_block_words_{weight_bits}bit")
-        return words

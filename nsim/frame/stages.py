@@ -189,6 +189,9 @@ def _check_convolution(chip: FrameChip, stage: Stage) -> None:
     limits = chip.convolution
     separable = stage.kind == "separable"
     _check_geometry(chip, stage, chip.separable.kernels if separable else limits.kernels, limits.strides)
+    if stage.convolution.stride[0] > 1:
+        stride = f"with stride {stage.convolution.stride[0]} a kernel size"
+        _require(chip, stage, stride, stage.kernel, limits.strided_kernels, "pool behind it instead")
     if stage.convolution.padding[0] != (stage.kernel - 1) // 2:
         raise _refuse(
             chip, stage, "padding", stage.convolution.padding[0], (stage.kernel - 1) // 2, "pad by half the kernel"

@@ -15,17 +15,15 @@ def convolution_bytes(chip: FrameChip, channels: int, filters: int, kernel: int,
 
 
 def separable_bytes(chip: FrameChip, channels: int, filters: int, kernel: int, bits: int) -> int:
-    """Depthwise weights of all input channels in blocks of channels, pointwise ones of the filters for each channel.
+    """Depthwise weights of all input channels, in whole granules; for each channel the pointwise ones of the filters.
 
     Filters fill words in whole blocks; filters that do not fill a block take a word of their own.
     """
     limits = chip.separable
-    width = limits.weight_bits.index(bits)
-    blocks = -(-channels // limits.depthwise_block_channels[width])
-    depthwise = blocks * chip.depthwise_block_words(bits)[limits.kernels.index(kernel)]
+    granules = ceil(channels * limits.depthwise_words(bits, kernel) / limits.depthwise_granule_words)
     whole, partial = divmod(filters, limits.filter_block)
     pointwise = -(-whole * limits.filter_block * bits // limits.word_bits) + (partial > 0)
-    return ceil((depthwise + pointwise * channels) * limits.word_bytes)
+    return ceil((granules * limits.depthwise_granule_words + pointwise * channels) * limits.word_bytes)
 
 
 def fully_connected_bytes(chip: FrameChip, inputs: int, units: int, bits: int) -> int:
