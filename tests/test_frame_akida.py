@@ -20,13 +20,13 @@ CHIP = load_chip("akd1000")
 
 
 def random_specs(rng):
-    """One to five layers that both may or may not take."""
+    """One to five layers that both may or may not take; none with one channel, for which the device has own rules."""
     specs = []
     for _ in range(rng.integers(1, 5)):
         make = (conv, separable)[rng.integers(2)]
         kernel = int(rng.choice((1, 3, 5, 7) if make is conv else (3, 5, 7)))
         bits, stride = int(rng.choice((2, 4))), int(rng.integers(1, 3)) if kernel == 3 else 1
-        specs.append(make(int(rng.integers(1, 200)), kernel, stride, bits))
+        specs.append(make(int(rng.integers(2, 200)), kernel, stride, bits))
     if rng.random() < 0.5:
         specs.append(dense(int(rng.integers(1, 300)), int(rng.choice((1, 2, 4)))))
     return specs
@@ -78,10 +78,10 @@ def vendor_sequences(model, mode):
     return found
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(100))
 def test_random_networks_take_the_same_processors(seed):
     rng = np.random.default_rng(seed)
-    shape = int(rng.integers(1, 200)), int(rng.integers(8, 70)), int(rng.integers(8, 70))
+    shape = int(rng.integers(2, 200)), int(rng.integers(8, 70)), int(rng.integers(8, 70))
     specs = random_specs(rng)
     network = quantized_network(shape, specs)
     model = vendor_model(shape, specs)

@@ -94,8 +94,8 @@ def test_every_value_has_a_source_and_a_basis(akd1000):
             "fully_connected.block_bytes .* 2 entries, but weight_bits",
         ),
         (
-            "depthwise_block_words_2bit = [8, 16, 48]",
-            "depthwise_block_words_2bit = [8]",
+            "depthwise_words_2bit = [0.5, 1, 3]",
+            "depthwise_words_2bit = [8]",
             "1 entries, but kernels has 3",
         ),
         ("weight_bits = [2, 4]", "weight_bits = [2, 8]", r"separable.weight_bits = \[2, 8\]: must be \[2, 4\]"),

@@ -27,7 +27,7 @@ class StagePlan:
 
     tiles          none for the input block and for fully connected layers, which are not cut
     groups         half-open ranges of filters
-    weight_bytes   of the processor with most filters
+    weight_bytes   of the processor that needs most
     """
 
     stage: Stage
@@ -105,18 +105,21 @@ class Planner:
 def plan_stage(chip: FrameChip, stage: Stage, cut_into: tuple[Tile, ...], filter_limit: int | None) -> StagePlan:
     """One layer with at most so many filters per processor."""
     if stage.kind in ("input", "fully_connected"):
-        return StagePlan(stage, (), ((0, stage.filters),), weight_bytes(chip, stage, stage.filters) or 0)
+        return StagePlan(stage, (), ((0, stage.filters),), weight_bytes(chip, stage, stage.filters))
     most = min(filter_limit or stage.filters, chip.convolution.filters)
     for parts in range(-(-stage.filters // most), stage.filters + 1):
         groups = cut(stage.filters, parts)
-        needed = weight_bytes(chip, stage, groups[0][1])
-        if needed is not None and needed <= chip.processor.weight_bytes:
+        sizes = {last - first for first, last in groups}
+        needed = max(
+            weight_bytes(chip, stage, filters) for filters in sizes
+        )  # fewer may need more: see separable_bytes
+        if needed <= chip.processor.weight_bytes:
             return StagePlan(stage, cut_into, tuple(groups), needed)
     raise AssertionError("one filter fits: it was checked")
 
 
-def weight_bytes(chip: FrameChip, stage: Stage, filters: int) -> int | None:
-    """Weight memory of a processor with so many filters of the layer; None if it is not known to fit."""
+def weight_bytes(chip: FrameChip, stage: Stage, filters: int) -> int:
+    """Weight memory of a processor with so many filters of the layer; more than all of it if the tables end below."""
     bits = stage.connection.weight_bits
     if stage.kind == "fully_connected":
         return fully_connected_bytes(chip, stage.connection.synapses.sources, filters, bits)
@@ -124,7 +127,8 @@ def weight_bytes(chip: FrameChip, stage: Stage, filters: int) -> int | None:
         return separable_bytes(chip, stage.channels, filters, stage.kernel, bits)
     if stage.kind == "input":
         return -(-filters * stage.channels * stage.kernel**2 * bits // 8)
-    return convolution_bytes(chip, stage.channels, filters, stage.kernel, bits)
+    known = convolution_bytes(chip, stage.channels, filters, stage.kernel, bits)
+    return chip.processor.weight_bytes + 1 if known is None else known
 
 
 def is_internal(chip: FrameChip, plan: StagePlan) -> bool:
@@ -172,7 +176,6 @@ def _check_one_filter_fits(chip: FrameChip, stage: Stage) -> None:
     if stage.kind in ("input", "fully_connected"):
         return
     needed, have = weight_bytes(chip, stage, 1), chip.processor.weight_bytes
-    assert needed is not None  # every table of granules holds one filter
     if needed > have:
         raise MappingError(
             f"layer {stage.name!r} needs {needed} bytes of weight memory for one filter of {stage.channels} input "
