@@ -1,8 +1,8 @@
 """The compiled event loop: the rules of `engine_simpy.py` over arrays, one timestep after another.
 
-Imports only numpy and numba. Per station: `current` is the message it holds (-1: none), and one linked list holds its
-queue: first the messages that have a place (`granted` counts them), from `first_waiting` on those that still ask, each
-held by the station named in `owner`. A station has at most one completion pending; a 4-ary heap of keys
+Imports only numpy, numba and other kernels. Per station: `current` is the message it holds (-1: none), and one linked
+list holds its queue: first the messages that have a place (`granted` counts them), from `first_waiting` on those that
+still ask, each held by the station named in `owner`. A station has at most one completion pending; a 4-ary heap of keys
 time << bits | station gives the next one.
 
 A message gets its number when `send` begins with it, and gives it back at the synapses. The queue of `send` needs no
@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit
+
+from nsim.critical_path import walk_back
 
 NEVER = np.int64(2**63 - 1)
 HEAP_PADDING = 8
@@ -142,7 +144,7 @@ def _sweep_ps(load, core, host, spike, start, stop, ordered):
 
 @njit(cache=True, nogil=True)
 def run_step(fabric, load, firing, blocked_ps, longest_queue, log):
-    """Simulate one timestep; returns its duration and the number of messages that did not arrive (0 unless deadlocked).
+    """Simulate one timestep; returns its duration, the messages that did not arrive (0 unless deadlocked), services.
 
     firing         int64[spikes]    neurons that fire, ascending
     blocked_ps, longest_queue  int64[stations]   added to, and raised
@@ -370,16 +372,22 @@ def run_step(fabric, load, firing, blocked_ps, longest_queue, log):
                     sender[message] = ordered[behind[begins] - 1]
                     start_ps[send], cause[send] = now, handled
                 begins = -1
-    return now, messages - delivered
+    return now, messages - delivered, handled + 1
 
 
 @njit(cache=True, nogil=True)
-def run_steps(fabric, load, indptr, firing, duration_ps, blocked_ps, longest_queue, log):
-    """Simulate consecutive timesteps, step s with firing[indptr[s]:indptr[s + 1]]; the first that deadlocked, or -1."""
+def run_steps(fabric, load, indptr, firing, duration_ps, blocked_ps, longest_queue, log, path):
+    """Simulate consecutive timesteps, step s with firing[indptr[s]:indptr[s + 1]]; the first that deadlocked, or -1.
+
+    log, path   room for every service of a timestep, and what the critical paths consist of; empty arrays: not recorded
+    """
     for step in range(indptr.size - 1):
-        duration_ps[step], missing = run_step(
+        duration_ps[step], missing, services = run_step(
             fabric, load, firing[indptr[step] : indptr[step + 1]], blocked_ps, longest_queue, log
         )
         if missing:
             return step
+        if log.station.size > 0:
+            entries = log.station, log.start_ps, log.end_ps, log.cause
+            walk_back(fabric.first, services, *entries, path[0][step], path[1], path[2])
     return -1
