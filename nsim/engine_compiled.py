@@ -20,6 +20,7 @@ from nsim.errors import SimulationError
 from nsim.event_loop import Fabric, Load, Log, run_step, run_steps
 from nsim.mapping import Mapping
 from nsim.mapping.route import next_hops
+from nsim.queues import idle_stations
 from nsim.stations import ChunkTimes, Machine, Service, StepTimes
 
 BLOCK_MESSAGES = 20_000  # one call of the loop: long enough to hide the call, short enough to spread over threads
@@ -111,15 +112,15 @@ class Engine:
 
     def _check_range(self) -> None:
         """A key holds time and station in 63 bits: refuse machines whose timestep could outgrow it."""
-        load, fabric = self.load, self.fabric
+        load, bits = self.load, self.fabric.bits
         hops = self.machine.chip.mesh.columns + self.machine.chip.mesh.rows + 2
-        per_message = int(fabric.service_ps.max() + fabric.wire_ps.max()) * hops
+        per_message = int(self.machine.service_ps.max() + self.machine.wire_ps.max()) * hops
         worst = int(load.synapse_ps.sum()) + load.target.size * per_message
         worst += int(load.allocated.sum()) * load.update_ps + load.core.size * (load.spike_ps + 1)
-        if worst >= 1 << (63 - fabric.bits):
+        if worst >= 1 << (63 - bits):
             raise SimulationError(
                 f"a timestep of {self.mapping.network.name!r} may take {worst} ps, but the clock of the compiled "
-                f"engine ends at {1 << (63 - fabric.bits)}: use --engine simpy"
+                f"engine ends at {1 << (63 - bits)}: use --engine simpy"
             )
 
 
@@ -155,9 +156,8 @@ def fabric_of(machine: Machine) -> Fabric:
     following = next_hops(chip)
     hop = np.where(following >= 0, link[np.arange(chip.routers)[:, None], following], -1).astype(np.int32)
     bits = max(1, (machine.stations - 1).bit_length())
-    return Fabric(
-        machine.first, machine.capacity, machine.service_ps, machine.wire_ps, router_behind, router_of_core, hop, bits
-    )
+    stations = idle_stations(machine.capacity, machine.service_ps, machine.wire_ps)
+    return Fabric(machine.first, stations, router_behind, router_of_core, hop, bits)
 
 
 def load_of(mapping: Mapping) -> Load:
