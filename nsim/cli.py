@@ -24,7 +24,10 @@ NetworkName = Annotated[
     str, typer.Argument(help="Built-in name (with options: mlp:width=512,depth=4), .net or .nir file.")
 ]
 ChipName = Annotated[str, typer.Option(help="Chip name, or path of a chip file.")]
-Input = Annotated[Path | None, typer.Option(help="Frames or events: .npy, .npz, or SHD-format .h5.")]
+Input = Annotated[
+    Path | None,
+    typer.Option(help="Frames or events: .npy, .npz, SHD .h5, N-MNIST .bin, .aedat4, .raw, .dat, or edges:rate=1e5."),
+]
 Activity = Annotated[
     str | None, typer.Option(help="Message density instead of input: 0.1, LAYER=0.1,..., or a .toml file.")
 ]
