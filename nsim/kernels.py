@@ -46,18 +46,21 @@ def add_sparse(indptr, targets, weights, firing, values, sums):
 
 
 @njit(cache=True, nogil=True)
-def add_convolution(taps, rows, columns, stride, padding, dilation, groups, firing, values, sums):
-    """Scatter each firing source (index in (C, rows, columns)) through the kernel into sums[H, W, C].
+def add_convolution(taps, size, pool, stride, padding, dilation, groups, firing, values, sums):
+    """Scatter each firing source (index in (C, *size)) through pooling and kernel into sums[H, W, C].
 
     taps[in, kH, kW, out / groups]: the weights that one message adds at one output position are contiguous.
     """
     height, width, _ = sums.shape
     channels, kernel_rows, kernel_columns, out_per_group = taps.shape
     in_per_group = channels // groups
+    rows, columns = size[0] // pool[0], size[1] // pool[1]
     for k in range(firing.size):
-        column = firing[k] % columns
-        row = (firing[k] // columns) % rows
-        channel = firing[k] // (columns * rows)
+        column = firing[k] % size[1] // pool[1]
+        row = firing[k] // size[1] % size[0] // pool[0]
+        channel = firing[k] // (size[0] * size[1])
+        if row >= rows or column >= columns:
+            continue
         first = (channel // in_per_group) * out_per_group
         value = values[k]
         for i in range(kernel_rows):

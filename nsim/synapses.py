@@ -189,6 +189,10 @@ class Convolution(Synapses):
 
     kernel[out, in / groups, kH, kW];
     out[o, y, x] = sum over c, i, j of kernel[o, c, i, j] * in[c, y*sH - pH + i*dH, x*sW - pW + j*dW].
+
+    pool   sum pooling of the source before the kernel, (rows, columns) of a window: `in` is then the pooled source, in
+           which a message from (c, y, x) counts as one from (c, y // rows, x // columns). It gives messages another
+           address and does not make them fewer. What lies beyond the last whole window reaches nothing.
     """
 
     kernel: NDArray
@@ -198,6 +202,7 @@ class Convolution(Synapses):
     padding: tuple[int, int] = (0, 0)
     dilation: tuple[int, int] = (1, 1)
     groups: int = 1
+    pool: tuple[int, int] = (1, 1)
     kind = "conv"
 
     def __post_init__(self) -> None:
@@ -213,16 +218,27 @@ class Convolution(Synapses):
                 f"a kernel of shape {self.kernel.shape} with {self.groups} groups does not fit {channels} input "
                 f"channels: expected {per_group * self.groups}"
             )
-        expected = convolved_shape(self.source_shape, self.kernel, self.stride, self.padding, self.dilation)
+        if min(self.pool) < 1 or min(self.pooled_shape) < 1:
+            raise NetworkError(
+                f"pooling windows of {self.pool} do not fit a layer of {self.source_shape}: expected at least 1 row "
+                f"and 1 column, and at most {self.source_shape[1]} and {self.source_shape[2]}"
+            )
+        expected = convolved_shape(self.pooled_shape, self.kernel, self.stride, self.padding, self.dilation)
         if expected != self.target_shape or min(expected) < 1:
             raise NetworkError(
-                f"the convolution of {self.source_shape} with a kernel {self.kernel.shape} gives {expected}, "
+                f"the convolution of {self.pooled_shape} with a kernel {self.kernel.shape} gives {expected}, "
                 f"not the layer's {self.target_shape}"
             )
 
     @property
     def weights(self) -> NDArray:
         return self.kernel
+
+    @property
+    def pooled_shape(self) -> Shape:
+        """The source as the kernel sees it."""
+        channels, rows, columns = self.source_shape
+        return channels, rows // self.pool[0], columns // self.pool[1]
 
     @cached_property
     def _taps(self) -> NDArray:
@@ -234,18 +250,18 @@ class Convolution(Synapses):
     def add(self, firing, values, sums):
         c, h, w = self.target_shape
         spatial = np.zeros((h, w, c), sums.dtype)
-        _, rows, columns = self.source_shape
-        kernels.add_convolution(
-            self._taps, rows, columns, self.stride, self.padding, self.dilation, self.groups, firing, values, spatial
-        )
+        geometry = self.source_shape[1:], self.pool, self.stride, self.padding, self.dilation
+        kernels.add_convolution(self._taps, *geometry, self.groups, firing, values, spatial)
         kernels.add_transposed(spatial, sums)
 
     def _reach(self, axis: int, low: int, high: int) -> NDArray[np.int64]:
         """[source position, tap]: 1 where this tap takes the position to an output position in low..high."""
-        size, taps = self.source_shape[1 + axis], self.kernel.shape[2 + axis]
+        pooled, taps = self.pooled_shape[1 + axis], self.kernel.shape[2 + axis]
         stride, padding, dilation = self.stride[axis], self.padding[axis], self.dilation[axis]
-        shifted = np.arange(size)[:, None] + padding - np.arange(taps)[None, :] * dilation
-        return ((shifted % stride == 0) & (shifted // stride >= low) & (shifted // stride < high)).astype(np.int64)
+        position = np.arange(self.source_shape[1 + axis]) // self.pool[axis]
+        shifted = position[:, None] + padding - np.arange(taps)[None, :] * dilation
+        reached = (shifted % stride == 0) & (shifted // stride >= low) & (shifted // stride < high)
+        return (reached & (position < pooled)[:, None]).astype(np.int64)
 
     def taps(self, box: Box) -> NDArray[np.int64]:
         """Kernel positions that one message of each source neuron visits inside `box`: int64[sources]."""
