@@ -19,21 +19,23 @@ def add_dense(rows, firing, values, sums):
 
 
 @njit(cache=True, nogil=True)
-def add_dense_spikes(rows, firing, sums):
-    """The same for spikes of value 1 and rows of int8 or int16: four rows at a time, to touch sums less often."""
+def add_dense_narrow(rows, firing, values, sums):
+    """The same for rows of int8 or int16: four spikes of value 1 at a time, to touch sums less often."""
     k = 0
-    while k + 4 <= firing.size:
-        a, b, c, d = rows[firing[k]], rows[firing[k + 1]], rows[firing[k + 2]], rows[firing[k + 3]]
-        for target in range(sums.size):
-            left = np.int32(np.int32(a[target]) + np.int32(b[target]))
-            right = np.int32(np.int32(c[target]) + np.int32(d[target]))
-            sums[target] += np.int32(left + right)
-        k += 4
     while k < firing.size:
-        row = rows[firing[k]]
-        for target in range(row.size):
-            sums[target] += row[target]
-        k += 1
+        if k + 4 <= firing.size and values[k] == values[k + 1] == values[k + 2] == values[k + 3] == 1:
+            a, b, c, d = rows[firing[k]], rows[firing[k + 1]], rows[firing[k + 2]], rows[firing[k + 3]]
+            for target in range(sums.size):
+                left = np.int32(np.int32(a[target]) + np.int32(b[target]))
+                right = np.int32(np.int32(c[target]) + np.int32(d[target]))
+                sums[target] += np.int32(left + right)
+            k += 4
+        else:
+            row = rows[firing[k]]
+            value = values[k]
+            for target in range(row.size):
+                sums[target] += value * row[target]
+            k += 1
 
 
 @njit(cache=True, nogil=True)
@@ -42,68 +44,116 @@ def add_sparse(indptr, targets, weights, firing, values, sums):
     for k in range(firing.size):
         value = values[k]
         for synapse in range(indptr[firing[k]], indptr[firing[k] + 1]):
-            sums[targets[synapse]] += value * weights[synapse]
+            sums[np.uint32(targets[synapse])] += value * weights[synapse]  # unsigned: no test for negative indices
 
 
 @njit(cache=True, nogil=True)
-def add_convolution(taps, size, pool, stride, padding, dilation, groups, firing, values, sums):
-    """Scatter each firing source (index in (C, *size)) through pooling and kernel into sums[H, W, C].
+def add_convolution(taps, row_runs, column_runs, groups, size, firing, values, sums):
+    """Add the messages of firing sources, through the kernel, to sums[C, *size] (flat).
 
-    taps[in, kH, kW, out / groups]: the weights that one message adds at one output position are contiguous.
+    taps                     [in, kH, kW, out / groups]  rows and columns in the order that the runs refer to
+    row_runs, column_runs    uint64[runs, rows or columns of the source, 3]  taps in a row that reach outputs in a row:
+                             offset of the first within the taps of an input channel, of its output within a scratch of
+                             [groups, *size, out / groups], and how many: rows, or weights of a run of columns
+    firing                   source neurons, index in (C, rows, columns)
     """
-    height, width, _ = sums.shape
-    channels, kernel_rows, kernel_columns, out_per_group = taps.shape
-    in_per_group = channels // groups
-    rows, columns = size[0] // pool[0], size[1] // pool[1]
+    spatial = np.zeros(sums.size, sums.dtype)
+    _scatter(taps, row_runs, column_runs, groups, size, firing, values, spatial)
+    _add_transposed(spatial, groups, size, sums)
+
+
+@njit(cache=True, nogil=True)
+def add_integer_convolution(taps, row_runs, column_runs, groups, size, largest_weight, firing, values, sums):
+    """The same with a scratch of int32 instead of int64 wherever that cannot overflow.
+
+    At most one tap joins a source to a target, so no sum, not even a partial one, goes beyond the sum of |value| times
+    the largest |weight|. This bound is rounded itself, so it has to stay below half of what int32 holds.
+    """
+    total = 0.0
+    for k in range(values.size):
+        total += abs(np.float64(values[k]))
+    if total * largest_weight < 1 << 30:
+        narrow = np.zeros(sums.size, np.int32)
+        _scatter(taps, row_runs, column_runs, groups, size, firing, values, narrow)
+        _add_transposed(narrow, groups, size, sums)
+    else:
+        wide = np.zeros(sums.size, np.int64)
+        _scatter(taps, row_runs, column_runs, groups, size, firing, values, wide)
+        _add_transposed(wide, groups, size, sums)
+
+
+@njit(cache=True, nogil=True)
+def _scatter(taps, row_runs, column_runs, groups, size, firing, values, spatial):
+    """Add the taps of every message to spatial[groups, *size, out / groups] (flat); without dilation in one pass."""
+    for rows in row_runs:
+        for columns in column_runs:
+            _scatter_runs(taps, rows, columns, groups, size, firing, values, spatial)
+
+
+@njit(cache=True, nogil=True)
+def _scatter_runs(taps, row_runs, column_runs, groups, size, firing, values, spatial):
+    """One run of rows and one of columns for every message: weights[length] at a time.
+
+    Unsigned indices, or Numba tests each for being negative; 32 bits where they are divided, which is faster.
+    """
+    channels, kernel_rows, kernel_columns, outputs = taps.shape
+    weights = taps.reshape(taps.size)
+    kernel_row, output_row = np.uint64(kernel_columns * outputs), np.uint64(size[1] * outputs)
+    kernel, group_outputs = np.uint64(kernel_rows) * kernel_row, np.uint64(size[0]) * output_row
+    columns, in_per_group = np.uint32(len(column_runs)), np.uint32(channels // groups)
+    positions = np.uint32(len(row_runs)) * columns
     for k in range(firing.size):
-        column = firing[k] % size[1] // pool[1]
-        row = firing[k] // size[1] % size[0] // pool[0]
-        channel = firing[k] // (size[0] * size[1])
-        if row >= rows or column >= columns:
-            continue
-        first = (channel // in_per_group) * out_per_group
+        source = np.uint32(firing[k])
+        channel = source // positions
+        place = source - channel * positions
+        row = place // columns
+        column = place - row * columns
         value = values[k]
-        for i in range(kernel_rows):
-            y = row + padding[0] - i * dilation[0]
-            if y < 0 or y % stride[0] != 0 or y // stride[0] >= height:
-                continue
-            for j in range(kernel_columns):
-                x = column + padding[1] - j * dilation[1]
-                if x < 0 or x % stride[1] != 0 or x // stride[1] >= width:
-                    continue
-                target = sums[y // stride[0], x // stride[1], first : first + out_per_group]
-                weights = taps[channel, i, j]
-                for o in range(out_per_group):
-                    target[o] += value * weights[o]
+        tap = channel * kernel + row_runs[row, 0] + column_runs[column, 0]
+        target = channel // in_per_group * group_outputs + row_runs[row, 1] + column_runs[column, 1]
+        length = column_runs[column, 2]
+        for _ in range(row_runs[row, 2]):
+            for n in range(length):
+                spatial[target + n] += value * weights[tap + n]
+            tap += kernel_row
+            target += output_row
 
 
 @njit(cache=True, nogil=True)
-def add_transposed(spatial, sums):
-    """Add spatial[H, W, C] to sums, which is row-major in (C, H, W), and set it to zero for the next use."""
-    height, width, channels = spatial.shape
-    for y in range(height):
-        for x in range(width):
-            row = spatial[y, x]
-            for c in range(channels):
-                sums[(c * height + y) * width + x] += row[c]
-                row[c] = 0
+def _add_transposed(spatial, groups, size, sums):
+    """Add spatial[groups, *size, out / groups] to sums[groups, out / groups, *size], both flat."""
+    positions = size[0] * size[1]
+    outputs = sums.size // (groups * positions)
+    for group in range(groups):
+        for output in range(outputs):
+            first = (group * outputs + output) * positions
+            target = sums[first : first + positions]
+            source = spatial[group * outputs * positions + output :]
+            for position in range(positions):
+                target[position] += source[position * outputs]
 
 
 @njit(cache=True, nogil=True)
-def nonzero(messages):
-    """Indices and values of what is not zero."""
+def take_messages(messages, offset, sending, values, firing):
+    """Write down what is not zero: sending[k], values[k] and firing[k] = sending[k] + offset; returns how many.
+
+    Looks at 16 messages at a time, for most are silent.
+    """
     count = 0
-    for n in range(messages.size):
-        count += messages[n] != 0
-    indices, values = np.empty(count, np.int64), np.empty(count, messages.dtype)
-    if count:
-        count = 0
-        for n in range(messages.size):
-            if messages[n] != 0:
-                indices[count] = n
-                values[count] = messages[n]
+    for first in range(0, messages.size, 16):
+        block = messages[first : first + 16]
+        silent = True
+        for n in range(block.size):
+            silent &= block[n] == 0
+        if silent:
+            continue
+        for n in range(block.size):
+            if block[n] != 0:
+                sending[count] = first + n
+                values[count] = block[n]
+                firing[count] = first + n + offset
                 count += 1
-    return indices, values
+    return count
 
 
 @njit(cache=True, nogil=True)

@@ -108,10 +108,8 @@ class Dense(Synapses):
         return np.ascontiguousarray(narrowed(self.matrix).T)
 
     def add(self, firing, values, sums):
-        if self._rows.itemsize <= 2 and (values == 1).all():
-            kernels.add_dense_spikes(self._rows, firing, sums)
-        else:
-            kernels.add_dense(self._rows, firing, values, sums)
+        add = kernels.add_dense_narrow if self._rows.dtype in (np.int8, np.int16) else kernels.add_dense
+        add(self._rows, firing, values, sums)
 
     def fan_out(self, box, stored=False):
         inside = box.indices(self.target_shape)
@@ -241,32 +239,63 @@ class Convolution(Synapses):
         return channels, rows // self.pool[0], columns // self.pool[1]
 
     @cached_property
-    def _taps(self) -> NDArray:
-        """Kernel as [in, kH, kW, out / groups]: the weights one message adds at one position are contiguous."""
+    def _geometry(self) -> tuple[NDArray, NDArray[np.uint64], NDArray[np.uint64], int, tuple[int, int]]:
+        """What `kernels.add_convolution` needs to know: taps, runs of rows and of columns, groups, output size."""
         out, per_group, kh, kw = self.kernel.shape
-        by_group = narrowed(self.kernel).reshape(self.groups, out // self.groups, per_group, kh, kw)
-        return np.ascontiguousarray(by_group.transpose(0, 2, 3, 4, 1).reshape(-1, kh, kw, out // self.groups))
+        outputs, size = out // self.groups, self.target_shape[1:]
+        by_group = narrowed(self.kernel).reshape(self.groups, outputs, per_group, kh, kw)
+        taps = by_group.transpose(0, 2, 3, 4, 1).reshape(-1, kh, kw, outputs)
+        (row_order, row_runs), (column_order, column_runs) = self._runs(0), self._runs(1)
+        taps = np.ascontiguousarray(taps[:, row_order][:, :, column_order])
+        row_runs *= np.array([kw * outputs, size[1] * outputs, 1], np.uint64)
+        column_runs *= np.uint64(outputs)
+        return taps, row_runs, column_runs, self.groups, size
+
+    def _runs(self, axis: int) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+        """An order of the kernel's taps along an axis, and the runs of each source position in it.
+
+        A message meets the kernel in reverse; with a stride, every stride-th tap. In the order here, the taps that it
+        meets stand side by side.
+        returns  int64[taps], and uint64[runs, positions, 3]: first tap in that order, first output, how many of both
+        """
+        taps, stride, dilation = self.kernel.shape[2 + axis], self.stride[axis], self.dilation[axis]
+        order = np.array(sorted(range(taps), key=lambda tap: (tap * dilation % stride, -tap)))
+        reached, output = self._reach(axis, 0, self.target_shape[1 + axis])
+        runs: list[list[list[int]]] = [[] for _ in range(len(reached))]
+        for position, tap in np.argwhere(reached[:, order]).tolist():
+            place, found = int(output[position, order[tap]]), runs[position]
+            if found and tap == found[-1][0] + found[-1][2] and place == found[-1][1] + found[-1][2]:
+                found[-1][2] += 1
+            else:
+                found.append([tap, place, 1])
+        table = np.zeros((max(map(len, runs)), len(runs), 3), np.uint64)
+        for position, found in enumerate(runs):
+            table[: len(found), position] = np.reshape(found, (-1, 3))
+        return order, table
+
+    @cached_property
+    def _largest_weight(self) -> float:
+        return max(abs(float(self.kernel.min())), abs(float(self.kernel.max())))
 
     def add(self, firing, values, sums):
-        c, h, w = self.target_shape
-        spatial = np.zeros((h, w, c), sums.dtype)
-        geometry = self.source_shape[1:], self.pool, self.stride, self.padding, self.dilation
-        kernels.add_convolution(self._taps, *geometry, self.groups, firing, values, spatial)
-        kernels.add_transposed(spatial, sums)
+        if sums.dtype.kind == "i":
+            kernels.add_integer_convolution(*self._geometry, self._largest_weight, firing, values, sums)
+        else:
+            kernels.add_convolution(*self._geometry, firing, values, sums)
 
-    def _reach(self, axis: int, low: int, high: int) -> NDArray[np.int64]:
-        """[source position, tap]: 1 where this tap takes the position to an output position in low..high."""
+    def _reach(self, axis: int, low: int, high: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """[source position, tap]: 1 where this tap takes the position to an output in low..high, and which output."""
         pooled, taps = self.pooled_shape[1 + axis], self.kernel.shape[2 + axis]
         stride, padding, dilation = self.stride[axis], self.padding[axis], self.dilation[axis]
         position = np.arange(self.source_shape[1 + axis]) // self.pool[axis]
         shifted = position[:, None] + padding - np.arange(taps)[None, :] * dilation
         reached = (shifted % stride == 0) & (shifted // stride >= low) & (shifted // stride < high)
-        return (reached & (position < pooled)[:, None]).astype(np.int64)
+        return (reached & (position < pooled)[:, None]).astype(np.int64), shifted // stride
 
     def taps(self, box: Box) -> NDArray[np.int64]:
         """Kernel positions that one message of each source neuron visits inside `box`: int64[sources]."""
-        rows = self._reach(0, *box.rows).sum(axis=1)
-        columns = self._reach(1, *box.columns).sum(axis=1)
+        rows = self._reach(0, *box.rows)[0].sum(axis=1)
+        columns = self._reach(1, *box.columns)[0].sum(axis=1)
         per_channel = np.outer(rows, columns).ravel()
         return np.outer(self._channels_reached(box) > 0, per_channel).ravel()
 
@@ -283,7 +312,7 @@ class Convolution(Synapses):
         return np.clip(np.minimum(first + out // self.groups, high) - np.maximum(first, low), 0, None)
 
     def fan_out(self, box, stored=False):
-        rows, columns = self._reach(0, *box.rows), self._reach(1, *box.columns)
+        rows, columns = self._reach(0, *box.rows)[0], self._reach(1, *box.columns)[0]
         out, per_group, kh, kw = self.kernel.shape
         if not stored:
             spatial = np.outer(rows.sum(axis=1), columns.sum(axis=1)).ravel()
