@@ -7,6 +7,8 @@ naive twin in the tests.
 import numpy as np
 from numba import njit
 
+WORK = 5  # numbers that say what a copy causes: synops by format (3), words, busy time. Known, so that loops unroll
+
 
 @njit(cache=True, nogil=True)
 def add_dense(rows, firing, values, sums):
@@ -135,24 +137,14 @@ def _add_transposed(spatial, groups, size, sums):
 
 @njit(cache=True, nogil=True)
 def take_messages(messages, offset, sending, values, firing):
-    """Write down what is not zero: sending[k], values[k] and firing[k] = sending[k] + offset; returns how many.
-
-    Looks at 16 messages at a time, for most are silent.
-    """
-    count = 0
-    for first in range(0, messages.size, 16):
-        block = messages[first : first + 16]
-        silent = True
-        for n in range(block.size):
-            silent &= block[n] == 0
-        if silent:
-            continue
-        for n in range(block.size):
-            if block[n] != 0:
-                sending[count] = first + n
-                values[count] = block[n]
-                firing[count] = first + n + offset
-                count += 1
+    """Write down what is not zero: sending[k], values[k] and firing[k] = sending[k] + offset; returns how many."""
+    count = np.uint64(0)
+    for n in range(messages.size):
+        if messages[n] != 0:
+            sending[count] = n
+            values[count] = messages[n]
+            firing[count] = n + offset
+            count += np.uint64(1)
     return count
 
 
@@ -249,23 +241,46 @@ def gate(value, gates, residual, messages):
 
 
 @njit(cache=True, nogil=True)
+def number_pairs(order, owner, copy_indptr, core, pair, pairs):
+    """Number the pairs of cores between which copies go, by source core; returns how many there are.
+
+    order        int64[neurons]   neurons, those of one core together
+    owner, core  int64[neurons], int64[copies]   source and destination core
+    pair         int32[copies]    out: number of each copy's pair
+    pairs        int64[copies, 2] out: source and destination core of each pair
+    """
+    number = np.full(core.max() + 1 if core.size else 0, -1)  # of the pair that leads to a core
+    count, first, source = 0, 0, -1
+    for neuron in order:
+        if owner[neuron] != source:
+            source, first = owner[neuron], count  # lower numbers in the table are of other source cores
+        for row in range(copy_indptr[neuron], copy_indptr[neuron + 1]):
+            if number[core[row]] < first:
+                number[core[row]] = count
+                pairs[count, 0], pairs[count, 1] = source, core[row]
+                count += 1
+            pair[row] = number[core[row]]
+    return count
+
+
+@njit(cache=True, nogil=True)
 def count_copies(indptr, neurons, copy_indptr, copies, by_core, by_pair):
     """Add up what the copies of firing neurons cause.
 
     indptr, neurons       activity: step s fires neurons[indptr[s]:indptr[s + 1]]
     copy_indptr           int64[neurons + 1]     copies of every neuron
-    copies                int64[copies, 2 + w]   destination core, number of the pair of cores, what one copy causes
-    by_core               int64[steps, cores, w]   in place
+    copies                int32 or int64[copies, 2 + WORK]   destination core, number of the pair of cores, work
+    by_core               int64[steps, cores, WORK]   in place
     by_pair               int64[steps, pairs]    in place: messages
     """
     for step in range(indptr.size - 1):
+        pairs, cores = by_pair[step], by_core[step]
         for k in range(indptr[step], indptr[step + 1]):
             for row in range(copy_indptr[neurons[k]], copy_indptr[neurons[k] + 1]):
-                copy = copies[row]
-                by_pair[step, copy[1]] += 1
-                sums = by_core[step, copy[0]]
-                for column in range(sums.size):
-                    sums[column] += copy[2 + column]
+                core = np.uint32(copies[row, 0])
+                pairs[np.uint32(copies[row, 1])] += 1
+                for column in range(WORK):
+                    cores[core, column] += copies[row, 2 + column]
 
 
 @njit(cache=True, nogil=True)
@@ -283,13 +298,14 @@ def count_crossings(by_pair, indptr, links, by_link):
 def count_spikes(
     indptr, neurons, layer, core, copy_indptr, outgoing, connection, first_row, table, by_layer, by_core, synops
 ):
-    """Add up spikes and copies by layer and core, and synops by connection.
+    """Add up spikes by layer and core, copies by layer, and synops by connection.
 
     layer, core           int64[neurons]
     outgoing, connection  connections of every source layer, CSR
     first_row, table      int64[rows, 2]  synops one message causes, by source neuron of connection k from first_row[k]
-    by_layer, by_core     int64[2, steps, layers or cores]   in place: spikes, copies
-    synops                int64[2, steps, connections]       in place: all, and those with a weight that is not zero
+    by_layer              int64[2, steps, layers]        in place: spikes, copies
+    by_core               int64[steps, cores]            in place: spikes
+    synops                int64[2, steps, connections]   in place: all, and those with a weight that is not zero
     """
     first_neuron = np.zeros(outgoing.size, np.int64)
     for neuron in range(layer.size):
@@ -297,12 +313,10 @@ def count_spikes(
     for step in range(indptr.size - 1):
         for k in range(indptr[step], indptr[step + 1]):
             neuron = neurons[k]
-            copies = copy_indptr[neuron + 1] - copy_indptr[neuron]
             source = layer[neuron]
             by_layer[0, step, source] += 1
-            by_layer[1, step, source] += copies
-            by_core[0, step, core[neuron]] += 1
-            by_core[1, step, core[neuron]] += copies
+            by_layer[1, step, source] += copy_indptr[neuron + 1] - copy_indptr[neuron]
+            by_core[step, core[neuron]] += 1
             for entry in range(outgoing[source], outgoing[source + 1]):
                 row = first_row[entry] + neuron - first_neuron[source]
                 synops[0, step, connection[entry]] += table[row, 0]

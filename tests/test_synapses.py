@@ -127,13 +127,18 @@ def with_tiles(draw, strategy):
 # Adding weights
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=160, deadline=None)
 @given(data=st.data(), synapses=all_kinds())
 def test_integer_sums_are_those_of_single_synapses(data, synapses):
-    """Exactly, added to what was there before; and neurons that do not fire add nothing."""
+    """Exactly, added to what was there before; and neurons that do not fire add nothing.
+
+    Spikes, small values, and values whose sums need more than 32 bits.
+    """
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
     firing = np.flatnonzero(rng.random(synapses.sources) < rng.random())
-    values = rng.integers(-5, 6, firing.size)
+    values = rng.integers(
+        *data.draw(st.sampled_from([(1, 2), (0, 3), (-5, 6), (2**27, 2**28), (0, 2**34)])), firing.size
+    )
     before = rng.integers(-(2**40), 2**40, synapses.targets)
     sums, expected, sent = before.copy(), before.copy(), dict(zip(firing, values, strict=True))
     synapses.add(firing, values, sums)
