@@ -147,6 +147,16 @@ def test_integer_sums_are_those_of_single_synapses(data, synapses):
     assert (sums == expected).all()
 
 
+@pytest.mark.parametrize("weight", [-128, 127])
+@pytest.mark.parametrize("bits", range(18, 40))
+def test_convolutions_sum_as_far_as_their_messages_go(weight, bits):
+    """The worst case: every message adds the largest weight to one and the same sum, below, at and beyond 32 bits."""
+    convolution = Convolution(np.full((1, 1, 1, 1), weight), (1, 1, 8), (1, 1, 1), pool=(1, 8))
+    sums = np.array([5])
+    convolution.add(np.arange(8), np.full(8, 2**bits), sums)
+    assert sums.tolist() == [5 + 8 * 2**bits * weight]
+
+
 @settings(max_examples=60, deadline=None)
 @given(data=st.data(), synapses=all_kinds(np.float32))
 def test_float_sums_are_those_of_single_synapses(data, synapses):
