@@ -108,7 +108,7 @@ class Dense(Synapses):
         return np.ascontiguousarray(narrowed(self.matrix).T)
 
     def add(self, firing, values, sums):
-        add = kernels.add_dense_narrow if self._rows.dtype in (np.int8, np.int16) else kernels.add_dense
+        add = kernels.add_dense_narrow if self._rows.itemsize <= 2 else kernels.add_dense
         add(self._rows, firing, values, sums)
 
     def fan_out(self, box, stored=False):
@@ -258,16 +258,16 @@ class Convolution(Synapses):
         meets stand side by side.
         returns  int64[taps], and uint64[runs, positions, 3]: first tap in that order, first output, how many of both
         """
-        taps, stride, dilation = self.kernel.shape[2 + axis], self.stride[axis], self.dilation[axis]
-        order = np.array(sorted(range(taps), key=lambda tap: (tap * dilation % stride, -tap)))
-        reached, output = self._reach(axis, 0, self.target_shape[1 + axis])
-        runs: list[list[list[int]]] = [[] for _ in range(len(reached))]
-        for position, tap in np.argwhere(reached[:, order]).tolist():
-            place, found = int(output[position, order[tap]]), runs[position]
-            if found and tap == found[-1][0] + found[-1][2] and place == found[-1][1] + found[-1][2]:
+        stride, dilation = self.stride[axis], self.dilation[axis]
+        order = np.array(sorted(range(self.kernel.shape[2 + axis]), key=lambda tap: (tap * dilation % stride, -tap)))
+        outputs = self._outputs(axis)[:, order]
+        runs: list[list[list[int]]] = [[] for _ in outputs]
+        for position, tap in np.argwhere(outputs >= 0).tolist():
+            output, found = int(outputs[position, tap]), runs[position]
+            if found and (tap, output) == (found[-1][0] + found[-1][2], found[-1][1] + found[-1][2]):
                 found[-1][2] += 1
             else:
-                found.append([tap, place, 1])
+                found.append([tap, output, 1])
         table = np.zeros((max(map(len, runs)), len(runs), 3), np.uint64)
         for position, found in enumerate(runs):
             table[: len(found), position] = np.reshape(found, (-1, 3))
@@ -275,7 +275,7 @@ class Convolution(Synapses):
 
     @cached_property
     def _largest_weight(self) -> float:
-        return max(abs(float(self.kernel.min())), abs(float(self.kernel.max())))
+        return max(-float(self.kernel.min(initial=0)), float(self.kernel.max(initial=0)))
 
     def add(self, firing, values, sums):
         if sums.dtype.kind == "i":
@@ -283,19 +283,25 @@ class Convolution(Synapses):
         else:
             kernels.add_convolution(*self._geometry, firing, values, sums)
 
-    def _reach(self, axis: int, low: int, high: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """[source position, tap]: 1 where this tap takes the position to an output in low..high, and which output."""
-        pooled, taps = self.pooled_shape[1 + axis], self.kernel.shape[2 + axis]
-        stride, padding, dilation = self.stride[axis], self.padding[axis], self.dilation[axis]
+    def _outputs(self, axis: int) -> NDArray[np.int64]:
+        """[source position, tap]: the output position to which this tap takes it, -1 where that does not exist."""
+        stride, pooled = self.stride[axis], self.pooled_shape[1 + axis]
         position = np.arange(self.source_shape[1 + axis]) // self.pool[axis]
-        shifted = position[:, None] + padding - np.arange(taps)[None, :] * dilation
-        reached = (shifted % stride == 0) & (shifted // stride >= low) & (shifted // stride < high)
-        return (reached & (position < pooled)[:, None]).astype(np.int64), shifted // stride
+        taps = np.arange(self.kernel.shape[2 + axis])
+        shifted = position[:, None] + self.padding[axis] - taps[None, :] * self.dilation[axis]
+        output = shifted // stride
+        inside = (shifted % stride == 0) & (output >= 0) & (output < self.target_shape[1 + axis])
+        return np.where(inside & (position < pooled)[:, None], output, -1)
+
+    def _reach(self, axis: int, low: int, high: int) -> NDArray[np.int64]:
+        """[source position, tap]: 1 where this tap takes the position to an output position in low..high."""
+        output = self._outputs(axis)
+        return ((output >= low) & (output < high)).astype(np.int64)
 
     def taps(self, box: Box) -> NDArray[np.int64]:
         """Kernel positions that one message of each source neuron visits inside `box`: int64[sources]."""
-        rows = self._reach(0, *box.rows)[0].sum(axis=1)
-        columns = self._reach(1, *box.columns)[0].sum(axis=1)
+        rows = self._reach(0, *box.rows).sum(axis=1)
+        columns = self._reach(1, *box.columns).sum(axis=1)
         per_channel = np.outer(rows, columns).ravel()
         return np.outer(self._channels_reached(box) > 0, per_channel).ravel()
 
@@ -312,7 +318,7 @@ class Convolution(Synapses):
         return np.clip(np.minimum(first + out // self.groups, high) - np.maximum(first, low), 0, None)
 
     def fan_out(self, box, stored=False):
-        rows, columns = self._reach(0, *box.rows)[0], self._reach(1, *box.columns)[0]
+        rows, columns = self._reach(0, *box.rows), self._reach(1, *box.columns)
         out, per_group, kh, kw = self.kernel.shape
         if not stored:
             spatial = np.outer(rows.sum(axis=1), columns.sum(axis=1)).ravel()
