@@ -68,13 +68,13 @@ def add_convolution(taps, row_runs, column_runs, groups, size, firing, values, s
 def add_integer_convolution(taps, row_runs, column_runs, groups, size, largest_weight, firing, values, sums):
     """The same with a scratch of int32 instead of int64 wherever that cannot overflow.
 
-    At most one tap joins a source to a target, so no sum, not even a partial one, goes beyond the sum of |value| times
-    the largest |weight|. This bound is rounded itself, so it has to stay below half of what int32 holds.
+    At most one tap joins a source to a target, so no sum, not even a partial one, goes beyond the number of messages
+    times the largest |value| times the largest |weight|. This product is rounded: it has to stay below half the range.
     """
-    total = 0.0
+    low = high = 0
     for k in range(values.size):
-        total += abs(np.float64(values[k]))
-    if total * largest_weight < 1 << 30:
+        low, high = min(low, values[k]), max(high, values[k])
+    if values.size * max(-np.float64(low), np.float64(high)) * largest_weight < 1 << 30:
         narrow = np.zeros(sums.size, np.int32)
         _scatter(taps, row_runs, column_runs, groups, size, firing, values, narrow)
         _add_transposed(narrow, groups, size, sums)

@@ -71,21 +71,30 @@ def add_at(indptr, targets, weights, firing, sums):
             sums[targets[synapse]] += weights[synapse]
 
 
+def aligned(array: np.ndarray) -> np.ndarray:
+    """A copy that starts with a cache line: short rows are then added up to twice as fast, and not only by luck."""
+    memory = np.empty(array.nbytes + 64, np.uint8)
+    first = -memory.ctypes.data % 64
+    copy = memory[first : first + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
 def plain_run(synapses: Synapses, sums: type, firing: np.ndarray) -> tuple[int, Callable[[], Any]]:
     """Synops and call of the plain loop that does the same additions."""
-    total = np.zeros(synapses.targets, sums)
+    total = aligned(np.zeros(synapses.targets, sums))
     if isinstance(synapses, Sparse):
         synops = int(np.diff(synapses.indptr)[firing].sum())
         arrays = synapses.indptr, synapses.target_index, synapses.values
         return synops, lambda: add_at(*arrays, firing, total)
     if isinstance(synapses, Convolution):
         out, into, height, width = synapses.kernel.shape
-        rows = np.ascontiguousarray(synapses.kernel.transpose(1, 2, 3, 0).reshape(-1, out))
+        rows = aligned(synapses.kernel.transpose(1, 2, 3, 0).reshape(-1, out))
         taps = np.repeat(firing % into * height * width, height * width) + np.tile(
             np.arange(height * width), firing.size
         )
         return taps.size * out, lambda: add_rows(rows, taps, total[:out])
-    rows = np.ascontiguousarray(synapses.weights.T)
+    rows = aligned(synapses.weights.T)
     return firing.size * synapses.targets, lambda: add_rows(rows, firing, total)
 
 
