@@ -5,6 +5,7 @@ It follows the rules of `engine_simpy.py` to the picosecond; tests compare every
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -14,20 +15,26 @@ from numpy.typing import NDArray
 
 from nsim import engine_simpy
 from nsim.activity import Activity
+from nsim.critical_path import PathTimes
 from nsim.errors import SimulationError
 from nsim.event_loop import Fabric, Load, Log, run_step, run_steps
 from nsim.mapping import Mapping
 from nsim.mapping.route import next_hops
+from nsim.queues import idle_stations
 from nsim.stations import ChunkTimes, Machine, Service, StepTimes
 
 BLOCK_MESSAGES = 20_000  # one call of the loop: long enough to hide the call, short enough to spread over threads
 
 
 class Engine:
-    """Simulates activity on one mapping. The result does not depend on the number of threads."""
+    """Simulates activity on one mapping. The result does not depend on the number of threads.
 
-    def __init__(self, mapping: Mapping, machine: Machine, threads: int = 1) -> None:
-        self.mapping, self.machine = mapping, machine
+    critical_path   find that of every timestep
+    """
+
+    def __init__(self, mapping: Mapping, machine: Machine, threads: int = 1, critical_path: bool = False) -> None:
+        self.mapping, self.machine, self.critical_path = mapping, machine, critical_path
+        self.logs = threading.local()  # one log per thread, used again: fresh memory is slow
         self.fabric, self.load = fabric_of(machine), load_of(mapping)
         self.pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self._check_range()
@@ -46,18 +53,18 @@ class Engine:
         """Simulate one timestep and keep every service, in order of completion."""
         log = _log(self._services(firing))
         times = ChunkTimes.empty(1, self.machine)
-        times.duration_ps[0], missing = run_step(
+        times.duration_ps[0], missing, written = run_step(
             self.fabric, self.load, np.sort(firing), times.blocked_ps, times.longest_queue, log
         )
         if missing:
             self._name_deadlock(firing)
-        written = int(np.count_nonzero(log.station >= 0))
         return times, Log(*(column[:written] for column in log))
 
     def _run_block(self, block: tuple[Activity, int, int]) -> ChunkTimes:
         activity, begin, end = block
-        times = ChunkTimes.empty(end - begin, self.machine)
+        times = ChunkTimes.empty(end - begin, self.machine, self.critical_path)
         indptr = activity.indptr[begin : end + 1]
+        path = times.path or PathTimes.empty(0, self.machine.first)
         stuck = run_steps(
             self.fabric,
             self.load,
@@ -66,11 +73,22 @@ class Engine:
             times.duration_ps,
             times.blocked_ps,
             times.longest_queue,
-            _log(0),
+            self._log_for(activity, begin, end),
+            (path.by_kind_ps, path.service_ps, path.wire_ps),
         )
         if stuck >= 0:
             self._name_deadlock(activity.firing(begin + stuck))
         return times
+
+    def _log_for(self, activity: Activity, begin: int, end: int) -> Log:
+        """This thread's log, with room for each of these timesteps; without room if nothing is to be recorded."""
+        if not self.critical_path:
+            return _log(0)
+        needed = max(self._services(activity.firing(step)) for step in range(begin, end))
+        log = getattr(self.logs, "log", None)
+        if log is None or log.station.size < needed:
+            log = self.logs.log = _log(needed)
+        return log
 
     def _blocks(self, activity: Activity) -> list[tuple[Activity, int, int]]:
         """Runs of timesteps with about as many messages each."""
@@ -94,15 +112,15 @@ class Engine:
 
     def _check_range(self) -> None:
         """A key holds time and station in 63 bits: refuse machines whose timestep could outgrow it."""
-        load, fabric = self.load, self.fabric
+        load, bits = self.load, self.fabric.bits
         hops = self.machine.chip.mesh.columns + self.machine.chip.mesh.rows + 2
-        per_message = int(fabric.service_ps.max() + fabric.wire_ps.max()) * hops
+        per_message = int(self.machine.service_ps.max() + self.machine.wire_ps.max()) * hops
         worst = int(load.synapse_ps.sum()) + load.target.size * per_message
         worst += int(load.allocated.sum()) * load.update_ps + load.core.size * (load.spike_ps + 1)
-        if worst >= 1 << (63 - fabric.bits):
+        if worst >= 1 << (63 - bits):
             raise SimulationError(
                 f"a timestep of {self.mapping.network.name!r} may take {worst} ps, but the clock of the compiled "
-                f"engine ends at {1 << (63 - fabric.bits)}: use --engine simpy"
+                f"engine ends at {1 << (63 - bits)}: use --engine simpy"
             )
 
 
@@ -138,9 +156,8 @@ def fabric_of(machine: Machine) -> Fabric:
     following = next_hops(chip)
     hop = np.where(following >= 0, link[np.arange(chip.routers)[:, None], following], -1).astype(np.int32)
     bits = max(1, (machine.stations - 1).bit_length())
-    return Fabric(
-        machine.first, machine.capacity, machine.service_ps, machine.wire_ps, router_behind, router_of_core, hop, bits
-    )
+    stations = idle_stations(machine.capacity, machine.service_ps, machine.wire_ps)
+    return Fabric(machine.first, stations, router_behind, router_of_core, hop, bits)
 
 
 def load_of(mapping: Mapping) -> Load:

@@ -1,12 +1,8 @@
 """The compiled event loop: the rules of `engine_simpy.py` over arrays, one timestep after another.
 
-Imports only numpy and numba. Per station: `current` is the message it holds (-1: none), and one linked list holds its
-queue: first the messages that have a place (`granted` counts them), from `first_waiting` on those that still ask, each
-held by the station named in `owner`. A station has at most one completion pending; a 4-ary heap of keys
-time << bits | station gives the next one.
-
-A message gets its number when `send` begins with it, and gives it back at the synapses. The queue of `send` needs no
-list: it is fed by one sweep in order, so a count of spikes is enough.
+Imports only numpy, numba and the kernels beside it: `heap.py` gives the next completion, `queues.py` says who gets a
+place. A message gets its number when `send` begins with it, and gives it back at the synapses. The queue of `send`
+needs no list: it is fed by one sweep in order, so a count of spikes is enough.
 """
 
 from typing import NamedTuple
@@ -14,17 +10,16 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-NEVER = np.int64(2**63 - 1)
-HEAP_PADDING = 8
+from nsim.critical_path import walk_back
+from nsim.heap import empty_heap, pop, push
+from nsim.queues import MESSAGE, TAKEN, WAITS, admit, ask, take
 
 
 class Fabric(NamedTuple):
     """The machine as arrays. Stations are numbered kind by kind, see stations.py.
 
     first          int64[7]          first station of each of the six kinds, and their total
-    capacity       int64[stations]
-    service_ps     int64[stations]   0 for neurons and synapses
-    wire_ps        int64[stations]
+    stations       STATION[stations]   idle, see queues.py
     router_behind  int32[stations]   router a core-to-router or mesh link leads to
     router_of      int32[cores]
     hop            int32[routers, routers]   station of the next mesh link from router to router
@@ -32,9 +27,7 @@ class Fabric(NamedTuple):
     """
 
     first: np.ndarray
-    capacity: np.ndarray
-    service_ps: np.ndarray
-    wire_ps: np.ndarray
+    stations: np.ndarray
     router_behind: np.ndarray
     router_of: np.ndarray
     hop: np.ndarray
@@ -75,44 +68,6 @@ class Log(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def _push(heap, size, key):
-    """Add a key to the heap of `size` keys."""
-    hole = size
-    while hole > 0:
-        parent = (hole - 1) >> 2
-        if heap[parent] <= key:
-            break
-        heap[hole] = heap[parent]
-        hole = parent
-    heap[hole] = key
-
-
-@njit(cache=True, nogil=True)
-def _pop(heap, size):
-    """Remove the smallest key. The hole walks to a leaf without comparing, then the last key rises from there."""
-    last = heap[size - 1]
-    heap[size - 1] = NEVER
-    end = size - 1
-    hole = 0
-    child = 1
-    while child < end:
-        a, b, c, d = heap[child], heap[child + 1], heap[child + 2], heap[child + 3]
-        left_key, right_key = min(a, b), min(c, d)
-        left, right = np.int64(b < a), np.int64(d < c) + 2
-        child += left ^ ((left ^ right) & -np.int64(right_key < left_key))
-        heap[hole] = min(left_key, right_key)
-        hole = child
-        child = 4 * hole + 1
-    while hole > 0:
-        parent = (hole - 1) >> 2
-        if heap[parent] <= last:
-            break
-        heap[hole] = heap[parent]
-        hole = parent
-    heap[hole] = last if end > 0 else NEVER
-
-
-@njit(cache=True, nogil=True)
 def _order_by_core(load, firing, starts, ordered):
     """Sort firing neurons by core, stable, so that slots ascend: counting sort. starts: int64[cores + 1]."""
     starts[:] = 0
@@ -142,14 +97,13 @@ def _sweep_ps(load, core, host, spike, start, stop, ordered):
 
 @njit(cache=True, nogil=True)
 def run_step(fabric, load, firing, blocked_ps, longest_queue, log):
-    """Simulate one timestep; returns its duration and the number of messages that did not arrive (0 unless deadlocked).
+    """Simulate one timestep; returns its duration, the messages that did not arrive (0 unless deadlocked), services.
 
     firing         int64[spikes]    neurons that fire, ascending
     blocked_ps, longest_queue  int64[stations]   added to, and raised
     log            arrays for every service, or empty ones
     """
-    first, capacity, service_ps, wire_ps = fabric.first, fabric.capacity, fabric.service_ps, fabric.wire_ps
-    send_0, link_0, out_0, synapses_0, stations = first[1], first[2], first[4], first[5], first[6]
+    send_0, link_0, out_0, synapses_0 = fabric.first[1], fabric.first[2], fabric.first[4], fabric.first[5]
     cores = send_0
     host = cores - 1
     bits = fabric.bits
@@ -163,23 +117,13 @@ def run_step(fabric, load, firing, blocked_ps, longest_queue, log):
         messages += load.indptr[firing[spike] + 1] - load.indptr[firing[spike]]
 
     # Messages under way; numbers are used again, so that few stay few and near.
-    places = stations
-    for station in range(link_0, stations):
-        places += min(capacity[station], messages)
+    stations = fabric.stations.copy()
+    places = stations.size
+    for station in range(link_0, stations.size):
+        places += min(stations[station].capacity, messages)
     most = min(messages, places)
-    target = np.empty(most, np.int32)
-    synapse_ps = np.empty(most, np.int64)
-    ready_ps = np.empty(most, np.int64)
-    following = np.empty(most, np.int32)
-    owner = np.empty(most, np.int32)
+    underway = np.empty(most, MESSAGE)
     unused, fresh = -1, 0  # list of numbers given back, and the first never used
-
-    current = np.full(stations, -1, np.int32)
-    head = np.empty(stations, np.int32)
-    tail = np.empty(stations, np.int32)
-    granted = np.zeros(stations, np.int32)
-    first_waiting = np.full(stations, -1, np.int32)
-    blocked_since = np.empty(stations, np.int64)
 
     sweep_at = starts[:-1].copy()  # spike a sweep works towards
     behind = starts[:-1].copy()  # next spike that send will take
@@ -187,20 +131,19 @@ def run_step(fabric, load, firing, blocked_ps, longest_queue, log):
     copy_end = np.zeros(cores, np.int64)
     queued = np.zeros(cores, np.int64)  # spikes with a place before send
     sweep_blocked = np.zeros(cores, np.bool_)
+    blocked_since = np.empty(cores, np.int64)
 
     record = log.station.size > 0
     sender = np.empty(most if record else 0, np.int32)
-    granted_by = np.empty(most if record else 0, np.int32)
-    start_ps = np.empty(stations if record else 0, np.int64)
-    cause = np.empty(stations if record else 0, np.int32)
-    entry = np.empty(stations if record else 0, np.int32)
+    start_ps = np.empty(stations.size if record else 0, np.int64)
+    cause = np.empty(stations.size if record else 0, np.int32)
 
-    heap = np.full(stations + HEAP_PADDING, NEVER, np.int64)
+    heap = empty_heap(stations.size)
     size = 0
     for core in range(cores):
         duration = _sweep_ps(load, core, host, starts[core], starts[core], starts[core + 1], ordered)
         if duration > 0:
-            _push(heap, size, duration << bits | core)
+            push(heap, size, duration << bits | core)
             size += 1
             if record:
                 start_ps[core], cause[core] = 0, -1
@@ -210,21 +153,21 @@ def run_step(fabric, load, firing, blocked_ps, longest_queue, log):
     delivered = 0
     while size > 0:
         key = heap[0]
-        _pop(heap, size)
+        pop(heap, size)
         size -= 1
         now = key >> bits
         station = key & mask
         handled += 1
         if record:
-            entry[station] = handled
+            stations[station].entry = handled
             log.station[handled] = station
             log.start_ps[handled] = start_ps[station]
             log.end_ps[handled] = now
             log.left_ps[handled] = now
             log.cause[handled] = cause[station]
             if station >= send_0:
-                log.neuron[handled] = sender[current[station]]
-                log.target[handled] = target[current[station]]
+                log.neuron[handled] = sender[stations[station].current]
+                log.target[handled] = underway[stations[station].current].target
             elif sweep_at[station] < starts[station + 1]:
                 log.neuron[handled] = ordered[sweep_at[station]]
 
@@ -238,13 +181,13 @@ def run_step(fabric, load, firing, blocked_ps, longest_queue, log):
                 continue  # the silent rest of the sweep
             if load.indptr[ordered[spike] + 1] > load.indptr[ordered[spike]]:
                 send = send_0 + core
-                if current[send] < 0:
+                if stations[send].current < 0:
                     behind[core] = spike + 1
                     copy_at[core], copy_end[core] = load.indptr[ordered[spike]], load.indptr[ordered[spike] + 1]
                     begins = core
-                elif queued[core] < capacity[send]:
+                elif queued[core] < stations[send].capacity:
                     queued[core] += 1
-                    longest_queue[send] = max(longest_queue[send], queued[core])
+                    stations[send].longest_queue = max(stations[send].longest_queue, queued[core])
                 else:
                     sweep_blocked[core] = True
                     blocked_since[core] = now
@@ -252,47 +195,33 @@ def run_step(fabric, load, firing, blocked_ps, longest_queue, log):
             freed = core
         elif station >= synapses_0:
             delivered += 1
-            following[current[station]] = unused
-            unused = current[station]
+            message = stations[station].current
+            underway[message].following = unused
+            unused = message
             freed = station
         else:
-            message = current[station]
+            message = stations[station].current
             if station < link_0:
                 onward = link_0 + station - send_0
             elif station >= out_0:
                 onward = synapses_0 + station - out_0
             else:
-                goal = fabric.router_of[target[message]]
+                target = underway[message].target
+                goal = fabric.router_of[target]
                 here = fabric.router_behind[station]
-                onward = out_0 + target[message] if here == goal else fabric.hop[here, goal]
-            if current[onward] < 0:  # idle: it takes the message at once
-                current[onward] = message
-                begin = now + wire_ps[station]
-                duration = synapse_ps[message] if onward >= synapses_0 else service_ps[onward]
-                _push(heap, size, (begin + duration) << bits | onward)
+                onward = out_0 + target if here == goal else fabric.hop[here, goal]
+            answer = ask(stations, underway, station, message, onward, now)
+            if answer == TAKEN:
+                begin = underway[message].ready_ps
+                duration = underway[message].service_ps if onward >= synapses_0 else stations[onward].service_ps
+                push(heap, size, (begin + duration) << bits | onward)
                 size += 1
                 if record:
                     start_ps[onward], cause[onward] = begin, handled
+            if answer != WAITS:
                 freed = station
-            else:
-                if granted[onward] == 0:
-                    head[onward] = message
-                else:
-                    following[tail[onward]] = message
-                tail[onward] = message
-                following[message] = -1
-                if granted[onward] < capacity[onward]:
-                    granted[onward] += 1
-                    longest_queue[onward] = max(longest_queue[onward], granted[onward])
-                    ready_ps[message] = now + wire_ps[station]
-                    if record:
-                        granted_by[message] = handled
-                    freed = station
-                else:
-                    if first_waiting[onward] < 0:
-                        first_waiting[onward] = message
-                    owner[message] = station
-                    blocked_since[station] = now
+                if record:
+                    underway[message].granted_by = handled
 
         # --- a freed station takes its next message, whose place frees a station upstream, and so on
         while freed >= 0 or begins >= 0:
@@ -304,7 +233,7 @@ def run_step(fabric, load, firing, blocked_ps, longest_queue, log):
                     sweep_at[core] += 1
                     duration = _sweep_ps(load, core, host, sweep_at[core], starts[core], starts[core + 1], ordered)
                     if duration > 0:
-                        _push(heap, size, (now + duration) << bits | core)
+                        push(heap, size, (now + duration) << bits | core)
                         size += 1
                         if record:
                             start_ps[core], cause[core] = now, handled
@@ -313,7 +242,7 @@ def run_step(fabric, load, firing, blocked_ps, longest_queue, log):
                     copy_at[core] += 1
                     if copy_at[core] == copy_end[core]:  # the spike's last copy has its place
                         if queued[core] == 0:
-                            current[station] = -1
+                            stations[station].current = -1
                             continue
                         queued[core] -= 1
                         spike = behind[core]
@@ -324,62 +253,64 @@ def run_step(fabric, load, firing, blocked_ps, longest_queue, log):
                         if sweep_blocked[core]:
                             sweep_blocked[core] = False
                             queued[core] += 1
-                            blocked_ps[core] += now - blocked_since[core]
+                            stations[core].blocked_ps += now - blocked_since[core]
                             if record:
-                                log.left_ps[entry[core]] = now
+                                log.left_ps[stations[core].entry] = now
                             freed = core
                     begins = core
-                elif granted[station] == 0:
-                    current[station] = -1
                 else:
-                    message = head[station]
-                    head[station] = following[message]
-                    granted[station] -= 1
-                    current[station] = message
-                    begin = max(now, ready_ps[message])
-                    duration = synapse_ps[message] if station >= synapses_0 else service_ps[station]
-                    _push(heap, size, (begin + duration) << bits | station)
+                    message = take(stations, underway, station)
+                    if message < 0:
+                        continue
+                    begin = max(now, underway[message].ready_ps)
+                    duration = underway[message].service_ps if station >= synapses_0 else stations[station].service_ps
+                    push(heap, size, (begin + duration) << bits | station)
                     size += 1
                     if record:
                         start_ps[station] = begin
-                        cause[station] = granted_by[message] if begin > now else handled
-                    waiting = first_waiting[station]
+                        cause[station] = underway[message].granted_by if begin > now else handled
+                    waiting = admit(stations, underway, station, now)
                     if waiting >= 0:
-                        freed = owner[waiting]
-                        granted[station] += 1
-                        first_waiting[station] = following[waiting]
-                        ready_ps[waiting] = now + wire_ps[freed]
-                        blocked_ps[freed] += now - blocked_since[freed]
+                        freed = underway[waiting].owner
                         if record:
-                            granted_by[waiting] = handled
-                            log.left_ps[entry[freed]] = now
+                            underway[waiting].granted_by = handled
+                            log.left_ps[stations[freed].entry] = now
             if begins >= 0:
                 send = send_0 + begins
                 message = unused
                 if message >= 0:
-                    unused = following[message]
+                    unused = underway[message].following
                 else:
                     message = fresh
                     fresh += 1
-                current[send] = message
-                target[message] = load.target[copy_at[begins]]
-                synapse_ps[message] = load.synapse_ps[copy_at[begins]]
-                _push(heap, size, (now + service_ps[send]) << bits | send)
+                stations[send].current = message
+                underway[message].target = load.target[copy_at[begins]]
+                underway[message].service_ps = load.synapse_ps[copy_at[begins]]
+                push(heap, size, (now + stations[send].service_ps) << bits | send)
                 size += 1
                 if record:
                     sender[message] = ordered[behind[begins] - 1]
                     start_ps[send], cause[send] = now, handled
                 begins = -1
-    return now, messages - delivered
+    for station in range(stations.size):
+        blocked_ps[station] += stations[station].blocked_ps
+        longest_queue[station] = max(longest_queue[station], stations[station].longest_queue)
+    return now, messages - delivered, handled + 1
 
 
 @njit(cache=True, nogil=True)
-def run_steps(fabric, load, indptr, firing, duration_ps, blocked_ps, longest_queue, log):
-    """Simulate consecutive timesteps, step s with firing[indptr[s]:indptr[s + 1]]; the first that deadlocked, or -1."""
+def run_steps(fabric, load, indptr, firing, duration_ps, blocked_ps, longest_queue, log, path):
+    """Simulate consecutive timesteps, step s with firing[indptr[s]:indptr[s + 1]]; the first that deadlocked, or -1.
+
+    log, path   room for every service of a timestep, and what the critical paths consist of; empty arrays: not recorded
+    """
     for step in range(indptr.size - 1):
-        duration_ps[step], missing = run_step(
+        duration_ps[step], missing, services = run_step(
             fabric, load, firing[indptr[step] : indptr[step + 1]], blocked_ps, longest_queue, log
         )
         if missing:
             return step
+        if log.station.size > 0:
+            entries = log.station, log.start_ps, log.end_ps, log.cause
+            walk_back(fabric.first, services, *entries, path[0][step], path[1], path[2])
     return -1

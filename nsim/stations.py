@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsim.chip import MeshChip
+from nsim.critical_path import PathTimes
 from nsim.mapping import Mapping
 from nsim.mapping.route import Hop, direction, mesh_links, next_hops, xy_route
 
@@ -169,15 +170,22 @@ class ChunkTimes:
     duration_ps    int64[timesteps]   without the barrier
     blocked_ps     int64[stations]    waiting with a served message, summed
     longest_queue  int64[stations]    places taken at most
+    path           what the critical paths consist of; None if they were not recorded
     """
 
     duration_ps: NDArray[np.int64]
     blocked_ps: NDArray[np.int64]
     longest_queue: NDArray[np.int64]
+    path: PathTimes | None = None
 
     @staticmethod
-    def empty(timesteps: int, machine: Machine) -> ChunkTimes:
-        return ChunkTimes(*(np.zeros(n, np.int64) for n in (timesteps, machine.stations, machine.stations)))
+    def empty(timesteps: int, machine: Machine, path: bool = False) -> ChunkTimes:
+        duration_ps, blocked_ps, longest_queue = (
+            np.zeros(n, np.int64) for n in (timesteps, machine.stations, machine.stations)
+        )
+        return ChunkTimes(
+            duration_ps, blocked_ps, longest_queue, PathTimes.empty(timesteps, machine.first) if path else None
+        )
 
     @staticmethod
     def joined(parts: list[ChunkTimes]) -> ChunkTimes:
@@ -186,6 +194,7 @@ class ChunkTimes:
             np.concatenate([part.duration_ps for part in parts]),
             np.sum([part.blocked_ps for part in parts], axis=0),
             np.max([part.longest_queue for part in parts], axis=0),
+            PathTimes.joined([part.path for part in parts if part.path]) if parts[0].path else None,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingABC
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
@@ -167,6 +167,13 @@ def map_network(
         allocated,
         _relabelled(copies, physical),
     )
+
+
+def with_costs_of(mapping: Mapping, chip: BarrierChip) -> Mapping:
+    """The same neurons on the same cores of a chip that differs in its costs only."""
+    logical, _ = _assign(mapping.network, mapping.partition)
+    copies = _copies(Rules(mapping.network, chip, mapping.dense_layers), mapping.partition, logical)
+    return replace(mapping, chip=chip, copies=_relabelled(copies, np.append(mapping.placement, chip.cores)))
 
 
 def _check_messages(network: Network, chip: BarrierChip) -> None:

@@ -1,0 +1,67 @@
+"""What all compiled event loops share: the heap of completions and the queues of stations."""
+
+import heapq
+from collections import deque
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nsim.heap import NEVER, empty_heap, pop, push
+from nsim.queues import GRANTED, MESSAGE, TAKEN, WAITS, admit, ask, idle_stations, take
+
+
+@given(st.lists(st.one_of(st.none(), st.integers(0, 2**63 - 2)), max_size=200))
+def test_heap_gives_the_smallest_key(actions):
+    """None removes the smallest key, a number is added: as Python's own heap, in any order of both."""
+    keys: list[int] = []
+    heap, size = empty_heap(len(actions)), 0
+    for action in actions:
+        if action is not None:
+            push(heap, size, action)
+            heapq.heappush(keys, action)
+            size += 1
+        elif keys:
+            heapq.heappop(keys)
+            pop(heap, size)
+            size -= 1
+        assert heap[0] == (keys[0] if keys else NEVER)
+
+
+@given(st.integers(1, 4), st.integers(0, 3), st.lists(st.booleans(), max_size=60))
+def test_one_queue_fed_by_many(places, wire_ps, asks):
+    """True: a further station asks the last one for a place; False: the last one is free. Against lists in Python."""
+    feeders = len(asks)
+    stations = idle_stations(*(np.full(feeders + 1, value, np.int64) for value in (places, 1, wire_ps)))
+    messages = np.zeros(feeders, MESSAGE)
+    held, granted, waiting, longest = -1, deque(), deque(), 0
+    for now, asking in enumerate(asks):
+        if asking:
+            stations[now]["current"] = now  # message and feeder have the number of the moment
+            answer = ask(stations, messages, now, now, feeders, now)
+            if held < 0:
+                assert answer == TAKEN
+                held = now
+            elif len(granted) < places:
+                assert answer == GRANTED
+                granted.append(now)
+                longest = max(longest, len(granted))
+            else:
+                assert answer == WAITS
+                waiting.append(now)
+            if answer != WAITS:
+                assert messages[now]["ready_ps"] == now + wire_ps
+        elif held >= 0:
+            held = granted.popleft() if granted else -1
+            assert take(stations, messages, feeders) == held
+            first = waiting.popleft() if held >= 0 and waiting else -1
+            if held >= 0:
+                assert admit(stations, messages, feeders, now) == first
+            if first >= 0:
+                granted.append(first)
+                assert messages[first]["owner"] == first
+                assert messages[first]["ready_ps"] == now + wire_ps
+                assert stations[first]["blocked_ps"] == now - first
+        assert stations[feeders]["current"] == held
+        assert stations[feeders]["granted"] == len(granted)
+        assert stations[feeders]["longest_queue"] == longest
