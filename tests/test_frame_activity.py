@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from nsim.activity import layer_offsets
 from nsim.errors import InputError, NetworkError
-from nsim.frame.activity import evaluate_frames, exact_sums
+from nsim.frame.activity import evaluate_frames
+from nsim.frame.sums import exact_sums
 from nsim.network import Connection, Layer, Network
 from nsim.neurons import Activation, QuantizedInput, QuantizedRelu, Relay
 from nsim.pool import Pool
@@ -84,6 +85,19 @@ def test_sums_of_separable_convolutions_are_two_convolutions(seed, channels, str
     firing = np.flatnonzero(values)
     synapses.add(firing, values.ravel()[firing], total)
     assert total.tolist() == expected.ravel().tolist()
+
+
+@pytest.mark.parametrize("more", [{"groups": 2}, {"pool": (2, 2), "source_shape": (4, 10, 8)}])
+def test_groups_and_sum_pooling_are_evaluated_message_by_message(more):
+    """The same as in the network's other evaluation."""
+    rng = np.random.default_rng(0)
+    kernel = rng.integers(-7, 8, (2, 4 // more.get("groups", 1), 3, 3))
+    synapses = Convolution(kernel, **({"source_shape": (4, 5, 4)} | more), target_shape=(2, 5, 4), padding=(1, 1))
+    values = rng.integers(0, 16, synapses.sources)
+    total = np.zeros(synapses.targets, np.int64)
+    synapses.add(np.arange(synapses.sources), values, total)
+    assert exact_sums(synapses, 15)(values).tolist() == total.tolist()
+    assert total.any()
 
 
 @pytest.mark.parametrize("weight", [7, 2**20, 2**45])

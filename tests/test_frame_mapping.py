@@ -372,6 +372,10 @@ REFUSED = [
         "'l0' has with stride 2 a kernel size 5, .* takes 3: pool behind it instead",
     ),
     (with_synapses(convolution(dilation=(2, 2))), "'l0' has dilation 2, .* takes 1: fill the kernel"),
+    (
+        with_synapses(replace(convolution((2, 8, 8)), source_shape=(2, 16, 16), pool=(2, 2))),
+        "'l0' has sum pooling before it of 2, .* takes 1: widen the kernel",
+    ),
     (with_synapses(convolution(groups=2)), "'l0' has a number of groups 2, .* takes 1"),
     (with_synapses(convolution(padding=(0, 0))), "'l0' has padding 0, .* takes 1: pad by half the kernel"),
     (with_synapses(convolution(), source_bits=3), "'l0' has input bits 3, .* takes 1, 2 or 4"),

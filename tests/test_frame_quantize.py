@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from nsim.chip_file import load_chip
 from nsim.errors import InputError, NetworkError
 from nsim.formats.nir_graph import network_from_nir
-from nsim.frame.activity import evaluate_frames, matrix_product
+from nsim.frame.activity import evaluate_frames
 from nsim.frame.mapping import map_frames
 from nsim.frame.quantize import RealLayer, quantize, quantized, real_network
+from nsim.frame.sums import matrix_product
 from nsim.network import Connection, Network
 from nsim.neurons import Activation, Lif, Threshold
 from nsim.synapses import Sparse

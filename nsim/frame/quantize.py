@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsim.errors import InputError, NetworkError
-from nsim.frame.activity import is_matrix_product, matrix_product
 from nsim.frame.stages import weight_range
+from nsim.frame.sums import is_matrix_product, matrix_product
 from nsim.network import Connection, Layer, Network
 from nsim.neurons import Activation, QuantizedInput, QuantizedRelu, Relay, Threshold
 from nsim.pool import Pool

@@ -154,7 +154,7 @@ def _require(chip: FrameChip, stage: Stage, what: str, given: int, allowed: tupl
 
 
 def _check_geometry(chip: FrameChip, stage: Stage, kernels: tuple[int, ...], strides: tuple[int, ...]) -> None:
-    """Square kernels and strides, no dilation, no groups."""
+    """Square kernels and strides, no dilation, no groups, no sum pooling."""
     c = stage.convolution
     for what, pair in (("kernel", c.kernel.shape[2:]), ("stride", c.stride), ("padding", c.padding)):
         if pair[0] != pair[1]:
@@ -163,6 +163,7 @@ def _check_geometry(chip: FrameChip, stage: Stage, kernels: tuple[int, ...], str
     _require(chip, stage, "stride", c.stride[0], strides, "use another stride")
     _require(chip, stage, "dilation", max(c.dilation), (1,), "fill the kernel with zeros instead")
     _require(chip, stage, "a number of groups", c.groups, (1,), "fill the kernel with zeros, or make it separable")
+    _require(chip, stage, "sum pooling before it of", max(c.pool), (1,), "widen the kernel, or use max pooling")
 
 
 def _check_input(chip: FrameChip, stage: Stage) -> None:

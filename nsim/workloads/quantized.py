@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nsim.frame.activity import exact_sums
+from nsim.frame.sums import exact_sums
 from nsim.network import Connection, Layer, Network
 from nsim.neurons import QuantizedInput, QuantizedRelu
 from nsim.pool import Pool
