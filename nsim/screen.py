@@ -220,7 +220,7 @@ def show_chip(chip: Chip) -> None:
     screen = console()
     screen.print(Text(f"{chip.title} ({chip.path})", style="bold"))
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
-    table.add_column("value")
+    table.add_column("value", overflow="fold")
     table.add_column("", justify="right")
     table.add_column("basis")
     table.add_column("source and reasoning", ratio=1)

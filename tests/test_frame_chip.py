@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+from nsim import screen
 from nsim.chip_file import available_chips, load_chip
 from nsim.errors import ChipError
 
@@ -76,6 +77,17 @@ def test_every_value_has_a_source_and_a_basis(akd1000):
     assert rows["actions.event.clocks"].basis == "fitted"
     assert rows["processor.input_bytes"].basis == "published"
     assert all(row.note for row in rows.values() if row.basis in ("assumed", "fitted", "derived"))
+
+
+def test_the_screen_lists_every_value(akd1000, capsys, monkeypatch):
+    """`nsim chips akd1000`: names are whole even where the screen is narrow."""
+    for width in (110, 400):
+        monkeypatch.setattr(screen, "PLAIN_WIDTH", width)
+        screen.show_chip(akd1000)
+        shown = capsys.readouterr().out
+        assert "…" not in shown
+    assert all(row.key in shown for row in akd1000.provenance())
+    assert "No energy is known for: neuron_update, spike, message_out, message_in, frame, event, step" in shown
 
 
 @pytest.mark.parametrize(
