@@ -210,6 +210,18 @@ def test_networks_that_are_no_row_of_quantised_layers_are_refused():
             next(evaluate_frames(network, np.zeros((1, 2))))
 
 
+def test_sums_in_the_middle_of_a_network_are_refused():
+    layers = (
+        Layer("a", (2, 1, 1), QuantizedInput(bits=4), on_chip=False),
+        Layer("b", (2, 1, 1), QuantizedRelu(None)),
+        Layer("c", (2, 1, 1), QuantizedRelu(4)),
+    )
+    matrix = Dense(np.ones((2, 2), np.int64), (2, 1, 1), (2, 1, 1))
+    network = Network("net", layers, (Connection("a", "b", matrix), Connection("b", "c", matrix)), "a", "c")
+    with pytest.raises(NetworkError, match="layer 'b' sends sums, which only the last layer may: give it bits"):
+        next(evaluate_frames(network, np.zeros((1, 2))))
+
+
 # ---- Pools and separable convolutions as parts of networks
 
 

@@ -369,14 +369,14 @@ REFUSED = [
     (with_synapses(convolution(stride=(3, 3))), "'l0' has stride 3, .* takes 1 or 2"),
     (
         with_synapses(convolution(size=(5, 5), stride=(2, 2), padding=(2, 2))),
-        "'l0' has with stride 2 a kernel size 5, .* takes 3: pool behind it instead",
+        "'l0' has kernel size 5 with stride 2, .* takes 3 then: pool behind it instead",
     ),
     (with_synapses(convolution(dilation=(2, 2))), "'l0' has dilation 2, .* takes 1: fill the kernel"),
     (
         with_synapses(replace(convolution((2, 8, 8)), source_shape=(2, 16, 16), pool=(2, 2))),
-        "'l0' has sum pooling before it of 2, .* takes 1: widen the kernel",
+        "'l0' has sum pooling in windows of 2, .* takes 1: widen the kernel",
     ),
-    (with_synapses(convolution(groups=2)), "'l0' has a number of groups 2, .* takes 1"),
+    (with_synapses(convolution(groups=2)), "'l0' has groups in the number of 2, .* takes 1"),
     (with_synapses(convolution(padding=(0, 0))), "'l0' has padding 0, .* takes 1: pad by half the kernel"),
     (with_synapses(convolution(), source_bits=3), "'l0' has input bits 3, .* takes 1, 2 or 4"),
     (with_synapses(convolution(), neuron=QuantizedRelu(3)), "'l0' has activation bits 3, .* takes 1, 2 or 4"),
@@ -452,6 +452,8 @@ def test_networks_that_are_no_row_of_layers_are_refused():
             map_frames(replace(network, connections=(*network.connections, more)), CHIP)
     with pytest.raises(MappingError, match="ends with layer 'l1', but"):
         map_frames(replace(network, output="l0"), CHIP)
+    with pytest.raises(MappingError, match=r"lists its input 'input' behind 'l0': .* list it first"):
+        map_frames(replace(network, layers=(network.layers[1], network.layers[0], network.layers[2])), CHIP)
     alone = Network("net", network.layers[:1], (), "input", "input")
     with pytest.raises(MappingError, match="no layer but its input"):
         map_frames(alone, CHIP)

@@ -11,7 +11,7 @@ from nsim.activity import Activity, layer_offsets
 from nsim.errors import InputError, NetworkError
 from nsim.frame.sums import exact_sums
 from nsim.network import Connection, Layer, Network
-from nsim.neurons import QuantizedInput, QuantizedRelu
+from nsim.neurons import QuantizedInput, QuantizedRelu, Relay
 from nsim.spikes import Frames
 
 
@@ -37,6 +37,8 @@ class FrameEvaluator:
         for layer in network.layers[1:]:
             connection = _only_connection(network, layer, source)
             assert isinstance(layer.neuron, QuantizedRelu)
+            if layer.neuron.bits is None and layer is not network.layers[-1]:
+                raise NetworkError(f"layer {layer.name!r} sends sums, which only the last layer may: give it bits")
             self.layers.append((layer, exact_sums(connection.synapses, most), layer.neuron.start(layer.neurons)))
             most, source = (1 << (layer.neuron.bits or 0)) - 1, layer.name
 
@@ -57,7 +59,7 @@ class FrameEvaluator:
 def _largest_input(layer: Layer) -> int:
     if isinstance(layer.neuron, QuantizedInput):
         return (1 << layer.neuron.bits) - 1
-    if getattr(layer.neuron, "binary", False):
+    if isinstance(layer.neuron, Relay) and layer.neuron.binary:
         return 1
     raise NetworkError(
         f"input layer {layer.name!r} sends values of a {type(layer.neuron).__name__} without a width in bits: "

@@ -72,6 +72,11 @@ def _chain(network: Network, chip: FrameChip) -> list[tuple[Layer, Connection, L
     """Source, connection and target of each layer; refuses everything that is not one row of layers."""
     chain = []
     source = network.by_name[network.input]
+    if network.layers[0] is not source:
+        raise MappingError(
+            f"network {network.name!r} lists its input {source.name!r} behind {network.layers[0].name!r}: chip "
+            f"{chip.name!r} takes layers in order of the data, list it first"
+        )
     for layer in network.layers:
         if layer.name == network.input:
             continue
@@ -162,8 +167,8 @@ def _check_geometry(chip: FrameChip, stage: Stage, kernels: tuple[int, ...], str
     _require(chip, stage, "kernel size", stage.kernel, kernels, "pad the kernel with zeros to the next size")
     _require(chip, stage, "stride", c.stride[0], strides, "use another stride")
     _require(chip, stage, "dilation", max(c.dilation), (1,), "fill the kernel with zeros instead")
-    _require(chip, stage, "a number of groups", c.groups, (1,), "fill the kernel with zeros, or make it separable")
-    _require(chip, stage, "sum pooling before it of", max(c.pool), (1,), "widen the kernel, or use max pooling")
+    _require(chip, stage, "groups in the number of", c.groups, (1,), "fill the kernel with zeros, or make it separable")
+    _require(chip, stage, "sum pooling in windows of", max(c.pool), (1,), "widen the kernel, or use max pooling")
 
 
 def _check_input(chip: FrameChip, stage: Stage) -> None:
@@ -190,9 +195,12 @@ def _check_convolution(chip: FrameChip, stage: Stage) -> None:
     limits = chip.convolution
     separable = stage.kind == "separable"
     _check_geometry(chip, stage, chip.separable.kernels if separable else limits.kernels, limits.strides)
-    if stage.convolution.stride[0] > 1:
-        stride = f"with stride {stage.convolution.stride[0]} a kernel size"
-        _require(chip, stage, stride, stage.kernel, limits.strided_kernels, "pool behind it instead")
+    stride = stage.convolution.stride[0]
+    if stride > 1 and stage.kernel not in limits.strided_kernels:
+        given = f"{stage.kernel} with stride {stride}"
+        raise _refuse(
+            chip, stage, "kernel size", given, f"{_listed(limits.strided_kernels)} then", "pool behind it instead"
+        )
     if stage.convolution.padding[0] != (stage.kernel - 1) // 2:
         raise _refuse(
             chip, stage, "padding", stage.convolution.padding[0], (stage.kernel - 1) // 2, "pad by half the kernel"
