@@ -313,9 +313,9 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("engine", ["compiled", "simpy"])
-def test_ctrl_c_keeps_the_finished_timesteps(tmp_path, engine):
-    arguments = ["run", "pilotnet", "--chip", "loihi2", "--timesteps", "20000", "--out", str(tmp_path / "out")]
+@pytest.mark.parametrize(("engine", "network"), [("compiled", "pilotnet"), ("simpy", "mlp:width=32,inputs=32")])
+def test_ctrl_c_keeps_the_finished_timesteps(tmp_path, engine, network):
+    arguments = ["run", network, "--chip", "loihi2", "--timesteps", "20000", "--out", str(tmp_path / "out")]
     running = subprocess.Popen(
         [*NSIM, *arguments, "--engine", engine], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
