@@ -1,4 +1,4 @@
-"""The command line: `nsim run`, `nsim floorline`, `nsim chips`, ... Libraries are imported where a command needs them."""
+"""The command line: `nsim run`, `nsim floorline`, ... Libraries are imported where a command needs them."""
 
 from __future__ import annotations
 

@@ -213,3 +213,15 @@ def test_no_time_is_saved_twice():
 
     saved = sensitivity(mapping, time_ps(mapping), time_ps)
     assert sum(saved.values()) == pytest.approx(0.1, abs=0.02)
+
+
+def test_a_silent_run_has_a_point_on_the_plot():
+    """Without synops there is no slope of its own: the cheapest synop of the chip stands for it."""
+    chip = shipped("loihi2")
+    mapping = map_network(build("mlp"), chip, partition=4)
+    found = find_bottleneck(mapping, lambda each: simulate(each, activity=0.0, timesteps=1, critical_path=True))
+    point = found.workload("silent")
+    assert point.max_synops == 0
+    assert point.synop_ps == min(
+        a.latency_ps for a in (chip.actions.synop_dense, chip.actions.synop_sparse, chip.actions.synop_conv)
+    )

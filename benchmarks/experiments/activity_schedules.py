@@ -3,12 +3,13 @@
 At one and the same network-wide mean of message density, does the time still depend on how activity is spread over
 layers and over cores, and which count predicts it: the total of synops, or the synops of the busiest core?
 
-Over the layers: a stack of equal layers whose densities are even, front-loaded, back-loaded or random. Over the cores:
-a convolution cut into slices, with events spread evenly, piled up at one end, or randomly over the columns of the image
-(as happens in PilotNet on video, where conv2's cores differ by 2.1 times: loihi2.md 9.3, derived from lava-dl's log).
-Expected: total synops predict nothing, the maximum over cores does. That different schedules at equal sparsity give
-different times is the paper's TL;DR and the caption of its figure 5, that the maximum per core predicts is from notes on
-it (both secondary, arXiv:2511.21549); schedules and values were not found, these are ours.
+Over the layers: a stack of equal layers whose densities are even, front-loaded, back-loaded or random. Over the
+cores: a convolution cut into slices, with events spread evenly, piled up at one end, or randomly over the columns of
+the image (as happens in PilotNet on video, where conv2's cores differ by 2.1 times: derived from lava-dl's
+pilotnet_sdnn log).
+Expected: total synops predict nothing, the maximum over cores does. That schedules at equal sparsity give different
+times is the TL;DR of arXiv:2511.21549 and the caption of its figure 5, that the maximum per core predicts them is
+from notes on it (both secondary); schedules and values were not found, these are ours.
 "High" is taken as a correlation of at least 0.9, "not" as one below 0.5 (ours).
 
     python -m benchmarks.experiments.activity_schedules [--quick] [--seed N] [--out DIR]
@@ -60,7 +61,7 @@ def over_layers(mapping: Mapping, densities: NDArray[np.float64], timesteps: int
 
 
 def over_cores(mapping: Mapping, densities: NDArray[np.float64], timesteps: int, seed: int) -> dict[str, Any]:
-    """A run of the convolution on random events. The outermost columns are silent: their events would do fewer synops."""
+    """A run of the convolution on random events. The outermost columns are silent: they would cause fewer synops."""
     columns = np.repeat(densities, COLUMNS)
     columns[[0, -1]] = 0
     columns *= MEAN_DENSITY / columns.mean()
@@ -109,15 +110,14 @@ def judge(rows: list[dict]) -> list[Verdict]:
             spearman = spearmanr(time_us, total).statistic, spearmanr(time_us, most).statistic
             holds = min(pearson[1], spearman[1]) >= 0.9 and max(abs(pearson[0]), abs(spearman[0])) < 0.5
             memory = sum(row["simulated_state"] == "memory" for row in own)
-            verdicts.append(
-                Verdict(
-                    f"{name}, spread over {spread}: time follows the busiest core's synops, not their total",
-                    bool(holds),
-                    f"{len(own)} schedules ({memory} of them memory-bound), time varies {time_us.max() / time_us.min():.1f} times while total synops vary "
-                    f"by {percent(total.std() / total.mean())} (standard deviation); with the maximum per core Pearson "
-                    f"{pearson[1]:.3f}, Spearman {spearman[1]:.3f}; with the total {pearson[0]:.2f}, {spearman[0]:.2f}",
-                )
+            times, spreads = time_us.max() / time_us.min(), percent(total.std() / total.mean())
+            measured = (
+                f"{len(own)} schedules ({memory} of them memory-bound), time varies {times:.1f} times while total synops "
+                f"vary by {spreads} (standard deviation); with the maximum per core Pearson {pearson[1]:.3f}, Spearman "
+                f"{spearman[1]:.3f}; with the total {pearson[0]:.2f}, {spearman[0]:.2f}"
             )
+            claim = f"{name}, spread over {spread}: time follows the busiest core's synops, not their total"
+            verdicts.append(Verdict(claim, bool(holds), measured))
     return verdicts
 
 

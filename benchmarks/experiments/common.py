@@ -50,10 +50,12 @@ def measure(mapping: Mapping, *, seed: int, **options: Any) -> Bottleneck:
 def facts(found: Bottleneck) -> dict[str, Any]:
     """Columns that tables have in common; times and counts per timestep."""
     result, bounds = found.result, found.bounds
+    received = float(result.counts.core_messages_in.max(axis=1).mean())
     return {
         "time_us": result.total_ps / result.steps / 1e6,
         "bound_us": float(bounds.least_ps.mean()) / 1e6,
         **{f"{state}_bound_us": bounds.mean_ps[state] / 1e6 for state in STATES},
+        "receiving_us": received * result.mapping.chip.actions.message_in.latency_ps / 1e6,  # inside the memory bound
         "total_synops": float(result.counts.core_synops.sum(axis=1).mean()),
         "max_core_synops": float(bounds.max_synops.mean()),
         "messages": float(result.counts.core_messages_in.sum(axis=1).mean()),

@@ -3,10 +3,10 @@
 At high weight sparsity, does the time follow the neurons of the busiest core, and does more sparsity then do nothing?
 
 One layer on one core, fed by a layer of 64 neurons on another: neurons per core against weight sparsity.
-Expected: act-compute per core is O(N) and falls with neither weight nor activity sparsity, so that the time has a floor
-of one update per neuron (table of floorline.md 3, secondary, after arXiv:2511.21549; the floor itself is our reading,
-floorline.md 4). Where the floor binds by more than 10 %, time should be within 10 % of it, and weight sparsity should
-change it by less than 2 % (criteria ours). Points whose weights do not fit a core are left out.
+Expected: act-compute per core is O(N) and falls with neither weight nor activity sparsity, so that the time has a
+floor of one update per neuron (table of the analytical model of arXiv:2511.21549, as secondary summaries give it; the
+floor itself is our reading). Where the floor binds by more than 10 %, time should be within 10 % of it, and weight
+sparsity should change it by less than 2 % (criteria ours). Points whose weights do not fit a core are left out.
 
     python -m benchmarks.experiments.compute_bound [--quick] [--seed N] [--out DIR]
 """

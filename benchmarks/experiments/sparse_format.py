@@ -2,15 +2,16 @@
 
 How much slower is a layer whose weights are stored sparse, and from which weight sparsity on does the format pay?
 
-One fully connected layer on one core; its source layer is on another core. Solid: dense format; dashed: sparse format.
+One fully connected layer on one core; its source layer is on another core. Solid: dense format; dashed: sparse
+format.
 Expected
   - a sparse synop takes longer: that an overhead exists is the subject of a figure of arXiv:2511.21549 (caption only,
     secondary; no factor was found), and Loihi's fit to silicon has 4.7 ns against 3.8 ns (SANA-FE)
   - dense time does not fall with weight sparsity, since zeros are fetched too (definition of the formats, ours)
   - sparse time falls, and both cross at the sparsity 1 - dense/sparse of the synop times, where memory binds (ours)
-The band is what the chip file's ranges allow: one format's synop at its lower end, the other's at its upper end. Where
-the file gives no range, there is no band. That the two ranges are independent is the widest reading: the note in the
-chip file bounds the *overhead* by 1.0 to 1.24, which gives a narrower one.
+The band is what the chip file's ranges allow: one format's synop at its lower end, the other's at its upper end.
+Where the file gives no range, there is no band. That the two ranges are independent is the widest reading: the note
+in the chip file bounds the *overhead* by 1.0 to 1.24, which gives a narrower one.
 
     python -m benchmarks.experiments.sparse_format [--quick] [--seed N] [--out DIR]
 """
@@ -52,9 +53,7 @@ def break_even(sparsity: list[float], dense_us: list[float], sparse_us: list[flo
 
 
 def with_synops(chip: BarrierChip, dense_ps: int, sparse_ps: int) -> BarrierChip:
-    return changed(
-        chip, {"actions.synop_dense.latency_ps": dense_ps, "actions.synop_sparse.latency_ps": round(sparse_ps)}
-    )
+    return changed(chip, {"actions.synop_dense.latency_ps": dense_ps, "actions.synop_sparse.latency_ps": sparse_ps})
 
 
 def variants(chip: BarrierChip) -> dict[str, BarrierChip]:
@@ -66,7 +65,7 @@ def variants(chip: BarrierChip) -> dict[str, BarrierChip]:
         found["sparse cheapest"] = with_synops(chip, dense_high, sparse_low)
         found["sparse dearest"] = with_synops(chip, dense_low, sparse_high)
         for factor in OVERHEAD:
-            found[f"overhead {factor}"] = with_synops(chip, dense.latency_ps, factor * dense.latency_ps)
+            found[f"overhead {factor}"] = with_synops(chip, dense.latency_ps, round(factor * dense.latency_ps))
     return found
 
 

@@ -3,14 +3,15 @@
 Do synops per core, updates per core and messages grow with the exponents of the paper's table, and does the time of a
 layer that is split over ever more cores first fall and then rise?
 
-Voluntary: equal layers, each split over C cores; and one layer split over C cores while the layer before it stays on one.
+Voluntary: equal layers, each split over C cores; and one layer split over C cores, the layer before it staying on
+one.
 Forced: layers x times as wide, on the smallest number of cores that holds their weights (dense format).
-Expected (table of floorline.md 3, secondary, after arXiv:2511.21549; the check of its third row is derived there)
+Expected (table of the analytical model of arXiv:2511.21549, as secondary summaries give it)
   voluntary   synops per core ~ C^-1, updates per core ~ C^-1, messages ~ C
   forced      cores ~ x^2, synops per core ~ x^0, updates per core ~ x^-1, messages ~ x^3
   and wide layers drift to traffic-bound. That time falls and then rises when a layer is split follows from the terms.
-Exponents are slopes of log count over log C or x, of counts found by simulation, with 95 % confidence intervals; one is
-taken as confirmed if the table's value is in the interval or no more than 0.1 from the slope (ours).
+Exponents are slopes of log count over log C or x, of counts found by simulation, with 95 % confidence intervals; one
+is taken as confirmed if the table's value is in the interval or no more than 0.1 from the slope (ours).
 
     python -m benchmarks.experiments.traffic_bound [--quick] [--seed N] [--out DIR]
 """
@@ -25,7 +26,6 @@ from scipy.stats import linregress, t
 
 from benchmarks.experiments.common import CHIPS, facts, measure, stack
 from nsim.barrier_chip import BarrierChip
-from nsim.bottleneck import Bottleneck
 from nsim.chip_file import load_chip
 from nsim.errors import MappingError
 from nsim.mapping import Mapping, map_network
@@ -95,17 +95,10 @@ def run(quick: bool, seed: int) -> Outcome:
                     "synops_per_core": float(found.bounds.max_synops.mean()),
                     "updates_per_core": int(mapping.allocated.max() if way != "one" else mapping.allocated[1:].max()),
                     "traffic_share": float(states["traffic"].sum() / found.result.total_ps),
-                    "receiving_bound_us": receiving_us(found),
                 }
             )
     verdicts = [verdict for name in CHIPS for verdict in judge(name, [row for row in rows if row["chip"] == name])]
     return Outcome(rows, verdicts, lambda figure: draw(figure, rows), (13, 4.2 * len(CHIPS)))
-
-
-def receiving_us(found: Bottleneck) -> float:
-    """The part of the memory bound that is receiving messages, not weights: per timestep, of the core that does most."""
-    most = float(found.result.counts.core_messages_in.max(axis=1).mean())
-    return most * found.result.mapping.chip.actions.message_in.latency_ps / 1e6
 
 
 def exponent(rows: list[dict], key: str) -> tuple[float, float]:
@@ -157,7 +150,7 @@ def drift(name: str, rows: list[dict]) -> Verdict:
         f"traffic's share of the time goes from {first['traffic_share']:.0%} to {last['traffic_share']:.0%} at "
         f"{last['factor']} times the width ({last['cores']} cores), its bound from {ratio(first):.2f} to "
         f"{ratio(last):.2f} of the memory bound; state {last['simulated_state']}, where receiving messages is "
-        f"{last['receiving_bound_us'] / last['memory_bound_us']:.0%} of the memory bound",
+        f"{last['receiving_us'] / last['memory_bound_us']:.0%} of the memory bound",
     )
 
 
