@@ -112,9 +112,9 @@ def judge(rows: list[dict]) -> list[Verdict]:
             memory = sum(row["simulated_state"] == "memory" for row in own)
             times, spreads = time_us.max() / time_us.min(), percent(total.std() / total.mean())
             measured = (
-                f"{len(own)} schedules ({memory} of them memory-bound), time varies {times:.1f} times while total synops "
-                f"vary by {spreads} (standard deviation); with the maximum per core Pearson {pearson[1]:.3f}, Spearman "
-                f"{spearman[1]:.3f}; with the total {pearson[0]:.2f}, {spearman[0]:.2f}"
+                f"{len(own)} schedules ({memory} of them memory-bound), time varies {times:.1f} times while total "
+                f"synops vary by {spreads} (standard deviation); with the maximum per core Pearson {pearson[1]:.3f}, "
+                f"Spearman {spearman[1]:.3f}; with the total {pearson[0]:.2f}, {spearman[0]:.2f}"
             )
             claim = f"{name}, spread over {spread}: time follows the busiest core's synops, not their total"
             verdicts.append(Verdict(claim, bool(holds), measured))

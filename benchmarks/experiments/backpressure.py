@@ -90,7 +90,8 @@ def run(quick: bool, seed: int) -> Outcome:
                 rows.append(row_of(name, label, buffers, found))
     rows += random_rows(20 if quick else 150, seed)
     verdicts = [verdict for name in CHIPS for verdict in judge(name, [row for row in rows if row["chip"] == name])]
-    verdicts += [judge_buffers(VARIED, kind, [r for r in rows if r["chip"] == VARIED]) for kind in ("16", "1")]
+    random = [row for row in rows if row["chip"] == VARIED]
+    verdicts += [judge_times(VARIED, "16", random), judge_states(VARIED, random)]
     return Outcome(rows, verdicts, lambda figure: draw(figure, rows), (13, 5))
 
 
@@ -112,27 +113,42 @@ def row_of(chip: str, label: str, buffers: str, found: Bottleneck) -> dict[str, 
 
 
 def judge(name: str, rows: list[dict]) -> list[Verdict]:
-    return [same_counts(name, rows), *(judge_buffers(name, kind, rows) for kind in ("file", "16", "1"))]
+    return [
+        same_counts(name, rows),
+        *(judge_times(name, kind, rows) for kind in ("file", "16")),
+        judge_states(name, rows),
+    ]
 
 
-def judge_buffers(name: str, kind: str, rows: list[dict]) -> Verdict:
-    """Times and states with these buffers against those with unbounded ones."""
+def judge_times(name: str, kind: str, rows: list[dict]) -> Verdict:
+    """Times with these buffers against those with unbounded ones."""
     real, free = ({row["workload"]: row for row in rows if row["buffers"] == each} for each in (kind, "unbounded"))
     slower = {label: row["time_us"] / free[label]["time_us"] - 1 for label, row in real.items()}
-    worst, least = max(slower, key=slower.__getitem__), min(slower.values())
-    late = [label for label, more in slower.items() if more > CHANGE]
-    states = [
-        f"{label} from {free[label]['simulated_state']} to {row['simulated_state']}"
-        for label, row in real.items()
-        if row["simulated_state"] != free[label]["simulated_state"]
-    ]
-    what = "the chip file's buffers" if kind == "file" else f"{kind} place{'s' if kind != '1' else ''} in every queue"
-    listed = "; ".join(states[:5]) + (f"; and {len(states) - 5} more" if len(states) > 5 else "")
+    worst = sorted(slower, key=slower.__getitem__)[::-1]
+    late = [f"{label} (+{percent(slower[label])})" for label in worst if slower[label] > CHANGE]
+    what = "the chip file's buffers" if kind == "file" else f"{kind} places in every queue"
     return Verdict(
-        f"{name}, {what}: waiting for places changes times by less than {percent(CHANGE)} and no state",
-        not late and not states,
-        f"{len(late)} of {len(slower)} workloads take longer, most {worst} (+{percent(slower[worst])}; smallest "
-        f"change {percent(least)}); the state changes in {len(states)}{': ' if states else ''}{listed}",
+        f"{name}, {what}: waiting for places costs less than {percent(CHANGE)} of the time",
+        not late,
+        f"more than that in {len(late)} of {len(slower)} workloads{': ' if late else ''}{', '.join(late[:5])}; "
+        f"the largest change is {percent(slower[worst[0]])}, the smallest {percent(slower[worst[-1]])}",
+    )
+
+
+def judge_states(name: str, rows: list[dict]) -> Verdict:
+    """States with bounded buffers of any kind against those with unbounded ones."""
+    free = {row["workload"]: row["simulated_state"] for row in rows if row["buffers"] == "unbounded"}
+    bounded = [row for row in rows if row["buffers"] != "unbounded"]
+    other = [
+        f"{row['workload']} from {free[row['workload']]} to {row['simulated_state']} with {row['buffers']}"
+        for row in bounded
+        if row["simulated_state"] != free[row["workload"]]
+    ]
+    kinds = ", ".join(dict.fromkeys(row["buffers"] for row in bounded)).replace("file", "as in the chip file")
+    return Verdict(
+        f"{name}: waiting for places changes no state",
+        not other,
+        f"{len(other)} of {len(bounded)} runs (places: {kinds}){': ' if other else ''}{'; '.join(other[:5])}",
     )
 
 

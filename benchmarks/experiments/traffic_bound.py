@@ -10,8 +10,9 @@ Expected (table of the analytical model of arXiv:2511.21549, as secondary summar
   voluntary   synops per core ~ C^-1, updates per core ~ C^-1, messages ~ C
   forced      cores ~ x^2, synops per core ~ x^0, updates per core ~ x^-1, messages ~ x^3
   and wide layers drift to traffic-bound. That time falls and then rises when a layer is split follows from the terms.
-Exponents are slopes of log count over log C or x, of counts found by simulation, with 95 % confidence intervals; one
-is taken as confirmed if the table's value is in the interval or no more than 0.1 from the slope (ours).
+Exponents are slopes of log count over log C or x, of counts found by simulation, with 95 % confidence intervals; one is
+taken as confirmed if the table's value is no more than 0.1 from the slope, or in its interval and no more than 0.3 from
+it (ours). Splits that break a limit of the chip, such as the outgoing axons of a core of Loihi, are left out.
 
     python -m benchmarks.experiments.traffic_bound [--quick] [--seed N] [--out DIR]
 """
@@ -112,7 +113,7 @@ def judge(name: str, rows: list[dict]) -> list[Verdict]:
     for way, expected in EXPECTED.items():
         own = [row for row in rows if row["way"] == way]
         fits = {key: exponent(own, key) for key in expected}
-        far = [key for key, (slope, half) in fits.items() if abs(slope - expected[key]) > max(half, 0.1)]
+        far = [key for key, (slope, half) in fits.items() if abs(slope - expected[key]) > max(0.1, min(half, 0.3))]
         measured = ", ".join(
             f"{key.replace('_', ' ')} {slope:.2f} +- {half:.2f} (table {expected[key]:+d})"
             for key, (slope, half) in fits.items()
@@ -132,7 +133,8 @@ def falls_then_rises(claim: str, rows: list[dict]) -> Verdict:
         claim,
         bool(holds),
         f"{times[0]:.2f} us on {rows[0]['factor']} core, {times[best]:.2f} us on {rows[best]['factor']}, "
-        f"{times[-1]:.2f} us on {rows[-1]['factor']} ({rows[0]['simulated_state']}, {rows[best]['simulated_state']}, "
+        f"{times[-1]:.2f} us on {rows[-1]['factor']}, the largest split ("
+        f"{rows[0]['simulated_state']}, {rows[best]['simulated_state']}, "
         f"{rows[-1]['simulated_state']}-bound)",
     )
 
