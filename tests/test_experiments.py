@@ -211,6 +211,15 @@ def test_qubo_couples_both_ways_and_nothing_to_itself():
     assert 14 < synapses.values.size / 300 <= 16
 
 
+def test_random_sparse_weights_have_their_density_and_no_target_twice():
+    module = script("common")
+    synapses = module.random_sparse((200, 1, 1), (500, 1, 1), 0.1, np.random.default_rng(0))
+    rows = np.split(synapses.target_index, synapses.indptr[1:-1])
+    assert all((np.diff(row) > 0).all() for row in rows)
+    assert len(rows) == 200
+    assert synapses.values.size == pytest.approx(200 * 500 * 0.1, rel=0.05)
+
+
 def test_an_unrolled_convolution_adds_what_the_kernel_does():
     """Against a correlation of scipy, with zeros in the kernel that are not stored."""
     module, rng = script("cnn_weight_sparsity"), np.random.default_rng(0)

@@ -16,26 +16,41 @@ from nsim.mapping import Mapping
 from nsim.network import Connection, Layer, Network
 from nsim.neurons import Lif, Relay
 from nsim.simulation import simulate
-from nsim.synapses import Dense
+from nsim.synapses import Dense, Shape, Sparse, Synapses
 from nsim.workloads.weights import random_floats
 
 CHIPS = ("loihi2", "loihi")
 SPIKING = Lif(leak=0.1, gain=1.0, threshold=1.0)  # binary, so that every chip carries its messages; never evaluated
 
 
-def stack(widths: Sequence[int], density: float, rng: np.random.Generator) -> Network:
+def stack(widths: Sequence[int], density: float, rng: np.random.Generator, sparse: bool = False) -> Network:
     """Fully connected layers, one after another, all of them on the chip: layer0, the input, to the last.
 
     density   share of weights that are not zero
+    sparse    keep only those, which takes the memory of this machine for those only: for very wide layers
     """
     layers = [Layer("layer0", (widths[0], 1, 1), Relay(binary=True))]
     connections = []
     for number, width in enumerate(widths[1:], 1):
         source = layers[-1]
         layers.append(Layer(f"layer{number}", (width, 1, 1), SPIKING))
-        matrix = random_floats(rng, (width, source.neurons), density)
-        connections.append(Connection(source.name, layers[-1].name, Dense(matrix, source.shape, layers[-1].shape)))
+        if sparse:
+            synapses: Synapses = random_sparse(source.shape, layers[-1].shape, density, rng)
+        else:
+            matrix = random_floats(rng, (width, source.neurons), density)
+            synapses = Dense(matrix, source.shape, layers[-1].shape)
+        connections.append(Connection(source.name, layers[-1].name, synapses))
     return Network("stack", tuple(layers), tuple(connections), "layer0", layers[-1].name)
+
+
+def random_sparse(source: Shape, target: Shape, density: float, rng: np.random.Generator) -> Sparse:
+    """Synapses of weight 1 from each source neuron to a binomial number of different targets."""
+    sources, targets = int(np.prod(source)), int(np.prod(target))
+    counts = rng.binomial(targets, density, sources)
+    reached = [np.sort(rng.choice(targets, count, replace=False, shuffle=False)) for count in counts]
+    indptr = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+    index = np.concatenate(reached).astype(np.int32)
+    return Sparse(indptr, index, np.ones(index.size, np.int8), source, target)
 
 
 def measure(mapping: Mapping, *, seed: int, **options: Any) -> Bottleneck:
