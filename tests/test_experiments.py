@@ -61,7 +61,7 @@ def test_they_are_numbered_and_on_the_page():
 
 
 def test_a_run_is_repeated_by_its_seed():
-    run = script("sparse_format").run
+    run = script("s5_weight_sparsity").run
     first, again, other = run(True, 3), run(True, 3), run(True, 4)
     assert first.rows == again.rows != other.rows
     assert first.verdicts == again.verdicts
@@ -115,25 +115,27 @@ def test_the_command_leaves_the_page_alone_unless_it_is_a_full_run(tmp_path, mon
     page.write_text(f"{reproduce.BEGIN}\n{reproduce.END}\n", encoding="utf-8")
     monkeypatch.setattr(reproduce, "repository", lambda: clone)
     monkeypatch.setattr(reproduce, "experiments", lambda root: EXPERIMENTS)
-    small = script("sparse_format")
-    quick = small.run(True, 0)
-    full = reproduce.Experiment("sparse_format", 3, "Title", "Question?", lambda *_: quick)
+    quick = script("s5_weight_sparsity").run(True, 0)
+    full = reproduce.Experiment("s5_weight_sparsity", 2, "Title", "Question?", lambda *_: quick)
     monkeypatch.setattr(reproduce, "chosen", lambda all_of_them, names: [full])
 
     def command(*arguments: str) -> str:
-        found = CliRunner().invoke(app, ["reproduce", "3", *arguments], catch_exceptions=False)
+        found = CliRunner().invoke(app, ["reproduce", "2", *arguments], catch_exceptions=False)
         assert found.exit_code == 0
         return found.output
 
     before = page.read_text(encoding="utf-8")
     assert "holds: loihi2" in command("--quick")
     command("--quick", "--out", str(tmp_path / "out"))
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"sparse_format.csv", "sparse_format.png"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"s5_weight_sparsity.csv", "s5_weight_sparsity.png"}
     assert page.read_text(encoding="utf-8") == before
     assert not list((clone / reproduce.FOLDER).iterdir())
     command()
-    assert "### 3. Title\n\nQuestion?" in page.read_text(encoding="utf-8")
-    assert {path.name for path in (clone / reproduce.FOLDER).iterdir()} == {"sparse_format.csv", "sparse_format.png"}
+    assert "### 2. Title\n\nQuestion?" in page.read_text(encoding="utf-8")
+    assert {path.name for path in (clone / reproduce.FOLDER).iterdir()} == {
+        "s5_weight_sparsity.csv",
+        "s5_weight_sparsity.png",
+    }
 
 
 # --- the verdicts follow from the numbers

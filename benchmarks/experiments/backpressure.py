@@ -88,7 +88,7 @@ def run(quick: bool, seed: int) -> Outcome:
                     break  # the chip cannot hold it, whatever its buffers
                 found = measure(mapping, activity=density, timesteps=2 if quick else 4, seed=seed)
                 rows.append(row_of(name, label, buffers, found))
-    rows += random_rows(20 if quick else 150, seed)
+    rows += random_rows(8 if quick else 150, seed)
     verdicts = [verdict for name in CHIPS for verdict in judge(name, [row for row in rows if row["chip"] == name])]
     random = [row for row in rows if row["chip"] == VARIED]
     verdicts += [judge_times(VARIED, "16", random), judge_states(VARIED, random)]

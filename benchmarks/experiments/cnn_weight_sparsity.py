@@ -102,7 +102,7 @@ def cores_for(networks: Iterable[Network], chip: BarrierChip) -> dict[str, int]:
 
 def run(quick: bool, seed: int) -> Outcome:
     rows = []
-    sparsities = SPARSITIES[::4] if quick else SPARSITIES
+    sparsities = SPARSITIES[::8] if quick else SPARSITIES
     cores: dict[str, dict[str, int]] = {}
     for sparsity in sparsities:
         kernels = cnn(1 - sparsity, np.random.default_rng(seed))

@@ -123,7 +123,7 @@ def run(quick: bool, seed: int) -> Outcome:
     for chip in CHIPS:
         rng = np.random.default_rng(seed)
         for draw_some in (linear_layers, qubos):
-            for about, mapping, activity in draw_some(chip, 10 if quick else 120, rng):
+            for about, mapping, activity in draw_some(chip, 6 if quick else 120, rng):
                 for costs, other in variants(mapping).items():
                     found = measure(other, activity=activity, timesteps=8, seed=seed)
                     rows.append({"chip": chip, "costs": costs} | about | facts(found) | bounds_of(found))

@@ -65,8 +65,10 @@ def cores_needed(chip: BarrierChip, way: str, width: int, seed: int) -> int | No
 
 
 def widest(chip: BarrierChip, way: str, seed: int) -> int:
-    """Neurons of the largest layer that fits one core: a multiple of 8."""
-    low, high = 1, chip.core.neurons // 8 + 1
+    """Neurons of the largest layer that fits one core, a multiple of 8; stored weights take a byte or more each."""
+    stored = chip.core.synapse_words * chip.core.word_bits / 8
+    most = min(chip.core.neurons, (stored / WEIGHT_DENSITY.get(way, 1.0)) ** 0.5)
+    low, high = 1, int(most) // 8 + 1
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if cores_needed(chip, way, 8 * middle, seed) == 1 else (low, middle)
