@@ -173,13 +173,16 @@ def reproduce(
     ] = None,
 ) -> None:
     """Run the experiments of a clone of the repository, and put figures and verdicts on benchmarks/README.md."""
-    from nsim.reproduce import FOLDER, chosen, experiments, repository, rewrite_page, section, write
+    from nsim.reproduce import FOLDER, chosen, experiments, prepare, repository, rewrite_page, section, write
     from nsim.simulation import check_run
 
     check_run(None, None, "compiled", None, None, seed)
     root = repository()
+    to_run = chosen(experiments(root), names or [])
+    if out:
+        prepare(out)
     sections = {}
-    for experiment in chosen(experiments(root), names or []):
+    for experiment in to_run:
         typer.echo(f"{experiment.number}. {experiment.title} ({experiment.name})")
         outcome = experiment.run(quick, seed)
         for verdict in outcome.verdicts:

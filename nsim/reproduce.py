@@ -124,15 +124,22 @@ def chosen(all_of_them: Sequence[Experiment], names: Sequence[str]) -> list[Expe
 # --- what they leave behind
 
 
+def prepare(folder: Path) -> None:
+    """Make the folder for results, before anything is run."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write results to {folder}: {error.strerror or error}: give another folder") from None
+
+
 def write(name: str, outcome: Outcome, folder: Path) -> None:
-    """The table as NAME.csv and the figure as NAME.png."""
+    """The table as NAME.csv and the figure as NAME.png, in a folder that exists."""
     from matplotlib.figure import Figure
     from PIL import Image  # comes with matplotlib
 
     figure = Figure(figsize=outcome.inches, layout="constrained")
     outcome.draw(figure)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
             table = csv.DictWriter(file, list(outcome.rows[0]), lineterminator="\n")
             table.writeheader()
@@ -195,6 +202,8 @@ def script(run: Callable[[bool, int], Outcome], file: str, doc: str | None) -> S
     parser.add_argument("--out", type=Path, help="folder for table and figure; without it, beside the script")
     options = parser.parse_args()
     path = Path(file)
+    if options.out:
+        prepare(options.out)
     outcome = run(options.quick, options.seed)
     if options.out or not options.quick:
         write(path.stem, outcome, options.out or path.parent)
