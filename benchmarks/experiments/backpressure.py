@@ -21,12 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.experiments.common import CHIPS, facts, measure, percent, stack
+from benchmarks.experiments.common import CHIPS, UNBOUNDED, facts, measure, percent, stack, with_places
 from benchmarks.experiments.floorline_states import clear_workloads
 from benchmarks.experiments.max_affine_bound import qubo
 from nsim.barrier_chip import BarrierChip
 from nsim.bottleneck import Bottleneck
-from nsim.chip import changed
 from nsim.chip_file import load_chip
 from nsim.errors import MappingError
 from nsim.mapping import map_network, with_costs_of
@@ -34,9 +33,7 @@ from nsim.network import Network
 from nsim.reproduce import Outcome, Verdict, script
 from nsim.workloads import build
 
-UNBOUNDED = 10**7
 PLACES = (1, 4, 16, 64, 256, 1024, UNBOUNDED)
-BUFFERS = ("message_in", "message_out", "link")
 CHANGE = 0.05
 VARIED = "varied chips"
 
@@ -63,10 +60,6 @@ def workloads(quick: bool, seed: int) -> Iterator[tuple[str, Network, Any, float
     yield "PilotNet SDNN", build("pilotnet"), "default", None
     yield "S5", build("s5"), "default", None
     yield "N-DNS SDNN", build("ndns-sdnn"), 8, None
-
-
-def with_places(chip: BarrierChip, places: int) -> BarrierChip:
-    return changed(chip, {f"buffers.{name}": places for name in BUFFERS})
 
 
 def buffers_of(chip: BarrierChip, quick: bool) -> dict[str, BarrierChip]:

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from nsim.barrier_chip import BarrierChip
 from nsim.bottleneck import Bottleneck
+from nsim.chip import changed
 from nsim.floorline import STATES, timestep_bounds
 from nsim.mapping import Mapping
 from nsim.network import Connection, Layer, Network
@@ -20,6 +22,8 @@ from nsim.synapses import Dense, Shape, Sparse, Synapses
 from nsim.workloads.weights import random_floats
 
 CHIPS = ("loihi2", "loihi")
+UNBOUNDED = 10**7  # places of a queue that is never full
+BUFFERS = ("message_in", "message_out", "link")
 SPIKING = Lif(leak=0.1, gain=1.0, threshold=1.0)  # binary, so that every chip carries its messages; never evaluated
 
 
@@ -51,6 +55,11 @@ def random_sparse(source: Shape, target: Shape, density: float, rng: np.random.G
     indptr = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
     index = np.concatenate(reached).astype(np.int32)
     return Sparse(indptr, index, np.ones(index.size, np.int8), source, target)
+
+
+def with_places(chip: BarrierChip, places: int) -> BarrierChip:
+    """The chip with so many places in every queue."""
+    return changed(chip, {f"buffers.{name}": places for name in BUFFERS})
 
 
 def measure(mapping: Mapping, *, seed: int, **options: Any) -> Bottleneck:
