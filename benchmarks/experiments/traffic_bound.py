@@ -15,7 +15,7 @@ Expected (table of the analytical model of arXiv:2511.21549, as secondary summar
   grows like the messages, so the drift is also asked for with receiving on the side of the messages.
 Exponents are slopes of log count over log C or x, of counts found by simulation, with 95 % confidence intervals; one is
 taken as confirmed if the table's value is no more than 0.1 from the slope, or in its interval and no more than 0.3 from
-it (ours). Splits that break another limit of the chip are left out: Loihi's 4,096 outgoing axons of a core end one
+it (ours). Splits that break another limit of the chip are left out: Loihi's 4,096 outgoing axons of a core end two
 series early, and its 1,024 neurons of a core are full before the weights of the sparse layers are.
 
     python -m benchmarks.experiments.traffic_bound [--quick] [--seed N] [--out DIR]
