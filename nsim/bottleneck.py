@@ -57,14 +57,13 @@ class Bottleneck:
         steps, means = self.result.steps, self.bounds.mean_ps
         energy = self.result.energy
         actions = self.result.mapping.chip.actions
+        used = [form for form in FORMATS if self.result.actions[f"synop_{form}"]]  # none in a silent run
         return Workload(
             label,
             float(self.bounds.max_synops.mean()),
             self.result.total_ps / steps,
             energy.known_fj / steps if energy.known_fj else None,
-            min(
-                getattr(actions, f"synop_{form}").latency_ps for form in FORMATS if self.result.actions[f"synop_{form}"]
-            ),
+            min(getattr(actions, f"synop_{form}").latency_ps for form in used or FORMATS),
             max(means["compute"], means["barrier"]),
             self.simulated,
         )

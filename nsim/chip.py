@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -352,3 +352,18 @@ def nearest(word: str, candidates: Sequence[str] | dict[str, Any]) -> str:
     by_lower = {candidate.lower(): candidate for candidate in candidates}
     found = difflib.get_close_matches(word.lower()[:100], by_lower, n=1, cutoff=0.6)
     return f', did you mean "{by_lower[found[0]]}"?' if found else ""
+
+
+def changed(table: Any, values: Mapping[str, Any]) -> Any:
+    """A copy of a chip (or of one of its tables) with some values replaced, by key path: {"mesh.columns": 2}.
+
+    For studies that vary a chip. Nothing is checked again, and the origins stay those of the file.
+    raises   KeyError for a key path that the chip does not have
+    """
+    own = {key: value for key, value in values.items() if "." not in key}
+    for name in dict.fromkeys(key.split(".")[0] for key in values if "." in key):
+        inner = {key.removeprefix(f"{name}."): v for key, v in values.items() if key.startswith(f"{name}.")}
+        own[name] = changed(getattr(table, name), inner)
+    if unknown := own.keys() - type(table).model_fields.keys():
+        raise KeyError(f"{type(table).__name__} has no {', '.join(sorted(unknown))}")
+    return table.model_copy(update=own)

@@ -1,4 +1,4 @@
-"""The command line: `nsim run`, `nsim chips`, `nsim networks`. Libraries are imported where a command needs them."""
+"""The command line: `nsim run`, `nsim floorline`, ... Libraries are imported where a command needs them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Activity = Annotated[
 ]
 Timesteps = Annotated[int | None, typer.Option(help="Timesteps per sample.")]
 Samples = Annotated[int | None, typer.Option(help="Number of samples.")]
-Placement = Annotated[str, typer.Option(help="row-major or greedy.")]
+Placement = Annotated[str, typer.Option(help="row-major, greedy or random:SEED.")]
 WeightFormat = Annotated[
     str | None, typer.Option(help="Storage of fully connected layers: dense or sparse. [default: the chip's]")
 ]
@@ -161,6 +161,39 @@ def floorline(
     points = [each.workload(name) for name, each in found.items()]
     draw_floorline(points, plot, f"{loaded.name} on {target.title}", target.power.static_mw)
     screen.show_floorline(found, plot)
+
+
+@app.command()
+def reproduce(
+    names: Annotated[list[str] | None, typer.Argument(help="Names or numbers of experiments. [default: all]")] = None,
+    quick: Annotated[bool, typer.Option(help="Fewer and smaller points; the page stays as it is.")] = False,
+    seed: Seed = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for tables and figures, instead of benchmarks/ and its page.")
+    ] = None,
+) -> None:
+    """Run the experiments of a clone of the repository, and put figures and verdicts on benchmarks/README.md."""
+    from nsim.reproduce import FOLDER, chosen, experiments, prepare, repository, rewrite_page, section, write
+    from nsim.simulation import check_run
+
+    check_run(None, None, "compiled", None, None, seed)
+    root = repository()
+    to_run = chosen(experiments(root), names or [])
+    if out:
+        prepare(out)
+    sections = {}
+    for experiment in to_run:
+        typer.echo(f"{experiment.number}. {experiment.title} ({experiment.name})")
+        outcome = experiment.run(quick, seed)
+        for verdict in outcome.verdicts:
+            typer.echo(f"   {verdict}")
+        if out or not quick:
+            write(experiment.name, outcome, out or root / FOLDER)
+        sections[experiment.number] = section(experiment, outcome)
+    if out or not quick:
+        typer.echo(f"tables and figures: {out or root / FOLDER}")
+    if not out and not quick:
+        typer.echo(f"page: {rewrite_page(root, sections)}")
 
 
 @app.command()

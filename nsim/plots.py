@@ -61,7 +61,7 @@ def draw_floorline(points: Sequence[Workload], path: str | Path, title: str, sta
     figure = Figure(figsize=(11 if with_energy else 6.4, 5.2), layout="constrained")
     axes = figure.subplots(1, 2 if with_energy else 1, squeeze=False)[0]
     figure.suptitle(title)
-    _draw_time(axes[0], points)
+    draw_time(axes[0], points)
     if with_energy:
         _draw_energy(axes[1], points, static_mw)
     if 1 < len(points) <= NUMBERED:
@@ -80,7 +80,8 @@ def _floorline(points: Sequence[Workload]) -> tuple[np.ndarray, float, float]:
     return x, min(point.synop_ps for point in points) / 1e6, min(point.floor_ps for point in points) / 1e6
 
 
-def _draw_time(axes: Any, points: Sequence[Workload]) -> None:
+def draw_time(axes: Any, points: Sequence[Workload]) -> None:
+    """The floorline of these workloads, and they themselves, into existing axes."""
     x, slope_us, floor_us = _floorline(points)
     line = np.maximum(slope_us * x, floor_us)
     times = [point.time_ps / 1e6 for point in points]
@@ -88,12 +89,18 @@ def _draw_time(axes: Any, points: Sequence[Workload]) -> None:
     axes.plot(x, line, color="black", lw=1.8)
     axes.fill_between(x, line, low, color="black", alpha=0.06, lw=0)
     _draw_points(axes, points, times)
+    own = [(max(p.max_synops, 1.0), max(p.synop_ps * p.max_synops, p.floor_ps) / 1e6) for p in points]
+    higher = [(synops, bound_us) for synops, bound_us in own if bound_us > 1.1 * max(slope_us * synops, floor_us)]
+    if higher:
+        label = "slope or floor of one point alone"
+        axes.plot(*zip(*higher, strict=True), "_", color="black", ms=9, label=label, zorder=2)
     note = {"textcoords": "offset points", "fontsize": 8}
     axes.annotate("floor: neuron updates or barrier", (x[0], floor_us), (4, -12), **note)
     right = x[-1] / 1.6
     label = f"slope: {slope_us * 1e3:.2g} ns per synop"
     axes.annotate(label, (right, slope_us * right), (-8, 0), ha="right", va="center", **note)
-    axes.text(0.03, 0.96, "above both: message traffic", transform=axes.transAxes, fontsize=8, va="top")
+    above = "above both, and above its own: message traffic" if higher else "above both: message traffic"
+    axes.text(0.03, 0.96, above, transform=axes.transAxes, fontsize=8, va="top")
     axes.text(0.03, 0.04, "shorter than any timestep can be", transform=axes.transAxes, fontsize=8)
     axes.set(xscale="log", yscale="log", xlim=(x[0], x[-1]), ylim=(low, high))
     axes.set(xlabel="synops of the busiest core per timestep", ylabel="time per timestep (us)")

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
 from nsim.activity import prescribe
 from nsim.bottleneck import find_bottleneck
 from nsim.counts import Counter
 from nsim.floorline import LayerSize, expected_bounds, layer_bounds, layer_work, timestep_bounds
 from nsim.mapping import map_network, with_costs_of
+from nsim.plots import Workload, draw_time
 from nsim.sensitivity import ACTIONS, cheaper, sensitivity
 from nsim.simulation import simulate
 from nsim.stations import build_machine
@@ -213,3 +215,26 @@ def test_no_time_is_saved_twice():
 
     saved = sensitivity(mapping, time_ps(mapping), time_ps)
     assert sum(saved.values()) == pytest.approx(0.1, abs=0.02)
+
+
+def test_a_silent_run_has_a_point_on_the_plot():
+    """Without synops there is no slope of its own: the cheapest synop of the chip stands for it."""
+    chip = shipped("loihi2")
+    mapping = map_network(build("mlp"), chip, partition=4)
+    found = find_bottleneck(mapping, lambda each: simulate(each, activity=0.0, timesteps=1, critical_path=True))
+    point = found.workload("silent")
+    assert point.max_synops == 0
+    assert point.synop_ps == min(
+        a.latency_ps for a in (chip.actions.synop_dense, chip.actions.synop_sparse, chip.actions.synop_conv)
+    )
+
+
+def test_a_floor_above_the_common_one_is_marked():
+    """Slope and floor drawn are the lowest of all points; what binds a single one higher up has a dash of its own."""
+    low = Workload("low", 100, 2e6, None, 1_000, 1e6, "compute")
+    high = Workload("high", 100, 6e6, None, 1_000, 5e6, "compute")
+    for points, marks in (([low, low], []), ([low, high], [(100, 5.0)])):
+        axes = Figure().subplots()
+        draw_time(axes, points)
+        dashes = [line for line in axes.lines if line.get_marker() == "_"]
+        assert [xy for line in dashes for xy in zip(line.get_xdata(), line.get_ydata(), strict=True)] == marks

@@ -118,7 +118,7 @@ def map_network(
 
     partition     "default" (the vendor's compiler), a number of cores per layer or a dictionary of them by layer name,
                   "even:4" or "even:conv1=8,fc0=2", or the path of a partition file
-    placement     "row-major" or "greedy"
+    placement     "row-major", "greedy" or "random:SEED"
     dense_layers  storage format of fully connected layers, "dense" or "sparse"; None: the chip's default
     mode          of chips with frames, instead of the three above: "minimal" or "all-nps" (None)
     clock_mode    of chips with frames; None: the chip's default
