@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nsim.chip_file import load_chip
     from nsim.formats import load_network
+    from nsim.frame.result import FrameResult
+    from nsim.frame.run import simulate_frames
     from nsim.mapping import map_network
     from nsim.result import Result
     from nsim.simulation import simulate
 
-__all__ = ["Result", "load_chip", "load_network", "map_network", "simulate"]
+__all__ = ["FrameResult", "Result", "load_chip", "load_network", "map_network", "simulate", "simulate_frames"]
 _HOMES = {
     "load_chip": "nsim.chip_file",
     "load_network": "nsim.formats",
     "map_network": "nsim.mapping",
+    "FrameResult": "nsim.frame.result",
     "Result": "nsim.result",
     "simulate": "nsim.simulation",
+    "simulate_frames": "nsim.frame.run",
 }
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nsim.errors import InterruptedRunError, NsimError
+from nsim.errors import ChipError, InputError, InterruptedRunError, NsimError
+
+if TYPE_CHECKING:
+    from nsim.frame.mapping import FrameMapping
+    from nsim.result import OutputFolder
 
 app = typer.Typer(
     help="Simulate neural networks on neuromorphic chips: time, energy, and what limits them.",
@@ -32,7 +36,7 @@ Activity = Annotated[
     str | None, typer.Option(help="Message density instead of input: 0.1, LAYER=0.1,..., or a .toml file.")
 ]
 Timesteps = Annotated[int | None, typer.Option(help="Timesteps per sample.")]
-Samples = Annotated[int | None, typer.Option(help="Number of samples.")]
+Samples = Annotated[int | None, typer.Option(help="Number of samples, or of frames on chips that work on frames.")]
 Placement = Annotated[str, typer.Option(help="row-major, greedy or random:SEED.")]
 WeightFormat = Annotated[
     str | None, typer.Option(help="Storage of fully connected layers: dense or sparse. [default: the chip's]")
@@ -59,17 +63,27 @@ def run(
     seed: Seed = 0,
     dt: Dt = None,
     out: Annotated[Path | None, typer.Option(help="Folder for summary.json and tables.")] = None,
-    critical_path: Annotated[bool, typer.Option(help="Find out what limits every timestep; some 20 % slower.")] = True,
+    critical_path: Annotated[
+        bool | None,
+        typer.Option(help="Find out what limits every timestep; some 20 % slower. [default: yes, but not for frames]"),
+    ] = None,
     trace: Annotated[
         str | None, typer.Option(help="messages: every service of every message, as OUT/messages.parquet.")
     ] = None,
+    mode: Annotated[
+        str | None, typer.Option(help="On chips with frames: minimal or all-nps. [default: all-nps]")
+    ] = None,
+    clock_mode: Annotated[
+        str | None, typer.Option(help="On chips with frames: performance, economy or low-power. [default: the chip's]")
+    ] = None,
 ) -> None:
-    """Run a network on a chip and print what it takes."""
+    """Run a network on a chip and print what it takes. On chips with frames every sample is a frame."""
     from contextlib import nullcontext
 
     from nsim import screen
     from nsim.chip_file import load_chip
     from nsim.formats import load_network
+    from nsim.frame.chip import FrameChip
     from nsim.mapping import map_network
     from nsim.result import OutputFolder
     from nsim.simulation import check_run, check_trace, simulate
@@ -79,6 +93,31 @@ def run(
     check_trace(trace, out)
     with OutputFolder(out) if out else nullcontext() as folder:
         target = load_chip(chip)
+        if isinstance(target, FrameChip):
+            _refuse_options(
+                target.name,
+                "frames",
+                ("partition", partition, "default"),
+                ("placement", placement, "row-major"),
+                ("weight-format", weight_format, None),
+                ("timesteps", timesteps, None),
+                ("threads", threads, None),
+                ("trace", trace, None),
+            )
+            mapped = map_network(load_network(network, dt_s=dt), target, mode=mode, clock_mode=clock_mode)
+            _run_frames(
+                mapped,
+                folder,
+                inputs=input,
+                activity=activity,
+                frames=samples,
+                dt_s=dt or mapped.network.dt_s,
+                seed=seed,
+                engine=engine,
+                critical_path=bool(critical_path),
+            )
+            return
+        _refuse_options(target.name, "timesteps", ("mode", mode, None), ("clock-mode", clock_mode, None))
         loaded = load_network(network, dt_s=dt)
         mapping = map_network(loaded, target, partition, placement, weight_format)
         tracer = ServiceTrace(folder.partial / "messages.parquet", mapping) if folder and trace else None
@@ -95,17 +134,40 @@ def run(
                 threads=threads,
                 progress=progress,
                 trace=tracer,
-                critical_path=critical_path and tracer is None,
+                critical_path=critical_path is not False and tracer is None,
             )
         if tracer:
             tracer.close()
         if folder:
             folder.write(result)
     screen.show_result(result, out)
-    if result.steps < result.planned_timesteps:
-        raise InterruptedRunError(
-            f"interrupted after {result.steps} of {result.planned_timesteps} timesteps: the results cover these"
-        )
+    _say_if_interrupted(result.steps, result.planned_timesteps, "timesteps")
+
+
+def _run_frames(mapping: FrameMapping, folder: OutputFolder | None, **options: Any) -> None:
+    """The part of `nsim run` that is for chips with frames."""
+    from nsim import screen
+    from nsim.frame.run import simulate_frames
+    from nsim.frame.screen import show_frames
+
+    with screen.progress("frames") as progress:
+        result = simulate_frames(mapping, progress=progress, **options)
+    if folder:
+        folder.write(result)
+    show_frames(result, folder.path if folder else None)
+    _say_if_interrupted(result.done_frames, result.planned_frames, "frames")
+
+
+def _refuse_options(chip: str, works_on: str, *options: tuple[str, object, object]) -> None:
+    """Refuse options that make no sense on a chip: name, value, and the value if it is left out."""
+    for name, value, default in options:
+        if value != default:
+            raise InputError(f"--{name} {value} is not for chip {chip!r}, which works on {works_on}: leave it out")
+
+
+def _say_if_interrupted(done: int, planned: int, unit: str) -> None:
+    if done < planned:
+        raise InterruptedRunError(f"interrupted after {done} of {planned} {unit}: the results cover these")
 
 
 @app.command()
@@ -129,6 +191,7 @@ def floorline(
 ) -> None:
     """Say what limits a network on a chip, in three ways; what to change; and draw the floorline plot."""
     from nsim import screen
+    from nsim.barrier_chip import BarrierChip
     from nsim.bottleneck import find_bottleneck
     from nsim.chip_file import load_chip
     from nsim.formats import load_network
@@ -139,6 +202,8 @@ def floorline(
     check_run(timesteps, samples, engine, dt, threads, seed)
     check_figure(plot)
     target = load_chip(chip)
+    if not isinstance(target, BarrierChip):
+        raise ChipError(f"chip {target.name!r} has no timesteps, which a floorline is for: use nsim run")
     loaded = load_network(network, dt_s=dt)
     found = {}
     for name in partition or ["default"]:
@@ -234,5 +299,5 @@ def main() -> None:
     except (KeyboardInterrupt, SystemExit) as stop:
         if isinstance(stop, SystemExit) and stop.code != InterruptedRunError.exit_code:
             raise
-        print("error: interrupted before the first timestep was done: no results", file=sys.stderr)
+        print("error: interrupted before the first timestep or frame was done: no results", file=sys.stderr)
         sys.exit(InterruptedRunError.exit_code)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from nsim import kernels
 from nsim.activity import Activity
+from nsim.barrier_chip import BarrierChip
 from nsim.mapping import Mapping
 from nsim.mapping.storage import FORMATS, storage_format, synops_per_message
 from nsim.stations import Machine
@@ -57,10 +58,14 @@ class Counts:
 
 
 class Counter:
-    """Counts activity on one mapping; the tables it needs are made once."""
+    """Counts activity on one mapping; the tables it needs are made once.
 
-    def __init__(self, mapping: Mapping, machine: Machine) -> None:
+    sweep_costs   time to update one neuron, and more for one that fires; by default those of a chip with timesteps
+    """
+
+    def __init__(self, mapping: Mapping, machine: Machine, sweep_costs: tuple[int, int] | None = None) -> None:
         self.mapping = mapping
+        self.sweep_costs = sweep_costs or _sweep_costs(mapping.chip)
         network, copies = mapping.network, mapping.copies
         self.cores = machine.cores
         self.layer = np.repeat(np.arange(len(network.layers)), [layer.neurons for layer in network.layers])
@@ -142,8 +147,11 @@ class Counter:
 
     def _sweep_ps(self, core_spikes: Table) -> Table:
         """Every allocated neuron is updated and every spike costs its firing; a service takes at least 1 ps."""
-        actions = self.mapping.chip.actions
-        update_ps, spike_ps = actions.neuron_update.latency_ps, actions.spike.latency_ps
+        update_ps, spike_ps = self.sweep_costs
         sweep = self.mapping.allocated * update_ps + core_spikes * max(spike_ps, int(update_ps == 0))
         sweep[:, -1] = core_spikes[:, -1]  # the host only sends
         return sweep
+
+
+def _sweep_costs(chip: BarrierChip) -> tuple[int, int]:
+    return chip.actions.neuron_update.latency_ps, chip.actions.spike.latency_ps

@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from nsim.event_loop import Log
 
 STATE_OF_KIND = {"neurons": "compute", "synapses": "memory"}  # every other kind of station is traffic, and so is a wire
 
@@ -80,3 +84,11 @@ def walk_back(first, services, station, start_ps, end_ps, cause, by_kind_ps, ser
             by_kind_ps[-1] += waited
             wire_ps[station[before]] += waited
         entry = before
+
+
+def path_of(first: NDArray[np.int64], log: Log) -> PathTimes:
+    """The critical path of one recorded timestep, or run; first: int64[kinds + 1], see nsim.stations."""
+    path = PathTimes.empty(1, first)
+    entries = log.station, log.start_ps, log.end_ps, log.cause
+    walk_back(first, log.station.size, *entries, path.by_kind_ps[0], path.service_ps, path.wire_ps)
+    return path

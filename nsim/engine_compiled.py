@@ -51,7 +51,7 @@ class Engine:
 
     def record(self, firing: NDArray[np.int64]) -> tuple[ChunkTimes, Log]:
         """Simulate one timestep and keep every service, in order of completion."""
-        log = _log(self._services(firing))
+        log = empty_log(self._services(firing))
         times = ChunkTimes.empty(1, self.machine)
         times.duration_ps[0], missing, written = run_step(
             self.fabric, self.load, np.sort(firing), times.blocked_ps, times.longest_queue, log
@@ -83,11 +83,11 @@ class Engine:
     def _log_for(self, activity: Activity, begin: int, end: int) -> Log:
         """This thread's log, with room for each of these timesteps; without room if nothing is to be recorded."""
         if not self.critical_path:
-            return _log(0)
+            return empty_log(0)
         needed = max(self._services(activity.firing(step)) for step in range(begin, end))
         log = getattr(self.logs, "log", None)
         if log is None or log.station.size < needed:
-            log = self.logs.log = _log(needed)
+            log = self.logs.log = empty_log(needed)
         return log
 
     def _blocks(self, activity: Activity) -> list[tuple[Activity, int, int]]:
@@ -135,7 +135,7 @@ def run_timestep(mapping: Mapping, machine: Machine, firing: NDArray[np.int64], 
     return StepTimes(duration_ps, busy_ps, times.blocked_ps, served, times.longest_queue, services)
 
 
-def _log(services: int) -> Log:
+def empty_log(services: int) -> Log:
     """Room for this many services; stations are -1 where nothing was written."""
     station, neuron, target, cause = (np.full(services, -1, np.int32) for _ in range(4))
     start_ps, end_ps, left_ps = (np.empty(services, np.int64) for _ in range(3))
@@ -161,14 +161,20 @@ def fabric_of(machine: Machine) -> Fabric:
 
 
 def load_of(mapping: Mapping) -> Load:
-    """The mapping as arrays."""
+    """The mapping as arrays, at the costs of a timestep's sweep."""
+    actions = mapping.chip.actions
+    return load_at(mapping, actions.neuron_update.latency_ps, actions.spike.latency_ps)
+
+
+def load_at(mapping: Mapping, update_ps: int, spike_ps: int) -> Load:
+    """The mapping as arrays, with these costs of a sweep."""
     order = np.lexsort((np.arange(mapping.core.size), mapping.core))
     ascending = np.diff(mapping.slot[order]) > 0
     if not (ascending | (np.diff(mapping.core[order]) > 0)).all() or mapping.slot.max(initial=0) >= 1 << 31:
         raise SimulationError(
             "the compiled engine needs slots below 2^31 that ascend with the neuron index in every core"
         )
-    actions, copies = mapping.chip.actions, mapping.copies
+    copies = mapping.copies
     return Load(
         mapping.core.astype(np.int32),
         mapping.slot.astype(np.int32),
@@ -176,6 +182,6 @@ def load_of(mapping: Mapping) -> Load:
         copies.core.astype(np.int32),
         copies.service_ps,
         mapping.allocated,
-        actions.neuron_update.latency_ps,
-        actions.spike.latency_ps,
+        update_ps,
+        spike_ps,
     )

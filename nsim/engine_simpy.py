@@ -11,7 +11,7 @@ All sweeps start at 0; the timestep lasts until the last service has ended, then
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import astuple, dataclass, field, replace
 
 import numpy as np
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from simpy.core import EventPriority
 
 from nsim.activity import Activity
-from nsim.critical_path import PathTimes, walk_back
+from nsim.critical_path import path_of
 from nsim.errors import SimulationError
 from nsim.event_loop import Log
 from nsim.mapping import Mapping
@@ -37,6 +37,7 @@ class Message:
     neuron: int
     target: int = -1
     service_ps: int = 0  # at the synapses
+    frame: int = -1  # on chips with frames
     route: tuple[int, ...] = ()
     passed: int = 0  # stations of the route it has asked for
     wire_ps: int = 0  # of the link it leaves
@@ -70,52 +71,52 @@ class Queue(simpy.Store):
 class Station:
     """One server with its queue: takes a message, serves it, hands it on, and only then takes the next."""
 
-    def __init__(self, step: Step, number: int) -> None:
-        self.step, self.number = step, number
+    def __init__(self, run: Simulation, number: int) -> None:
+        self.run, self.number = run, number
         self.waits_for: int | None = None
-        self.queue = Queue(step.env, max(1, int(step.machine.capacity[number])), self)
-        self.wire_ps = int(step.machine.wire_ps[number])
-        self.service_ps = int(step.machine.service_ps[number])
+        self.queue = Queue(run.env, max(1, int(run.machine.capacity[number])), self)
+        self.wire_ps = int(run.machine.wire_ps[number])
+        self.service_ps = int(run.machine.service_ps[number])
 
     def granted(self, message: Message, queued: int) -> None:
-        message.ready_ps = self.step.now + message.wire_ps
-        message.granted_by = self.step.handled
+        message.ready_ps = self.run.now + message.wire_ps
+        message.granted_by = self.run.handled
         if not self.queue.get_queue:  # else the station is idle and takes it at once
-            self.step.longest_queue[self.number] = max(self.step.longest_queue[self.number], queued)
+            self.run.longest_queue[self.number] = max(self.run.longest_queue[self.number], queued)
 
     def serve(self, message: Message, service_ps: int) -> Process:
         """One service; what it hands on follows in `hand_on`."""
-        now = self.step.now
+        now = self.run.now
         start = max(now, message.ready_ps)
-        cause = message.granted_by if message.ready_ps > now else self.step.handled
-        yield Completion(self.step.env, self.number, start + service_ps - now)
-        self.step.completed(self.number, message, start, cause)
+        cause = message.granted_by if message.ready_ps > now else self.run.handled
+        yield Completion(self.run.env, self.number, start + service_ps - now)
+        self.run.completed(self.number, message, start, cause)
 
     def hand_on(self, message: Message, target: int) -> Process:
         """Ask for a place at the next station and block until it is granted."""
-        asked, entry = self.step.now, self.step.handled
+        asked, entry = self.run.now, self.run.handled
         message.wire_ps = self.wire_ps
         self.waits_for = target
-        yield self.step.stations[target].queue.put(message)
+        yield self.run.stations[target].queue.put(message)
         self.waits_for = None
-        self.step.left(self.number, asked, entry)
+        self.run.left(self.number, asked, entry)
 
     # --- the four kinds
 
-    def sweep(self, services: list[tuple[int, int]]) -> Process:
+    def sweep(self, services: list[tuple[int, int]], frame: int = -1) -> Process:
         """`neurons`: update one neuron after another; those that fire hand their spike to `send`."""
-        send = self.step.machine.number("send", self.number)
+        send = self.run.machine.number("send", self.number)
         for service_ps, neuron in services:
-            spike = Message(neuron, ready_ps=self.step.now)
+            spike = Message(neuron, frame=frame, ready_ps=self.run.now)
             yield from self.serve(spike, service_ps)
-            if neuron >= 0 and self.step.has_copies(neuron):
+            if neuron >= 0 and self.run.has_copies(neuron):
                 yield from self.hand_on(spike, send)
 
     def send(self, core: int) -> Process:
         """`send`: one copy after another for every destination core of a spike."""
         while True:
             spike = yield from self.take()
-            for copy in self.step.copies(core, spike):
+            for copy in self.run.copies(core, spike):
                 yield from self.serve(copy, self.service_ps)
                 copy.passed = 1
                 yield from self.hand_on(copy, copy.route[0])
@@ -134,15 +135,15 @@ class Station:
         while True:
             message = yield from self.take()
             yield from self.serve(message, message.service_ps)
-            self.step.delivered += 1
+            self.run.arrived(message)
 
     def take(self) -> Generator[simpy.Event, Message, Message]:
         return (yield self.queue.get())
 
 
 @dataclass(eq=False)
-class Step:
-    """One timestep: the environment, its stations, and what is counted."""
+class Simulation:
+    """A run of the event loop: the environment, its stations, and what is counted."""
 
     mapping: Mapping
     machine: Machine
@@ -174,6 +175,10 @@ class Step:
         if self.record:
             self.log[entry][5] = self.now
 
+    def arrived(self, message: Message) -> None:
+        """A message has reached the end of its way."""
+        self.delivered += 1
+
     def has_copies(self, neuron: int) -> bool:
         indptr = self.mapping.copies.indptr
         return bool(indptr[neuron + 1] > indptr[neuron])
@@ -183,35 +188,61 @@ class Step:
         table = self.mapping.copies
         rows = slice(int(table.indptr[spike.neuron]), int(table.indptr[spike.neuron + 1]))
         return [
-            Message(
-                spike.neuron, target, service, self.machine.route(core, target), 0, 0, spike.ready_ps, spike.granted_by
-            )
-            for target, service in zip(table.core[rows].tolist(), table.service_ps[rows].tolist(), strict=True)
+            replace(spike, target=target, service_ps=service_ps, route=self.machine.route(core, target))
+            for target, service_ps in zip(table.core[rows].tolist(), table.service_ps[rows].tolist(), strict=True)
         ]
+
+    def rows(self, firing: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The copies that these neurons send, as rows of the table of copies."""
+        indptr = self.mapping.copies.indptr
+        counts = indptr[firing + 1] - indptr[firing]
+        return np.repeat(indptr[firing], counts) + _ramp(counts)
+
+    def numbers(self, firing: NDArray[np.int64]) -> set[int]:
+        """Every station that a message of these neurons passes, the sweeps excepted."""
+        copies, machine = self.mapping.copies, self.machine
+        counts = copies.indptr[firing + 1] - copies.indptr[firing]
+        source = np.repeat(self.mapping.core[firing], counts)
+        needed: set[int] = set()
+        for core, target in np.unique(np.stack((source, copies.core[self.rows(firing)])), axis=1).T.tolist():
+            needed |= {machine.number("send", core), *machine.route(core, target)}
+        return needed
+
+    def deadlock(self, expected: int, what: str) -> SimulationError:
+        """The error of a run that stopped with messages left; it names the cycle of stations."""
+        blocked = next((s for s in self.stations.values() if s.waits_for is not None), None)
+        if blocked is None:
+            return SimulationError(
+                f"the {what} ended after {self.delivered} of {expected} messages, with nothing blocked"
+            )
+        chain: list[int] = []
+        number: int | None = blocked.number
+        while number is not None and number not in chain:
+            chain.append(number)
+            number = self.stations[number].waits_for
+        cycle = chain[chain.index(number) :] if number is not None else chain
+        names = " -> ".join(self.machine.name(n) for n in [*cycle, cycle[0]])
+        return SimulationError(
+            f"deadlock after {self.delivered} of {expected} messages: {names}; use routes without such a cycle"
+        )
+
+
+class Step(Simulation):
+    """One timestep."""
 
     def run(self, firing: NDArray[np.int64]) -> StepTimes:
         plan = sweeps(self.mapping, firing)
-        expected = self._create_stations(firing)
+        needed = set(range(self.machine.cores)) | self.numbers(firing)
+        self.stations = {number: Station(self, number) for number in sorted(needed)}
         self._start(plan.indptr.tolist(), plan.service_ps.tolist(), plan.neuron.tolist())
         self.env.run()
+        expected = self.rows(firing).size
         if self.delivered != expected:
-            raise SimulationError(self._deadlock(expected))
+            raise self.deadlock(expected, "timestep")
         sums = (self.busy_ps, self.blocked_ps, self.served, self.longest_queue)
         busy, blocked, served, longest = (np.array(values, np.int64) for values in sums)
         log = [Service(*entry) for entry in self.log] if self.record else None
         return StepTimes(self.now, busy, blocked, served, longest, log)
-
-    def _create_stations(self, firing: NDArray[np.int64]) -> int:
-        """A station for everything this timestep's messages pass; returns how many copies there will be."""
-        table, machine = self.mapping.copies, self.machine
-        counts = table.indptr[firing + 1] - table.indptr[firing]
-        rows = np.repeat(table.indptr[firing], counts) + _ramp(counts)
-        source = np.repeat(self.mapping.core[firing], counts)
-        needed = set(range(machine.cores))
-        for core, target in np.unique(np.stack((source, table.core[rows])), axis=1).T.tolist():
-            needed |= {machine.number("send", core), *machine.route(core, target)}
-        self.stations = {number: Station(self, number) for number in sorted(needed)}
-        return rows.size
 
     def _start(self, indptr: list[int], service_ps: list[int], neuron: list[int]) -> None:
         for number, station in self.stations.items():
@@ -226,24 +257,16 @@ class Step:
             else:
                 self.env.process(station.forward())
 
-    def _deadlock(self, expected: int) -> str:
-        blocked = next((s for s in self.stations.values() if s.waits_for is not None), None)
-        if blocked is None:
-            return f"the timestep ended after {self.delivered} of {expected} messages, with nothing blocked"
-        chain: list[int] = []
-        number: int | None = blocked.number
-        while number is not None and number not in chain:
-            chain.append(number)
-            number = self.stations[number].waits_for
-        cycle = chain[chain.index(number) :] if number is not None else chain
-        names = " -> ".join(self.machine.name(n) for n in [*cycle, cycle[0]])
-        return f"deadlock after {self.delivered} of {expected} messages: {names}; use routes without such a cycle"
-
 
 def _ramp(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     """0, 1, ... for every count, one after another."""
     ends = np.cumsum(counts)
     return np.arange(ends[-1] if ends.size else 0) - np.repeat(ends - counts, counts)
+
+
+def log_of(services: Sequence[Sequence[int]]) -> Log:
+    """Services, each with the seven values of one, as columns."""
+    return Log(*np.array(services, np.int64).reshape(-1, len(Log._fields)).T)
 
 
 def run_timestep(mapping: Mapping, machine: Machine, firing: NDArray[np.int64], record: bool = False) -> StepTimes:
@@ -261,13 +284,7 @@ class Engine:
         """Times of consecutive timesteps, as they are done."""
         for number in range(activity.timesteps):
             times, log = self.record(activity.firing(number))
-            yield replace(times, path=self._path(log)) if self.critical_path else times
-
-    def _path(self, log: Log) -> PathTimes:
-        path = PathTimes.empty(1, self.machine.first)
-        entries = log.station, log.start_ps, log.end_ps, log.cause
-        walk_back(self.machine.first, log.station.size, *entries, path.by_kind_ps[0], path.service_ps, path.wire_ps)
-        return path
+            yield replace(times, path=path_of(self.machine.first, log)) if self.critical_path else times
 
     def close(self) -> None:
         """Nothing runs ahead."""
@@ -275,6 +292,5 @@ class Engine:
     def record(self, firing: NDArray[np.int64]) -> tuple[ChunkTimes, Log]:
         """Simulate one timestep and keep every service, in order of completion."""
         step = run_timestep(self.mapping, self.machine, firing, record=True)
-        columns = zip(*(astuple(service) for service in step.log or ()), strict=True)
-        log = Log(*(np.array(column, np.int64) for column in columns)) if step.log else Log(*np.zeros((7, 0), np.int64))
+        log = log_of([astuple(service) for service in step.log or ()])
         return ChunkTimes(np.array([step.duration_ps]), step.blocked_ps, step.longest_queue), log

@@ -68,7 +68,7 @@ class Log(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def _order_by_core(load, firing, starts, ordered):
+def order_by_core(load, firing, starts, ordered):
     """Sort firing neurons by core, stable, so that slots ascend: counting sort. starts: int64[cores + 1]."""
     starts[:] = 0
     for k in range(firing.size):
@@ -85,7 +85,7 @@ def _order_by_core(load, firing, starts, ordered):
 
 
 @njit(cache=True, nogil=True)
-def _sweep_ps(load, core, host, spike, start, stop, ordered):
+def sweep_service_ps(load, core, host, spike, start, stop, ordered):
     """Service of a sweep up to firing neuron `spike` (start..stop are the core's), or of the silent rest."""
     if core == host:
         return 1 if spike < stop else 0
@@ -111,7 +111,7 @@ def run_step(fabric, load, firing, blocked_ps, longest_queue, log):
 
     starts = np.empty(cores + 1, np.int64)
     ordered = np.empty(firing.size, np.int64)
-    _order_by_core(load, firing, starts, ordered)
+    order_by_core(load, firing, starts, ordered)
     messages = 0
     for spike in range(firing.size):
         messages += load.indptr[firing[spike] + 1] - load.indptr[firing[spike]]
@@ -141,7 +141,7 @@ def run_step(fabric, load, firing, blocked_ps, longest_queue, log):
     heap = empty_heap(stations.size)
     size = 0
     for core in range(cores):
-        duration = _sweep_ps(load, core, host, starts[core], starts[core], starts[core + 1], ordered)
+        duration = sweep_service_ps(load, core, host, starts[core], starts[core], starts[core + 1], ordered)
         if duration > 0:
             push(heap, size, duration << bits | core)
             size += 1
@@ -231,7 +231,9 @@ def run_step(fabric, load, firing, blocked_ps, longest_queue, log):
                 if station < send_0:
                     core = station
                     sweep_at[core] += 1
-                    duration = _sweep_ps(load, core, host, sweep_at[core], starts[core], starts[core + 1], ordered)
+                    duration = sweep_service_ps(
+                        load, core, host, sweep_at[core], starts[core], starts[core + 1], ordered
+                    )
                     if duration > 0:
                         push(heap, size, (now + duration) << bits | core)
                         size += 1

@@ -14,6 +14,7 @@ from nsim.activity import Activity, Densities, evaluate, parse_activity, prescri
 from nsim.counts import Counter, Counts
 from nsim.errors import InputError, OutputError, SimulationError
 from nsim.mapping import Mapping
+from nsim.network import Network
 from nsim.neurons import Relay
 from nsim.result import Result
 from nsim.spikes import Events, Frames, load_input
@@ -57,6 +58,10 @@ def simulate(
     raises     InputError for input that does not fit, SimulationError for an unknown engine or a deadlock
     """
     check_run(timesteps, samples, engine, dt_s, threads, seed)
+    if mapping.chip.discipline == "frame":
+        raise SimulationError(
+            f"{mapping.network.name!r} is on chip {mapping.chip.name!r}, which works on frames: use simulate_frames"
+        )
     if inputs is not None and activity is not None:
         raise InputError("both an input and an activity were given: the one is evaluated, the other drawn; choose one")
     binary = None
@@ -110,23 +115,26 @@ def _input_shape(mapping: Mapping) -> tuple[int, int, int]:
 def _drawn(
     mapping: Mapping, activity: str | float | Densities | None, timesteps: int | None, samples: int | None, seed: int
 ) -> tuple[Iterable[Iterator[Activity]], list[int]]:
-    network = mapping.network
-    if isinstance(activity, str):
-        densities: Densities = parse_activity(activity, network)
-    elif isinstance(activity, (int, float)):
-        densities = {layer.name: float(activity) for layer in network.layers}
-    elif activity is not None:
-        densities = activity
-    elif network.activity is not None:
-        densities = network.activity
-    else:
-        raise InputError(
-            f"network {network.name!r} comes without activity: give an input file (--input) or message densities "
-            "(--activity 0.1)"
-        )
-    rng = np.random.default_rng(seed)
+    network, rng = mapping.network, np.random.default_rng(seed)
+    densities = chosen_densities(network, activity)
     lengths = [timesteps or DEFAULT_TIMESTEPS] * (samples or 1)
     return (prescribe(network, densities, length, rng) for length in lengths), lengths
+
+
+def chosen_densities(network: Network, activity: str | float | Densities | None) -> Densities:
+    """Message densities by layer, as the user gave them; None: those that a built-in network comes with."""
+    if isinstance(activity, str):
+        return parse_activity(activity, network)
+    if isinstance(activity, (int, float)):
+        return {layer.name: float(activity) for layer in network.layers}
+    if activity is not None:
+        return activity
+    if network.activity is not None:
+        return network.activity
+    raise InputError(
+        f"network {network.name!r} comes without activity: give an input file (--input) or message densities "
+        "(--activity 0.1)"
+    )
 
 
 def _is_binary(sample: Frames | Events) -> bool:

@@ -9,6 +9,7 @@ numbering is part of the semantics, and both engines take it from here:
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +26,15 @@ KINDS = ("neurons", "send", "core_to_router", "mesh", "router_to_core", "synapse
 class Machine:
     """The stations of a chip.
 
+    kinds       of stations, in the order of numbering. The first five are the same on all chips with a mesh, and the
+                sixth is where a message enters its destination core
     first       int64[kinds + 1]   number of the first station of every kind, and the total
     capacity    int64[stations]    places in the queue; a sweep has none
     service_ps  int64[stations]    time a message occupies a link, or one copy the send stage; 0 where it varies
     wire_ps     int64[stations]    time from leaving a link to where it can be served next
     """
+
+    kinds: ClassVar[tuple[str, ...]] = KINDS
 
     chip: MeshChip
     first: NDArray[np.int64]
@@ -49,15 +54,15 @@ class Machine:
         return int(self.first[-1])
 
     def number(self, kind: str, index: int) -> int:
-        return int(self.first[KINDS.index(kind)]) + index
+        return int(self.first[self.kinds.index(kind)]) + index
 
     def kind(self, station: int) -> str:
-        return KINDS[int(np.searchsorted(self.first, station, side="right")) - 1]
+        return self.kinds[int(np.searchsorted(self.first, station, side="right")) - 1]
 
     def name(self, station: int) -> str:
         """A station as a person would call it: "core 14 synapses", "link (3,1)->(3,2)"."""
         kind = self.kind(station)
-        index = station - int(self.first[KINDS.index(kind)])
+        index = station - int(self.first[self.kinds.index(kind)])
         if kind == "mesh":
             columns = self.chip.mesh.columns
             (x, y), (u, v) = ((r % columns, r // columns) for r in self.hops[index])
@@ -66,12 +71,12 @@ class Machine:
         return f"{owner} {kind.replace('_', ' ')}"
 
     def route(self, source: int, target: int) -> tuple[int, ...]:
-        """Stations a copy passes after `send`, from core to core: links, then the synapses of the target."""
+        """Stations a copy passes after `send`, from core to core: links, then the one it enters the target by."""
         key = (source, target)
         if key not in self._routes:
             ends = self.chip.router_of(source), self.chip.router_of(target)
             middle = (self._link[hop] for hop in xy_route(self.chip, *ends))
-            last = self.number("router_to_core", target), self.number("synapses", target)
+            last = self.number("router_to_core", target), int(self.first[5]) + target
             self._routes[key] = (self.number("core_to_router", source), *middle, *last)
         return self._routes[key]
 
@@ -101,19 +106,33 @@ class Machine:
 
 def build_machine(chip: MeshChip) -> Machine:
     """Number the chip's stations and give each its queue, service time and wire."""
+    return Machine(**station_fields(chip, {"synapses": (chip.buffers.message_in, 0)}))
+
+
+def station_fields(chip: MeshChip, inside: dict[str, tuple[int, int]]) -> dict[str, Any]:
+    """The fields of a machine: the stations that all chips with a mesh share, then those inside a destination core.
+
+    inside   places and service time of each of the latter kinds, in the order of numbering
+    """
     hops = mesh_links(chip)
     cores = chip.cores + 1
-    counts = [cores, cores, cores, len(hops), cores, cores]
+    counts = [cores, cores, cores, len(hops), cores] + [cores] * len(inside)
     first = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
     mesh = ["east_west" if direction(chip, hop) in ("east", "west") else "north_south" for hop in hops]
 
-    def by_station(neurons: int, send: list[int], inner: int, mesh: list[int], outer: int, synapses: int):
-        columns = [[neurons] * cores, send, [inner] * cores, mesh, [outer] * cores, [synapses] * cores]
+    def by_station(neurons: int, send: list[int], inner: int, mesh: list[int], outer: int, inside: list[int]):
+        columns = [[neurons] * cores, send, [inner] * cores, mesh, [outer] * cores]
+        columns += [[value] * cores for value in inside]
         return np.concatenate([np.asarray(column, np.int64) for column in columns])
 
     buffers = chip.buffers
     capacity = by_station(
-        0, [buffers.message_out] * cores, buffers.link, [buffers.link] * len(hops), buffers.link, buffers.message_in
+        0,
+        [buffers.message_out] * cores,
+        buffers.link,
+        [buffers.link] * len(hops),
+        buffers.link,
+        [places for places, _ in inside.values()],
     )
     service = by_station(
         0,
@@ -121,7 +140,7 @@ def build_machine(chip: MeshChip) -> Machine:
         chip.link_service_ps("core_to_router"),
         [chip.link_service_ps(kind) for kind in mesh],
         chip.link_service_ps("router_to_core"),
-        0,
+        [service_ps for _, service_ps in inside.values()],
     )
     wire = by_station(
         0,
@@ -129,10 +148,18 @@ def build_machine(chip: MeshChip) -> Machine:
         chip.link_wire_ps("core_to_router"),
         [chip.link_wire_ps(kind) for kind in mesh],
         chip.link_wire_ps("router_to_core"),
-        0,
+        [0] * len(inside),
     )
     numbers = {hop: int(first[KINDS.index("mesh")]) + index for index, hop in enumerate(hops)}
-    return Machine(chip, first, capacity, service, wire, tuple(hops), numbers)
+    return {
+        "chip": chip,
+        "first": first,
+        "capacity": capacity,
+        "service_ps": service,
+        "wire_ps": wire,
+        "hops": tuple(hops),
+        "_link": numbers,
+    }
 
 
 @dataclass(frozen=True)
@@ -200,7 +227,7 @@ class ChunkTimes:
 
 @dataclass(frozen=True, eq=False)
 class Sweeps:
-    """The services of every core's `neurons` station in one timestep.
+    """The services of every core's `neurons` station in one timestep, or for one frame.
 
     indptr      int64[cores + 1]    core c owns services indptr[c]:indptr[c + 1], in order
     service_ps  int64[services]     updates up to and including a firing neuron, and its firing
@@ -213,12 +240,19 @@ class Sweeps:
 
 
 def sweeps(mapping: Mapping, firing: NDArray[np.int64]) -> Sweeps:
-    """What the firing neurons (network indices, any order) make of one timestep's sweeps.
+    """What the firing neurons (network indices, any order) make of one timestep's sweeps."""
+    actions = mapping.chip.actions
+    return sweeps_at(mapping, firing, actions.neuron_update.latency_ps, actions.spike.latency_ps)
 
+
+def sweeps_at(mapping: Mapping, firing: NDArray[np.int64], update_ps: int, spike_ps: int) -> Sweeps:
+    """The sweeps that firing neurons (network indices, any order) cause at these costs.
+
+    update_ps  time to update one neuron
+    spike_ps   more for one that fires
     The host has nothing to update: its messages are ready at once, one picosecond apart.
     """
     chip, cores = mapping.chip, mapping.chip.cores + 1
-    update_ps, spike_ps = chip.actions.neuron_update.latency_ps, chip.actions.spike.latency_ps
     ordered = firing[np.lexsort((mapping.slot[firing], mapping.core[firing]))]
     core, slot = mapping.core[ordered], mapping.slot[ordered]
     starts = np.searchsorted(core, np.arange(cores + 1))

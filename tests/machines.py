@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from hypothesis import strategies as st
@@ -31,6 +31,7 @@ from nsim.synapses import Convolution, Dense, Shape, Sparse, convolved_shape
 
 LINKS = ("core_to_router", "router_to_core", "east_west", "north_south")
 MANY = 1_000_000  # places that are never all taken
+AnyMachine = TypeVar("AnyMachine", bound=Machine)
 
 # ---- Chips
 
@@ -133,21 +134,58 @@ class Step:
     firing: NDArray[np.int64]
 
     def __repr__(self) -> str:
-        mapping, machine, copies = self.mapping, self.machine, self.mapping.copies
-        neurons = [
-            (int(core), int(slot), dict(zip(copies.core[a:b].tolist(), copies.service_ps[a:b].tolist(), strict=True)))
-            for core, slot, a, b in zip(mapping.core, mapping.slot, copies.indptr, copies.indptr[1:], strict=False)
-        ]
-        shape = machine.chip.mesh
-        arrays = {name: getattr(machine, name).tolist() for name in ("capacity", "service_ps", "wire_ps")}
-        return (
-            f"mesh {shape.columns}x{shape.rows}x{shape.cores_per_router}, host {machine.chip.host.router}, {arrays}, "
-            f"neurons {neurons}, allocated {mapping.allocated.tolist()}, firing {self.firing.tolist()}"
-        )
+        return f"{described(self.mapping, self.machine)}, firing {self.firing.tolist()}"
+
+
+def described(mapping: Mapping, machine: Machine) -> str:
+    """A small machine and what is mapped on it, in words: core, slot and copies of every neuron."""
+    copies, shape = mapping.copies, machine.chip.mesh
+    neurons = [
+        (int(core), int(slot), dict(zip(copies.core[a:b].tolist(), copies.service_ps[a:b].tolist(), strict=True)))
+        for core, slot, a, b in zip(mapping.core, mapping.slot, copies.indptr, copies.indptr[1:], strict=False)
+    ]
+    arrays = {name: getattr(machine, name).tolist() for name in ("capacity", "service_ps", "wire_ps")}
+    return (
+        f"mesh {shape.columns}x{shape.rows}x{shape.cores_per_router}, host {machine.chip.host.router}, {arrays}, "
+        f"neurons {neurons}, allocated {mapping.allocated.tolist()}"
+    )
 
 
 def random_times(rng: np.random.Generator, size: int, longest_ps: int) -> NDArray[np.int64]:
     return rng.integers(1, longest_ps + 1, size)
+
+
+def random_chip(
+    rng: np.random.Generator, columns: int, rows: int, cores_per_router: int, longest_ps: int
+) -> BarrierChip:
+    """A small chip with random times, the same for all links of a kind."""
+    return small_chip(
+        columns,
+        rows,
+        cores_per_router,
+        update=int(rng.integers(0, longest_ps + 1)),
+        spike=int(rng.integers(0, longest_ps + 1)),
+        send=int(rng.integers(1, longest_ps + 1)),
+        links={kind: (int(rng.integers(1, longest_ps + 1)), int(rng.integers(0, longest_ps + 1))) for kind in LINKS},
+        host=(int(rng.integers(columns)), int(rng.integers(rows))),
+    )
+
+
+def with_random_queues(
+    rng: np.random.Generator, machine: AnyMachine, longest_ps: int, places: int, own_links: bool
+) -> AnyMachine:
+    """The same machine with so many places in every queue (0: 1 to 4 in each), and maybe own times of every link."""
+    capacity = rng.integers(1, 5, machine.stations) if places == 0 else np.full(machine.stations, places)
+    machine = replace(machine, capacity=np.where(machine.capacity > 0, capacity, 0))
+    if not own_links:
+        return machine
+    link = np.zeros(machine.stations, bool)
+    link[machine.first[2] : machine.first[5]] = True
+    return replace(
+        machine,
+        service_ps=np.where(link, random_times(rng, link.size, longest_ps), machine.service_ps),
+        wire_ps=np.where(link, random_times(rng, link.size, longest_ps + 1) - 1, machine.wire_ps),
+    )
 
 
 def random_step(
@@ -169,27 +207,8 @@ def random_step(
     hotspot     share of copies that go to one core
     own_links   every link has its own service and wire time, else those of its kind
     """
-    chip = small_chip(
-        columns,
-        rows,
-        cores_per_router,
-        update=int(rng.integers(0, longest_ps + 1)),
-        spike=int(rng.integers(0, longest_ps + 1)),
-        send=int(rng.integers(1, longest_ps + 1)),
-        links={kind: (int(rng.integers(1, longest_ps + 1)), int(rng.integers(0, longest_ps + 1))) for kind in LINKS},
-        host=(int(rng.integers(columns)), int(rng.integers(rows))),
-    )
-    machine = build_machine(chip)
-    capacity = rng.integers(1, 5, machine.stations) if places == 0 else np.full(machine.stations, places)
-    machine = replace(machine, capacity=np.where(machine.capacity > 0, capacity, 0))
-    if own_links:
-        links = (machine.kind(n) not in ("neurons", "send", "synapses") for n in range(machine.stations))
-        link = np.fromiter(links, bool)
-        machine = replace(
-            machine,
-            service_ps=np.where(link, random_times(rng, link.size, longest_ps), machine.service_ps),
-            wire_ps=np.where(link, random_times(rng, link.size, longest_ps + 1) - 1, machine.wire_ps),
-        )
+    chip = random_chip(rng, columns, rows, cores_per_router, longest_ps)
+    machine = with_random_queues(rng, build_machine(chip), longest_ps, places, own_links)
     hot = int(rng.integers(chip.cores))
     used = [0] * (chip.cores + 1)
     cells = []
