@@ -10,17 +10,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nsim.chip import Chip
 from nsim.counts import Counts
 from nsim.energy import Energy, crossings_by_kind, energy_of, known_cost_fj
 from nsim.errors import OutputError
 from nsim.mapping import Mapping
 from nsim.mapping.route import direction
 from nsim.mapping.storage import FORMATS, storage_format
+from nsim.network import Network
 from nsim.stations import KINDS, ChunkTimes, Machine
 from nsim.synapses import Box
 
@@ -161,10 +163,20 @@ class Result:
 
     # --- tables
 
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Names of the tables that are written."""
+        return ("cores", "layers", "links", "timesteps", *(("critical_path",) if self.times.path is not None else ()))
+
+    @cached_property
+    def critical_path(self) -> pd.DataFrame:
+        """One row per station on the critical paths."""
+        return data_frame(self.critical_stations)
+
     @cached_property
     def cores(self) -> pd.DataFrame:
         """One row per used core; times are sums over the run."""
-        return _frame(self.core_columns)
+        return data_frame(self.core_columns)
 
     @cached_property
     def layers(self) -> pd.DataFrame:
@@ -172,12 +184,12 @@ class Result:
 
         The energy is that of updates, firing, sending and synops; receiving and reading are booked to cores only.
         """
-        return _frame(self.layer_rows)
+        return data_frame(self.layer_rows)
 
     @cached_property
     def links(self) -> pd.DataFrame:
         """One row per link that carried a message."""
-        return _frame(self.link_rows)
+        return data_frame(self.link_rows)
 
     @cached_property
     def core_columns(self) -> dict[str, Any]:
@@ -270,34 +282,14 @@ class Result:
     @cached_property
     def link_rows(self) -> list[dict[str, Any]]:
         """The table `links` by row."""
-        machine, chip = self.machine, self.mapping.chip
-        first = int(machine.first[2])
         messages = self.counts.link_messages.sum(axis=0)
-        rows = []
-        for index in np.flatnonzero(messages).tolist():
-            station = first + index
-            kind = machine.kind(station)
-            hop = station - int(machine.first[KINDS.index(kind)])
-            rows.append(
-                {
-                    "link": machine.name(station),
-                    "kind": kind,
-                    "direction": direction(chip, machine.hops[hop]) if kind == "mesh" else "",
-                    "messages": int(messages[index]),
-                    "bits": int(messages[index]) * chip.messages.bits,
-                    "busy_ps": int(self.busy_ps[station]),
-                    "blocked_ps": int(self.times.blocked_ps[station]),
-                    "longest_queue": int(self.times.longest_queue[station]),
-                    "utilisation": float(self.busy_ps[station] / max(1, self.total_ps)),
-                }
-            )
-        return rows
+        return link_rows(self.machine, messages, self.busy_ps, self.times, self.total_ps)
 
     @cached_property
     def timesteps(self) -> pd.DataFrame:
         """One row per timestep."""
         counts = self.counts
-        return _frame(
+        return data_frame(
             {
                 "sample": np.repeat(np.arange(len(self.sample_timesteps)), self.sample_timesteps),
                 "timestep": np.concatenate([np.arange(1, n + 1) for n in self.sample_timesteps]),
@@ -393,30 +385,93 @@ class Result:
     @cached_property
     def link_crossings(self) -> dict[str, int]:
         """Messages over core links, and over mesh links by direction."""
-        crossings = {"core_to_router": 0, "router_to_core": 0, "east": 0, "west": 0, "south": 0, "north": 0}
-        for link in self.link_rows:
-            crossings[link["direction"] or link["kind"]] += link["messages"]
-        return crossings
+        return link_crossings(self.link_rows)
 
     def provenance(self) -> dict[str, Any]:
         """What it takes to repeat the run."""
-        chip = self.mapping.chip
-        packages = ("nsim", "simpy", "numpy", "numba", "pandas")
-        return {
-            "seed": self.seed,
-            "chip_sha256": chip.sha256,
-            "python": platform.python_version(),
-            "versions": {name: metadata.version(name) for name in packages},
-            "notes": list(self.mapping.network.notes),
-            "constants": {row.key: row.basis for row in chip.provenance()},
-        }
+        return provenance(self.mapping.network, self.mapping.chip, self.seed)
 
 
-def _frame(content: dict[str, Any] | list[dict[str, Any]]) -> pd.DataFrame:
+class Measured(Protocol):
+    """What an engine of any discipline measures at the stations: int64[stations] each."""
+
+    @property
+    def blocked_ps(self) -> NDArray[np.int64]: ...
+
+    @property
+    def longest_queue(self) -> NDArray[np.int64]: ...
+
+
+def link_rows(
+    machine: Machine, messages: NDArray[np.int64], busy_ps: NDArray[np.int64], times: Measured, total_ps: int
+) -> list[dict[str, Any]]:
+    """A row for every link that carried a message.
+
+    messages  int64[links], in station order
+    busy_ps   int64[stations], in a run of total_ps
+    """
+    chip, first = machine.chip, int(machine.first[2])
+    rows = []
+    for index in np.flatnonzero(messages).tolist():
+        station = first + index
+        kind = machine.kind(station)
+        hop = station - machine.number(kind, 0)
+        rows.append(
+            {
+                "link": machine.name(station),
+                "kind": kind,
+                "direction": direction(chip, machine.hops[hop]) if kind == "mesh" else "",
+                "messages": int(messages[index]),
+                "bits": int(messages[index]) * chip.messages.bits,
+                "busy_ps": int(busy_ps[station]),
+                "blocked_ps": int(times.blocked_ps[station]),
+                "longest_queue": int(times.longest_queue[station]),
+                "utilisation": float(busy_ps[station] / max(1, total_ps)),
+            }
+        )
+    return rows
+
+
+def link_crossings(rows: list[dict[str, Any]]) -> dict[str, int]:
+    """Messages over core links, and over mesh links by direction, from the rows of links."""
+    crossings = {"core_to_router": 0, "router_to_core": 0, "east": 0, "west": 0, "south": 0, "north": 0}
+    for link in rows:
+        crossings[link["direction"] or link["kind"]] += link["messages"]
+    return crossings
+
+
+def provenance(network: Network, chip: Chip, seed: int) -> dict[str, Any]:
+    """What it takes to repeat a run."""
+    packages = ("nsim", "simpy", "numpy", "numba", "pandas")
+    return {
+        "seed": seed,
+        "chip_sha256": chip.sha256,
+        "python": platform.python_version(),
+        "versions": {name: metadata.version(name) for name in packages},
+        "notes": list(network.notes),
+        "constants": {row.key: row.basis for row in chip.provenance()},
+    }
+
+
+def data_frame(content: dict[str, Any] | list[dict[str, Any]]) -> pd.DataFrame:
     """A pandas table; imported here, since a run on the screen needs none."""
     import pandas as pd
 
     return pd.DataFrame(content)
+
+
+class Written(Protocol):
+    """A result that can be written: its tables are pandas tables, by name."""
+
+    @property
+    def tables(self) -> tuple[str, ...]: ...
+
+    @property
+    def outputs(self) -> NDArray | None: ...
+
+    def summary(self) -> dict[str, Any]: ...
+
+    def provenance(self) -> dict[str, Any]: ...
 
 
 class OutputFolder:
@@ -444,7 +499,7 @@ class OutputFolder:
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self.partial, ignore_errors=True)
 
-    def write(self, result: Result) -> None:
+    def write(self, result: Written) -> None:
         """Write summary.json, the tables and, if there are any, outputs.npy."""
         try:
             write_files(result, self.partial)
@@ -460,13 +515,11 @@ class OutputFolder:
             raise OutputError(f"cannot write results to {self.path}: {error.strerror}; nothing was written") from None
 
 
-def write_files(result: Result, folder: Path) -> None:
+def write_files(result: Written, folder: Path) -> None:
     """Write a result's files into an existing folder."""
     content = {**result.summary(), "reproducibility": result.provenance()}
     (folder / "summary.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    for name in ("cores", "layers", "links", "timesteps"):
+    for name in result.tables:
         getattr(result, name).to_csv(folder / f"{name}.csv", index=False)
-    if result.times.path is not None:
-        _frame(result.critical_stations).to_csv(folder / "critical_path.csv", index=False)
     if result.outputs is not None:
         np.save(folder / "outputs.npy", result.outputs)

@@ -14,6 +14,7 @@ from rich.text import Text
 from nsim.bottleneck import Bottleneck
 from nsim.chip import Chip
 from nsim.chip_file import available_chips, load_chip
+from nsim.network import Network
 from nsim.result import Result
 from nsim.simulation import Progress as Report
 from nsim.workloads import BUILTIN, options, summary
@@ -28,27 +29,28 @@ def console() -> Console:
 
 def seconds(time_ps: float) -> str:
     """A time with three significant digits in a unit that suits it."""
-    return _scaled(time_ps, (("s", 1e12), ("ms", 1e9), ("us", 1e6), ("ns", 1e3), ("ps", 1.0)))
+    return scaled(time_ps, (("s", 1e12), ("ms", 1e9), ("us", 1e6), ("ns", 1e3), ("ps", 1.0)))
 
 
 def joules(energy_fj: float) -> str:
-    return _scaled(energy_fj, (("J", 1e15), ("mJ", 1e12), ("uJ", 1e9), ("nJ", 1e6), ("pJ", 1e3), ("fJ", 1.0)))
+    return scaled(energy_fj, (("J", 1e15), ("mJ", 1e12), ("uJ", 1e9), ("nJ", 1e6), ("pJ", 1e3), ("fJ", 1.0)))
 
 
-def _scaled(value: float, units: tuple[tuple[str, float], ...]) -> str:
+def scaled(value: float, units: tuple[tuple[str, float], ...]) -> str:
+    """Three significant digits in the first unit that is not too large; units from the largest on."""
     unit, scale = next(((u, s) for u, s in units if value >= s), units[-1])
     number = value / scale
     return f"{number:.{max(0, 2 - (number >= 10) - (number >= 100))}f} {unit}"
 
 
 @contextmanager
-def progress() -> Iterator[Report]:
+def progress(unit: str = "timesteps") -> Iterator[Report]:
     """A progress bar on standard error that appears on terminals only; yields the function to report to."""
     columns = (
         TextColumn("simulating"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("timesteps"),
+        TextColumn(unit),
         TimeRemainingColumn(),
     )
     error = Console(stderr=True)
@@ -92,7 +94,7 @@ def show_result(result: Result, out: Path | None) -> None:
     screen.print(grid)
     screen.print()
     screen.print(_layer_table(result))
-    for line in _caveats(result, facts):
+    for line in caveats(result.mapping.network, chip, facts):
         screen.print(Text(line, style="dim"))
     if out:
         screen.print(f"Results are in {out}")
@@ -153,10 +155,9 @@ def _layer_table(result: Result) -> Table:
     return table
 
 
-def _caveats(result: Result, facts: dict) -> list[str]:
+def caveats(network: Network, chip: Chip, facts: dict) -> list[str]:
     """What a reader must know about the numbers above."""
-    chip = result.mapping.chip
-    lines = [f"Note: {note}." for note in result.mapping.network.notes]
+    lines = [f"Note: {note}." for note in network.notes]
     if facts["actions_without_known_energy"]:
         lines.append(
             f"No cost is known for, so the energy leaves out: {', '.join(facts['actions_without_known_energy'])}."
@@ -200,7 +201,7 @@ def show_floorline(found: dict[str, Bottleneck], plot: Path) -> None:
         chain = [f"{s['station']} {s['share']:.0%}" for s in each.result.critical_stations[:4] if s["share"] >= 0.005]
         screen.print(Text(f"Critical path: {', '.join(chain) or 'the barrier'}."))
     screen.print()
-    for line in _caveats(first, first.summary()):
+    for line in caveats(first.mapping.network, first.mapping.chip, first.summary()):
         screen.print(Text(line, style="dim"))
     screen.print(f"The floorline plot is in {plot}")
 
