@@ -100,7 +100,11 @@ def map_network(
     """
     if dense_layers not in (None, "dense", "sparse"):
         raise MappingError(f"no weight format {dense_layers!r} for fully connected layers: choose dense or sparse")
-    assert isinstance(chip, BarrierChip)
+    if not isinstance(chip, BarrierChip):
+        raise MappingError(
+            f"chip {chip.name!r} has no timesteps (discipline {chip.discipline!r}), so partition and floorline "
+            "do not apply: use nsim run, or nsim.stream in Python"
+        )
     _check_messages(network, chip)
     rules = Rules(network, chip, dense_layers)
     shares = _partition(rules, partition)
