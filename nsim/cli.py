@@ -5,11 +5,16 @@ from __future__ import annotations
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nsim.errors import InterruptedRunError, NsimError
+from nsim.errors import InputError, InterruptedRunError, NsimError
+
+if TYPE_CHECKING:
+    from nsim.network import Network
+    from nsim.result import OutputFolder
+    from nsim.stream.chip import StreamChip
 
 app = typer.Typer(
     help="Simulate neural networks on neuromorphic chips: time, energy, and what limits them.",
@@ -63,6 +68,10 @@ def run(
     trace: Annotated[
         str | None, typer.Option(help="messages: every service of every message, as OUT/messages.parquet.")
     ] = None,
+    core_options: Annotated[
+        str | None,
+        typer.Option(help="On chips without timesteps: decimate.LAYER=4,balance.LAYER=on,core.LAYER=0,..."),
+    ] = None,
 ) -> None:
     """Run a network on a chip and print what it takes."""
     from contextlib import nullcontext
@@ -73,6 +82,8 @@ def run(
     from nsim.mapping import map_network
     from nsim.result import OutputFolder
     from nsim.simulation import check_run, check_trace, simulate
+    from nsim.stream.chip import StreamChip
+    from nsim.stream.options import refuse_options
     from nsim.trace import ServiceTrace
 
     check_run(timesteps, samples, engine, dt, threads, seed)
@@ -80,6 +91,15 @@ def run(
     with OutputFolder(out) if out else nullcontext() as folder:
         target = load_chip(chip)
         loaded = load_network(network, dt_s=dt)
+        if isinstance(target, StreamChip):
+            only_with_timesteps = {"activity": activity, "timesteps": timesteps, "samples": samples, "trace": trace}
+            only_with_timesteps |= {"partition": partition != "default", "placement": placement != "row-major"}
+            only_with_timesteps |= {"weight-format": weight_format, "threads": threads}
+            refuse_options(target, only_with_timesteps)
+            _run_stream(loaded, target, core_options, folder, inputs=input, tick_s=dt, seed=seed, engine=engine)
+            return
+        if core_options is not None:
+            raise InputError(f"--core-options is not for chip {target.name!r}, which has timesteps: leave it out")
         mapping = map_network(loaded, target, partition, placement, weight_format)
         tracer = ServiceTrace(folder.partial / "messages.parquet", mapping) if folder and trace else None
         with screen.progress() as progress:
@@ -161,6 +181,27 @@ def floorline(
     points = [each.workload(name) for name, each in found.items()]
     draw_floorline(points, plot, f"{loaded.name} on {target.title}", target.power.static_mw)
     screen.show_floorline(found, plot)
+
+
+def _run_stream(
+    network: Network, chip: StreamChip, core_options: str | None, folder: OutputFolder | None, **options: Any
+) -> None:
+    """The part of `nsim run` that is for chips without timesteps."""
+    from nsim import screen
+    from nsim.stream.mapping import map_stream
+    from nsim.stream.options import parse_core_options
+    from nsim.stream.quantize import quantized
+    from nsim.stream.run import simulate_stream
+    from nsim.stream.screen import show_stream
+
+    chosen = parse_core_options(core_options)
+    whole = quantized(network, chip)
+    mapping = map_stream(whole, chip, chosen.core).with_options(chosen.decimate, chosen.balanced(whole))
+    with screen.progress("sensor events") as progress:
+        result = simulate_stream(mapping, progress=progress, **options)
+    if folder:
+        folder.write(result)
+    show_stream(result, folder.path if folder else None)
 
 
 @app.command()

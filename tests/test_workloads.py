@@ -121,7 +121,13 @@ def test_mlp_shape():
     assert [connection.synapses.weights.shape for connection in network.connections] == [(12, 7), *[(12, 12)] * 3]
 
 
-SMALL = {"mlp": {"width": 64}, "s5": {"d_model": 32, "states": 16}, "pilotnet": {}, "ndns-sdnn": {}}
+SMALL = {
+    "mlp": {"width": 64},
+    "s5": {"d_model": 32, "states": 16},
+    "pilotnet": {},
+    "ndns-sdnn": {},
+    "speck-gesture": {},
+}
 
 
 @pytest.mark.parametrize("name", BUILTIN)

@@ -16,8 +16,15 @@ from nsim.workloads.mlp import mlp
 from nsim.workloads.ndns import ndns_sdnn
 from nsim.workloads.pilotnet import pilotnet
 from nsim.workloads.s5 import s5
+from nsim.workloads.speck_gesture import speck_gesture
 
-BUILTIN: dict[str, Callable[..., Network]] = {"pilotnet": pilotnet, "mlp": mlp, "s5": s5, "ndns-sdnn": ndns_sdnn}
+BUILTIN: dict[str, Callable[..., Network]] = {
+    "pilotnet": pilotnet,
+    "mlp": mlp,
+    "s5": s5,
+    "ndns-sdnn": ndns_sdnn,
+    "speck-gesture": speck_gesture,
+}
 
 
 def summary(name: str) -> str:
