@@ -44,8 +44,11 @@ WeightFormat = Annotated[
 ]
 Engine = Annotated[str, typer.Option(help="compiled, or simpy: the same times from the readable reference.")]
 Threads = Annotated[int | None, typer.Option(help="Threads to use. [default: all]")]
-Seed = Annotated[int, typer.Option(help="Seed of drawn activity.")]
-Dt = Annotated[float | None, typer.Option(help="Seconds per timestep, for NIR graphs and event input.")]
+Seed = Annotated[int, typer.Option(help="Seed of drawn activity, or of events that are made up.")]
+Dt = Annotated[
+    float | None,
+    typer.Option(help="Seconds per timestep, for NIR graphs and event input; without timesteps, per slow-clock tick."),
+]
 
 
 @app.command()

@@ -197,7 +197,16 @@ def test_feeders_of_other_geometry_are_refused():
 def test_recurrence_is_refused():
     network = chain(2)
     back = Connection("conv1", "conv0", network.connections[1].synapses)
-    assert "leads back" in refusal(network_of(list(network.layers), [*network.connections, back]))
+    assert "'conv0', 'conv1' feed each other in a circle" in refusal(
+        network_of(list(network.layers), [*network.connections, back])
+    )
+
+
+def test_layers_come_in_order_of_the_data_however_they_are_listed():
+    network = chain(3)
+    first, *others = network.layers
+    shuffled = Network("x", (first, *others[::-1]), network.connections, "input", "conv2")
+    assert [layer.name for layer in map_stream(shuffled, SPECK).layers] == ["conv0", "conv1", "conv2"]
 
 
 def test_sparse_synapses_are_refused():

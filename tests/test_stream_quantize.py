@@ -18,6 +18,7 @@ from nsim.stream.quantize import quantized
 from nsim.stream.run import simulate_stream
 from nsim.synapses import Dense
 from tests.streams import SPECK
+from tests.test_cli import nsim
 
 
 def dense(weights, neuron) -> Network:
@@ -137,6 +138,14 @@ def test_its_first_layer_spikes_as_in_the_floating_point_network():
     result = simulate_stream(map_stream(quantized(network, SPECK), SPECK), stream)
     assert result.times.spikes[result.mapping.layers[0].core] == expected > 100
     assert result.outputs.size > 0
+
+
+def test_a_nir_file_on_the_command_line(tmp_path):
+    nir.write(tmp_path / "net.nir", graph(np.random.default_rng(2)))
+    done = nsim("run", tmp_path / "net.nir", "--chip", "speck", "--input", "edges:rate=1e5,seconds=0.01")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == "net on SynSense Speck 2e/2f: 3 of 9 cores"
+    assert "if3" in done.stdout
 
 
 def test_a_bias_becomes_one_per_tick():

@@ -206,14 +206,8 @@ def test_wrong_engines_and_streams():
         simulate_stream(mapping, stream([1]), engine="fast")
     with pytest.raises(InputError, match="64"):
         simulate_stream(mapping, stream([1], neurons=65))
-    with pytest.raises(InputError, match="sort"):
-        simulate_stream(mapping, EventStream(np.array([0, 5]), np.array([1, 1]), 64).__class__(*_unsorted()))
     with pytest.raises(InputError, match="the clock of the compiled engine takes"):
         simulate_stream(mapping, stream([2**60]))
-
-
-def _unsorted():
-    return np.array([5, 3]), np.array([1, 1]), 64
 
 
 # --- the whole ------------------------------------------------------------------------------------------------

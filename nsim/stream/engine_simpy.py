@@ -8,6 +8,7 @@ Places, granting, wires and ties are those of `nsim/engine_simpy.py`. What is sp
 - The sensor takes an event at its time, or when it is free: what pushes back on it makes it late.
 - A tick of the slow clock asks every core with biases for a sweep over its neurons. An idle core begins at once, a busy
   one before it takes its next event; a tick that finds the one before still waiting is lost.
+  In a sweep every neuron takes its bias and is compared once, so it may fire, as in a synaptic operation.
 - A core with a balancer drops an event that finds no place before its synapses, instead of blocking the link.
 """
 

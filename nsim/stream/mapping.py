@@ -128,10 +128,8 @@ def map_stream(network: Network, chip: StreamChip, placement: Options[str, int] 
     raises     MappingError, naming the layer, the resource, what is needed, what there is, and the cure
     """
     convolutions = {id(c): _convolution(c, chip) for c in network.connections}
-    _check_order(network, chip)
-    unplaced = [
-        _configured(network, layer, chip, convolutions) for layer in network.layers if layer.name != network.input
-    ]
+    _check_network(network, chip)
+    unplaced = [_configured(network, layer, chip, convolutions) for layer in _in_order_of_data(network, chip)]
     core_of = _match(unplaced, chip, placement or {})
     layers = [replace(layer, core=core_of[layer.name]) for layer in unplaced]
     shifts = _channel_shifts(network, convolutions)
@@ -208,15 +206,28 @@ def _check_weights(name: str, kernel: NDArray, bits: int, chip: StreamChip) -> N
         )
 
 
-def _check_order(network: Network, chip: StreamChip) -> None:
-    """Layers come in order of the data: recurrence can block itself on the chip, and is refused."""
-    place = {layer.name: number for number, layer in enumerate(network.layers)}
-    for connection in network.connections:
-        if place[connection.source] >= place[connection.target]:
+def _in_order_of_data(network: Network, chip: StreamChip) -> list[Layer]:
+    """The layers on cores, each after those that feed it. Recurrence can block itself on the chip, and is refused."""
+    waiting = [layer for layer in network.layers if layer.name != network.input]
+    done, ordered = {network.input}, []
+    while waiting:
+        ready = next((x for x in waiting if all(c.source in done for c in network.incoming(x.name))), None)
+        if ready is None:
+            names = ", ".join(repr(layer.name) for layer in waiting)
             raise MappingError(
-                f"connection {connection.name} leads back, but events of {chip.name!r} that wait for each other in a "
-                "circle never end: remove it"
+                f"layers {names} feed each other in a circle, but events of {chip.name!r} that wait for each other "
+                "never end: remove a connection"
             )
+        waiting.remove(ready)
+        done.add(ready.name)
+        ordered.append(ready)
+    return ordered
+
+
+def _check_network(network: Network, chip: StreamChip) -> None:
+    for connection in network.connections:
+        if connection.target == network.input:
+            raise MappingError(f"connection {connection.name} feeds the input, but {chip.name!r} has a sensor there")
         if np.any(connection.source_delay) or np.any(connection.target_delay):
             raise MappingError(f"connection {connection.name} has delays, but {chip.name!r} has none: remove them")
     source = network.by_name[network.input]
