@@ -12,8 +12,11 @@ import typer
 from nsim.errors import ChipError, InputError, InterruptedRunError, NsimError
 
 if TYPE_CHECKING:
-    from nsim.frame.mapping import FrameMapping
+    from nsim.chip import Chip
+    from nsim.frame.chip import FrameChip
+    from nsim.network import Network
     from nsim.result import OutputFolder
+    from nsim.stream.chip import StreamChip
 
 app = typer.Typer(
     help="Simulate neural networks on neuromorphic chips: time, energy, and what limits them.",
@@ -43,8 +46,11 @@ WeightFormat = Annotated[
 ]
 Engine = Annotated[str, typer.Option(help="compiled, or simpy: the same times from the readable reference.")]
 Threads = Annotated[int | None, typer.Option(help="Threads to use. [default: all]")]
-Seed = Annotated[int, typer.Option(help="Seed of drawn activity.")]
-Dt = Annotated[float | None, typer.Option(help="Seconds per timestep, for NIR graphs and event input.")]
+Seed = Annotated[int, typer.Option(help="Seed of drawn activity, or of events that are made up.")]
+Dt = Annotated[
+    float | None,
+    typer.Option(help="Seconds per timestep, for NIR graphs and event input; without timesteps, per slow-clock tick."),
+]
 
 
 @app.command()
@@ -76,80 +82,85 @@ def run(
     clock_mode: Annotated[
         str | None, typer.Option(help="On chips with frames: performance, economy or low-power. [default: the chip's]")
     ] = None,
+    core_options: Annotated[
+        str | None,
+        typer.Option(help="On chips without timesteps: decimate.LAYER=4,balance.LAYER=on,core.LAYER=0,..."),
+    ] = None,
 ) -> None:
     """Run a network on a chip and print what it takes. On chips with frames every sample is a frame."""
     from contextlib import nullcontext
 
-    from nsim import screen
     from nsim.chip_file import load_chip
     from nsim.formats import load_network
     from nsim.frame.chip import FrameChip
-    from nsim.mapping import map_network
     from nsim.result import OutputFolder
-    from nsim.simulation import check_run, check_trace, simulate
-    from nsim.trace import ServiceTrace
+    from nsim.simulation import check_run, check_trace
+    from nsim.stream.chip import StreamChip
 
     check_run(timesteps, samples, engine, dt, threads, seed)
     check_trace(trace, out)
+    mapped = {"partition": partition, "placement": placement, "dense_layers": weight_format}
     with OutputFolder(out) if out else nullcontext() as folder:
         target = load_chip(chip)
-        if isinstance(target, FrameChip):
-            _refuse_options(
-                target.name,
-                "frames",
-                ("partition", partition, "default"),
-                ("placement", placement, "row-major"),
-                ("weight-format", weight_format, None),
-                ("timesteps", timesteps, None),
-                ("threads", threads, None),
-                ("trace", trace, None),
-            )
-            mapped = map_network(load_network(network, dt_s=dt), target, mode=mode, clock_mode=clock_mode)
-            _run_frames(
-                mapped,
-                folder,
-                inputs=input,
-                activity=activity,
-                frames=samples,
-                dt_s=dt or mapped.network.dt_s,
-                seed=seed,
-                engine=engine,
-                critical_path=bool(critical_path),
-            )
-            return
-        _refuse_options(target.name, "timesteps", ("mode", mode, None), ("clock-mode", clock_mode, None))
+        _refuse_options(
+            target,
+            {
+                **{"partition": (partition, "default"), "placement": (placement, "row-major")},
+                **{"weight-format": (weight_format, None), "timesteps": (timesteps, None), "trace": (trace, None)},
+                **{"threads": (threads, None), "activity": (activity, None), "samples": (samples, None)},
+                **{"mode": (mode, None), "clock-mode": (clock_mode, None), "core-options": (core_options, None)},
+            },
+        )
         loaded = load_network(network, dt_s=dt)
-        mapping = map_network(loaded, target, partition, placement, weight_format)
-        tracer = ServiceTrace(folder.partial / "messages.parquet", mapping) if folder and trace else None
-        with screen.progress() as progress:
-            result = simulate(
-                mapping,
-                input,
-                activity=activity,
-                timesteps=timesteps,
-                samples=samples,
-                dt_s=dt or loaded.dt_s,
-                seed=seed,
-                engine=engine,
-                threads=threads,
-                progress=progress,
-                trace=tracer,
-                critical_path=critical_path is not False and tracer is None,
-            )
-        if tracer:
-            tracer.close()
-        if folder:
-            folder.write(result)
-    screen.show_result(result, out)
+        same: dict[str, Any] = {"inputs": input, "seed": seed, "engine": engine}
+        dt_s = dt or loaded.dt_s
+        if isinstance(target, FrameChip):
+            drawn = {"activity": activity, "frames": samples, "dt_s": dt_s, "critical_path": bool(critical_path)}
+            _run_frames(loaded, target, folder, mode, clock_mode, **same, **drawn)
+        elif isinstance(target, StreamChip):
+            _run_stream(loaded, target, folder, core_options, **same, tick_s=dt)
+        else:
+            length = {"activity": activity, "timesteps": timesteps, "samples": samples, "dt_s": dt_s}
+            path = critical_path is not False and trace is None
+            _run_timesteps(loaded, target, folder, mapped, trace, **same, **length, threads=threads, critical_path=path)
+
+
+def _run_timesteps(
+    network: Network, chip: Chip, folder: OutputFolder | None, mapped: dict, trace: str | None, **options: Any
+) -> None:
+    """The part of `nsim run` that is for chips with timesteps."""
+    from nsim import screen
+    from nsim.mapping import map_network
+    from nsim.simulation import simulate
+    from nsim.trace import ServiceTrace
+
+    mapping = map_network(network, chip, **mapped)
+    tracer = ServiceTrace(folder.partial / "messages.parquet", mapping) if folder and trace else None
+    with screen.progress() as progress:
+        result = simulate(mapping, progress=progress, trace=tracer, **options)
+    if tracer:
+        tracer.close()
+    if folder:
+        folder.write(result)
+    screen.show_result(result, folder.path if folder else None)
     _say_if_interrupted(result.steps, result.planned_timesteps, "timesteps")
 
 
-def _run_frames(mapping: FrameMapping, folder: OutputFolder | None, **options: Any) -> None:
+def _run_frames(
+    network: Network,
+    chip: FrameChip,
+    folder: OutputFolder | None,
+    mode: str | None,
+    clock_mode: str | None,
+    **options: Any,
+) -> None:
     """The part of `nsim run` that is for chips with frames."""
     from nsim import screen
     from nsim.frame.run import simulate_frames
     from nsim.frame.screen import show_frames
+    from nsim.mapping import map_network
 
+    mapping = map_network(network, chip, mode=mode, clock_mode=clock_mode)
     with screen.progress("frames") as progress:
         result = simulate_frames(mapping, progress=progress, **options)
     if folder:
@@ -158,11 +169,42 @@ def _run_frames(mapping: FrameMapping, folder: OutputFolder | None, **options: A
     _say_if_interrupted(result.done_frames, result.planned_frames, "frames")
 
 
-def _refuse_options(chip: str, works_on: str, *options: tuple[str, object, object]) -> None:
-    """Refuse options that make no sense on a chip: name, value, and the value if it is left out."""
-    for name, value, default in options:
-        if value != default:
-            raise InputError(f"--{name} {value} is not for chip {chip!r}, which works on {works_on}: leave it out")
+def _run_stream(
+    network: Network, chip: StreamChip, folder: OutputFolder | None, core_options: str | None, **options: Any
+) -> None:
+    """The part of `nsim run` that is for chips without timesteps."""
+    from nsim import screen
+    from nsim.stream.mapping import map_stream
+    from nsim.stream.options import parse_core_options
+    from nsim.stream.quantize import quantized
+    from nsim.stream.run import simulate_stream
+    from nsim.stream.screen import show_stream
+
+    chosen = parse_core_options(core_options)
+    whole = quantized(network, chip)
+    mapping = map_stream(whole, chip, chosen.core).with_options(chosen.decimate, chosen.balanced(whole))
+    with screen.progress("sensor events") as progress:
+        result = simulate_stream(mapping, progress=progress, **options)
+    if folder:
+        folder.write(result)
+    show_stream(result, folder.path if folder else None)
+
+
+# What a chip works on, and the options of `nsim run` that only some chips know, by discipline
+WORKS_ON = {"barrier": "timesteps", "frame": "frames", "stream": "events as they come (give them by --input)"}
+OPTIONS = {
+    "barrier": {"partition", "placement", "weight-format", "activity", "timesteps", "samples", "threads", "trace"},
+    "frame": {"activity", "samples", "mode", "clock-mode"},
+    "stream": {"core-options"},
+}
+
+
+def _refuse_options(chip: Chip, given: dict[str, tuple[object, object]]) -> None:
+    """Refuse options that make no sense on a chip: by name, what was given and what stands there if it is left out."""
+    for name, (value, default) in given.items():
+        if value != default and name not in OPTIONS[chip.discipline]:
+            works = WORKS_ON[chip.discipline]
+            raise InputError(f"--{name} {value} is not for chip {chip.name!r}, which works on {works}: leave it out")
 
 
 def _say_if_interrupted(done: int, planned: int, unit: str) -> None:

@@ -220,6 +220,47 @@ def _by_neuron(value: NDArray | int, neurons: int) -> NDArray[np.int64]:
     return np.repeat(values, neurons // values.size)
 
 
+@dataclass(frozen=True, eq=False)
+class FixedIf(Neuron):
+    """Integrate-and-fire neuron without decay, 16-bit state that saturates at both ends.
+
+    threshold  1..32767, per layer; fires if v >= threshold, once, however far above
+    bias       added in every timestep, per layer or per neuron; on chips without timesteps, on every slow-clock tick
+    to_zero    a spike resets v to zero; otherwise it subtracts the threshold
+    initial    v at the start, per layer or per neuron
+    On chips without timesteps the sum is a single event's, and is compared event by event.
+    Source: neuron of the DYNAP-CNN core as sinabs describes it (16-bit state with floor -2^15).
+    """
+
+    threshold: int
+    bias: NDArray | int = 0
+    to_zero: bool = False
+    initial: NDArray | int = 0
+    fixed_point: ClassVar[bool] = True
+    graded: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if not np.ndim(self.threshold) == 0 or not 1 <= self.threshold <= 2**15 - 1:
+            raise NetworkError(f"the threshold of a 16-bit neuron is {self.threshold}: give one number, 1 to 32767")
+        for name in ("bias", "initial"):
+            values = np.asarray(getattr(self, name))
+            if values.min() < -(2**15) or values.max() > 2**15 - 1:
+                raise NetworkError(f"{name} of a 16-bit neuron is {values.min()}..{values.max()}: give -32768 to 32767")
+
+    def start(self, neurons):
+        return {
+            "v": _full(self.initial, neurons, np.int64).copy(),
+            "bias": _full(self.bias, neurons, np.int64),
+        }
+
+    def update(self, state, sums, step, external):
+        v = state["v"]
+        np.clip(v + sums[0] + state["bias"], -(2**15), 2**15 - 1, out=v)
+        messages = (v >= self.threshold).astype(np.int64)
+        v -= messages * (v if self.to_zero else self.threshold)
+        return messages
+
+
 # --- floating point -----------------------------------------------------------------------------------------
 
 

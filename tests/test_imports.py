@@ -22,8 +22,9 @@ def imported(path: Path) -> set[str]:
     return names
 
 
-def test_kernels_know_only_numpy_and_numba():
-    assert {name.split(".")[0] for name in imported(PACKAGE / "kernels.py")} <= {"numpy", "numba"}
+@pytest.mark.parametrize("path", ["kernels.py", "stream/kernels.py"])
+def test_kernels_know_only_numpy_and_numba(path):
+    assert {name.split(".")[0] for name in imported(PACKAGE / path)} <= {"numpy", "numba"}
 
 
 @pytest.mark.parametrize("module", ["counts", "energy", "activity", "network", "synapses", "neurons", "stations"])

@@ -13,6 +13,7 @@ from nsim.errors import NetworkError
 from nsim.neurons import (
     Activation,
     DiagonalState,
+    FixedIf,
     FixedLif,
     FixedSigmaDelta,
     GatedLinear,
@@ -521,3 +522,26 @@ def test_every_model_is_covered_here():
         name for name, kind in vars(neurons).items() if isinstance(kind, type) and issubclass(kind, neurons.Neuron)
     }
     assert models - {"Neuron"} <= set(globals())
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 2**15 - 1),
+    st.booleans(),
+)
+def test_fixed_if_against_its_definition(seed, threshold, to_zero):
+    """v = clip(v + sum + bias) to 16 bits; one spike if v >= threshold, which is then subtracted, or v is zero."""
+    rng = np.random.default_rng(seed)
+    bias, initial = rng.integers(-50, 50, 6), rng.integers(-(2**15), 2**15, 6)
+    neuron = FixedIf(threshold, bias=bias, to_zero=to_zero, initial=initial)
+    state = neuron.start(6)
+    twin = initial.tolist()
+    for step in range(1, 9):
+        sums = rng.integers(-(2**15), 2**16, (1, 6))
+        sent = neuron.update(state, sums, step, None)
+        for k in range(6):
+            twin[k] = max(-(2**15), min(2**15 - 1, twin[k] + int(sums[0, k]) + int(bias[k])))
+            assert sent[k] == (twin[k] >= threshold)
+            twin[k] = (0 if to_zero else twin[k] - threshold) if sent[k] else twin[k]
+        assert state["v"].tolist() == twin
+    assert initial.tolist() == np.asarray(neuron.initial).tolist()  # starting changes no parameter

@@ -148,7 +148,8 @@ def test_cnn_shapes():
     ]
 
 
-SMALL = STEPPED | {"cnn": {}, "akidanet": {"width": 0.25, "size": 160}}  # with those that work on whole frames
+# with those that work on whole frames, or on events
+SMALL = STEPPED | {"cnn": {}, "akidanet": {"width": 0.25, "size": 160}, "speck-gesture": {}}
 
 
 @pytest.mark.parametrize("name", BUILTIN)

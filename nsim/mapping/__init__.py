@@ -140,7 +140,11 @@ def map_network(
     for option, given in (("mode", mode), ("clock mode", clock_mode)):
         if given is not None:
             raise MappingError(f"{option} {given!r} is not for chip {chip.name!r}: leave it out")
-    assert isinstance(chip, BarrierChip)
+    if not isinstance(chip, BarrierChip):
+        raise MappingError(
+            f"chip {chip.name!r} has no timesteps (discipline {chip.discipline!r}), so partition and floorline "
+            "do not apply: use nsim run, or nsim.stream in Python"
+        )
     _check_messages(network, chip)
     _check_layers(network, chip)
     rules = Rules(network, chip, dense_layers)

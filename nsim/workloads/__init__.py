@@ -18,6 +18,7 @@ from nsim.workloads.mlp import mlp
 from nsim.workloads.ndns import ndns_sdnn
 from nsim.workloads.pilotnet import pilotnet
 from nsim.workloads.s5 import s5
+from nsim.workloads.speck_gesture import speck_gesture
 
 BUILTIN: dict[str, Callable[..., Network]] = {
     "pilotnet": pilotnet,
@@ -26,6 +27,7 @@ BUILTIN: dict[str, Callable[..., Network]] = {
     "ndns-sdnn": ndns_sdnn,
     "cnn": cnn,
     "akidanet": akidanet,
+    "speck-gesture": speck_gesture,
 }
 
 

@@ -1,0 +1,199 @@
+"""What one event does to a core: add a turned-round kernel to the neurons it reaches, and find those that fire.
+
+Imports only numpy and numba; both engines call `integrate` and `sweep`. Layout (all cores behind one another):
+  state    int16, (row, column, channel) of a core's neurons, so that a row of kernel positions is one contiguous run
+  weights  int16, [input channel][row phase][column phase][row][column][channel]: for every phase (position + padding)
+           mod stride the kernel positions that are used, in descending order, which is ascending in the output
+Slices are passed instead of offsets: with an offset Numba keeps the test for negative indices and does not vectorise.
+"""
+
+import numpy as np
+from numba import njit
+
+LOWEST, HIGHEST = -(2**15), 2**15 - 1  # 16-bit state saturates at both ends
+COORDINATE_BITS = 8  # of a row or column in an address; the channel is above them
+
+
+# One record per core, so that all that is known of it lies together; unused cores have no channels.
+CORE = np.dtype(
+    [
+        (name, np.int64)
+        for name in (
+            *("channels", "rows", "columns"),  # of the layer's neurons
+            *("kernel_rows", "kernel_columns", "stride_rows", "stride_columns", "padding_rows", "padding_columns"),
+            "threshold",  # fires at state >= threshold
+            "to_zero",  # 1: a spike resets to zero, 0: it subtracts the threshold
+            *("first_neuron", "first_weight", "first_bias"),  # where the core's part of the flat arrays begins
+            "biased",  # 1: the slow clock adds a bias by channel to all neurons
+            "decimation",  # passes one of so many spikes
+            *("event_ps", "synop_ps", "update_ps"),  # costs: per event, per synaptic operation, per neuron of a sweep
+        )
+    ]
+)
+
+# One record per copy that a source can send. Sources are the cores, then the sensor.
+WAY = np.dtype(
+    [
+        (name, np.int64)
+        for name in (
+            "station",  # that takes the copy: the link into a core, or the output
+            *("pool_rows", "pool_columns"),  # window of the sum pooling
+            *("rows", "columns"),  # of the pooled map
+            "shift",  # added to the channel
+        )
+    ]
+)
+
+# Source s owns the ways first to end.
+SOURCE = np.dtype([("first", np.int64), ("end", np.int64)])
+
+
+@njit(cache=True, nogil=True)
+def address(channel, row, column):
+    """An event's address in one number."""
+    return (channel << 2 * COORDINATE_BITS) | (row << COORDINATE_BITS) | column
+
+
+@njit(cache=True, nogil=True)
+def add_row(state, weights):
+    """Add with saturation and return the largest sum. int16[n] both; one pass, which vectorises."""
+    top = np.int16(LOWEST)
+    for i in range(state.size):
+        total = np.int16(min(max(np.int32(state[i]) + np.int32(weights[i]), np.int32(LOWEST)), np.int32(HIGHEST)))
+        state[i] = total
+        top = max(top, total)
+    return top
+
+
+@njit(cache=True, nogil=True)
+def fire(state, threshold, to_zero, first, spikes, found):
+    """Reset the neurons at or above threshold and list them as first + index; returns the spikes found so far."""
+    for i in range(state.size):
+        if state[i] >= threshold:
+            state[i] = 0 if to_zero else state[i] - threshold
+            spikes[found] = first + i
+            found += 1
+    return found
+
+
+@njit(cache=True, nogil=True)
+def reach(position, padding, stride, kernel, size):
+    """Along one axis: first output position, how many follow, first kernel entry of the phase, and the phase.
+
+    Entries of a phase are stored in descending kernel position; output position q - (count - 1) meets entry 0.
+    """
+    shifted = position + padding
+    phase = shifted % stride
+    count = (kernel - phase + stride - 1) // stride if phase < kernel else 0
+    first = shifted // stride - (count - 1)
+    skipped = max(0, -first)
+    return first + skipped, min(first + count, size) - first - skipped, skipped, phase
+
+
+@njit(cache=True, nogil=True)
+def integrate(cores, core, event, state, weights, spikes):
+    """One event at a core: returns the synaptic operations done and the number of spikes, listed in memory order.
+
+    event    address in the core's input (channel shift included)
+    spikes   int32, filled with neuron numbers (row, column, channel) of the core; room for one per target neuron
+    At most one spike per neuron and event: the threshold is compared once, after the addition.
+    """
+    channels, columns = cores[core].channels, cores[core].columns
+    mask = (1 << COORDINATE_BITS) - 1
+    stride_rows, stride_columns = cores[core].stride_rows, cores[core].stride_columns
+    kernel_rows, kernel_columns = cores[core].kernel_rows, cores[core].kernel_columns
+    row, rows, entry_row, phase_row = reach(
+        (event >> COORDINATE_BITS) & mask, cores[core].padding_rows, stride_rows, kernel_rows, cores[core].rows
+    )
+    column, width, entry_column, phase_column = reach(
+        event & mask, cores[core].padding_columns, stride_columns, kernel_columns, columns
+    )
+    if rows <= 0 or width <= 0:
+        return 0, 0
+    stored_rows = (kernel_rows + stride_rows - 1) // stride_rows
+    stored_columns = (kernel_columns + stride_columns - 1) // stride_columns
+    run = width * channels
+    block = ((event >> 2 * COORDINATE_BITS) * stride_rows + phase_row) * stride_columns + phase_column
+    weight = cores[core].first_weight
+    weight += ((block * stored_rows + entry_row) * stored_columns + entry_column) * channels
+    neuron = (row * columns + column) * channels
+    begin = cores[core].first_neuron + neuron
+    threshold, to_zero = cores[core].threshold, cores[core].to_zero
+    found = 0
+    for _ in range(rows):
+        part = state[begin : begin + run]
+        if add_row(part, weights[weight : weight + run]) >= threshold:
+            found = fire(part, threshold, to_zero, neuron, spikes, found)
+        weight += stored_columns * channels
+        neuron += columns * channels
+        begin += columns * channels
+    return rows * run, found
+
+
+@njit(cache=True, nogil=True)
+def sweep(cores, core, state, biases, spikes):
+    """A slow-clock tick at a core: every neuron takes its channel's bias and is compared; returns the spikes."""
+    channels, columns, rows = cores[core].channels, cores[core].columns, cores[core].rows
+    first = cores[core].first_neuron
+    bias = biases[cores[core].first_bias : cores[core].first_bias + channels]
+    threshold, to_zero = cores[core].threshold, cores[core].to_zero
+    found = 0
+    for neuron in range(0, rows * columns * channels, channels):
+        part = state[first + neuron : first + neuron + channels]
+        if add_row(part, bias) >= threshold:
+            found = fire(part, threshold, to_zero, neuron, spikes, found)
+    return found
+
+
+@njit(cache=True, nogil=True)
+def copy_address(ways, copy, event):
+    """The address of this copy of an event where it arrives; -1 if it lies beyond the last whole pooling window."""
+    mask = (1 << COORDINATE_BITS) - 1
+    row = ((event >> COORDINATE_BITS) & mask) // ways[copy].pool_rows
+    column = (event & mask) // ways[copy].pool_columns
+    if row >= ways[copy].rows or column >= ways[copy].columns:
+        return -1
+    return address((event >> 2 * COORDINATE_BITS) + ways[copy].shift, row, column)
+
+
+@njit(cache=True, nogil=True)
+def next_copy(ways, copy, end, event):
+    """The first copy of an event from `copy` on that goes anywhere, or `end`."""
+    while copy < end and copy_address(ways, copy, event) < 0:
+        copy += 1
+    return copy
+
+
+@njit(cache=True, nogil=True)
+def pass_on(cores, ways, sources, core, passed_over, spikes, found):
+    """Turn neuron numbers into the addresses of the spikes that leave the core, in place: how many these are.
+
+    passed_over  spikes since the core's decimator last passed one; the new number is returned too
+    The decimator passes the last of every so many spikes. A spike without destination goes nowhere.
+    """
+    first, end = sources[core].first, sources[core].end
+    channels, columns, every = cores[core].channels, cores[core].columns, cores[core].decimation
+    kept = 0
+    for spike in range(found):
+        passed_over += 1
+        if passed_over < every:
+            continue
+        passed_over = 0
+        position, channel = divmod(np.int64(spikes[spike]), channels)
+        event = address(channel, position // columns, position % columns)
+        if next_copy(ways, first, end, event) < end:
+            spikes[kept] = event
+            kept += 1
+    return kept, passed_over
+
+
+@njit(cache=True, nogil=True)
+def copies_of(ways, first, end, events):
+    """How many copies each event (its address) has on the ways first to end: int64[events]."""
+    counts = np.zeros(events.size, np.int64)
+    for number in range(events.size):
+        way = next_copy(ways, first, end, events[number])
+        while way < end:
+            counts[number] += 1
+            way = next_copy(ways, way + 1, end, events[number])
+    return counts

@@ -1,0 +1,107 @@
+"""A run on a chip without timesteps: sensor events in, the result out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsim.errors import InputError, InterruptedRunError, SimulationError
+from nsim.events import PS_PER_SECOND, EventStream, load_events
+from nsim.stream import engine_compiled, engine_simpy
+from nsim.stream.kernels import copies_of
+from nsim.stream.machine import StreamMachine, addresses, build_stream_machine
+from nsim.stream.mapping import StreamMapping
+from nsim.stream.result import StreamResult
+from nsim.stream.times import SensorEvents
+
+ENGINES: dict[str, Callable] = {"compiled": engine_compiled.run_stream, "simpy": engine_simpy.run_stream}
+DEFAULT_EVENTS = "edges:rate=1e5,seconds=0.1,seed={seed}"
+Progress = Callable[[int, int], None]
+
+
+def simulate_stream(
+    mapping: StreamMapping,
+    inputs: str | Path | NDArray[Any] | EventStream | None = None,
+    *,
+    tick_s: float | None = None,
+    seconds: float | None = None,
+    seed: int = 0,
+    engine: str = "compiled",
+    progress: Progress | None = None,
+) -> StreamResult:
+    """Run a mapped network on an event stream.
+
+    inputs    events, see nsim.events.load_events; by default an edge moving over the sensor, 100 000 events/s for 0.1 s
+    tick_s    period of the slow clock, which adds biases; needed if the network has any
+    seconds   watch the sensor so long; by default until the last event
+    seed      of the default events
+    engine    "compiled", or "simpy", the readable reference: equal to the picosecond, and slow
+    progress  called with the sensor events that have entered, and their number
+    raises    InputError for events that do not fit, SimulationError for an unknown engine, InterruptedRunError
+    """
+    if engine not in ENGINES:
+        raise SimulationError(f"no engine {engine!r}: choose from {', '.join(ENGINES)}")
+    note = None
+    if inputs is None:
+        inputs = DEFAULT_EVENTS.format(seed=seed)
+        note = f"no input was given: the events are made up ({inputs})"
+    stream = _stream(mapping, inputs, seconds)
+    machine = build_stream_machine(mapping, _tick_ps(mapping, tick_s))
+    sensor = _sensor_events(machine, stream, seconds)
+    try:
+        options = {"progress": progress} if engine == "compiled" else {}
+        times = ENGINES[engine](machine, sensor.events, **options)
+    except KeyboardInterrupt:
+        raise InterruptedRunError("interrupted before the last event was served: no results") from None
+    return StreamResult(machine, engine, seed, sensor.events, sensor.index, sensor.copies, len(stream), times, note)
+
+
+@dataclass(frozen=True, eq=False)
+class _Sensor:
+    """The events that go anywhere; which of the stream they are, and their copies: int64[events]."""
+
+    events: SensorEvents
+    index: NDArray[np.int64]
+    copies: NDArray[np.int64]
+
+
+def _stream(
+    mapping: StreamMapping, inputs: str | Path | NDArray[Any] | EventStream, seconds: float | None
+) -> EventStream:
+    if not isinstance(inputs, EventStream):
+        return load_events(inputs, mapping.sensor_shape, seconds=seconds)
+    neurons = mapping.network.by_name[mapping.network.input].neurons
+    if inputs.neurons != neurons:
+        raise InputError(
+            f"the event stream has {inputs.neurons} neurons, but the input layer of {mapping.network.name!r} has "
+            f"{neurons}: make it for the shape {mapping.sensor_shape}"
+        )
+    return inputs if seconds is None else inputs.crop(0, round(seconds * PS_PER_SECOND))
+
+
+def _tick_ps(mapping: StreamMapping, tick_s: float | None) -> int:
+    biased = [layer.name for layer in mapping.layers if layer.bias is not None]
+    if not biased:
+        return 0
+    if tick_s is None:
+        raise InputError(
+            f"layers {', '.join(biased)} have biases, which the slow clock of {mapping.chip.name!r} adds: give its "
+            "period in seconds (--dt 1e-3)"
+        )
+    if not 0 < tick_s < np.inf or tick_s * PS_PER_SECOND >= 2**57:
+        raise InputError(f"the period of the slow clock is {tick_s} s: give a positive number, such as 1e-3")
+    return max(1, round(tick_s * PS_PER_SECOND))
+
+
+def _sensor_events(machine: StreamMachine, stream: EventStream, seconds: float | None) -> _Sensor:
+    """Events beyond the last whole pooling window go nowhere: the sensor does not send them."""
+    address = addresses(stream.neuron, machine.mapping.sensor_shape)
+    copies = copies_of(machine.ways, machine.sources[-1]["first"], machine.sources[-1]["end"], address)
+    index = np.flatnonzero(copies)
+    duration_ps = stream.duration_ps if seconds is None else round(seconds * PS_PER_SECOND)
+    return _Sensor(SensorEvents(stream.t_ps[index], address[index], duration_ps), index, copies[index])
