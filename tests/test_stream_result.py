@@ -304,7 +304,7 @@ def test_the_floorline_is_for_chips_with_timesteps():
 
 
 def test_core_options_are_for_chips_without_timesteps():
-    assert "has timesteps" in refused("run", "mlp", "--chip", "loihi2", "--core-options", "balance=on")
+    assert "works on timesteps" in refused("run", "mlp", "--chip", "loihi2", "--core-options", "balance=on")
 
 
 @pytest.mark.parametrize(
