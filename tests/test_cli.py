@@ -318,6 +318,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("engine", "network"), [("compiled", "pilotnet"), ("simpy", "mlp:width=32,inputs=32")])
 def test_ctrl_c_keeps_the_finished_timesteps(tmp_path, engine, network):
+    assert nsim("run", network, "--chip", "loihi2", "--timesteps", 1, "--engine", engine).returncode == 0  # compiles
     arguments = ["run", network, "--chip", "loihi2", "--timesteps", "20000", "--out", str(tmp_path / "out")]
     running = subprocess.Popen(
         [*NSIM, *arguments, "--engine", engine], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
