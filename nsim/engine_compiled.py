@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from nsim import engine_simpy
 from nsim.activity import Activity
 from nsim.errors import SimulationError
-from nsim.event_loop import Fabric, Load, Log, run_step, run_steps
+from nsim.event_loop import Fabric, Load, Log, run_step
 from nsim.mapping import Mapping
 from nsim.mapping.route import next_hops
+from nsim.merge_loop import run_steps
 from nsim.queues import idle_stations
 from nsim.stations import ChunkTimes, Machine, Service, StepTimes
+from nsim.tandem import empty_lines
 
 BLOCK_MESSAGES = 20_000  # one call of the loop: long enough to hide the call, short enough to spread over threads
 
@@ -29,7 +31,7 @@ class Engine:
 
     def __init__(self, mapping: Mapping, machine: Machine, threads: int = 1) -> None:
         self.mapping, self.machine = mapping, machine
-        self.fabric, self.load = fabric_of(machine), load_of(mapping)
+        self.fabric, self.load = fabric_of(machine, mapping), load_of(mapping)
         self.pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self._check_range()
 
@@ -67,7 +69,6 @@ class Engine:
             times.duration_ps,
             times.blocked_ps,
             times.longest_queue,
-            _log(0),
         )
         if stuck >= 0:
             self._name_deadlock(activity.firing(begin + stuck))
@@ -125,22 +126,28 @@ def _log(services: int) -> Log:
     return Log(station, neuron, target, start_ps, end_ps, left_ps, cause)
 
 
-def fabric_of(machine: Machine) -> Fabric:
+def fabric_of(machine: Machine, mapping: Mapping) -> Fabric:
     """The machine as arrays."""
     chip = machine.chip
-    router_of_core = np.array([chip.router_of(core) for core in range(machine.cores)], np.int32)
+    router_of = np.array([chip.router_of(core) for core in range(machine.cores)], np.int32)
     mesh_0, out_0 = int(machine.first[3]), int(machine.first[4])
     router_behind = np.full(machine.stations, -1, np.int32)
-    router_behind[machine.first[2] : mesh_0] = router_of_core
+    router_behind[machine.first[2] : mesh_0] = router_of
     router_behind[mesh_0:out_0] = [hop[1] for hop in machine.hops]
     link = np.full((chip.routers, chip.routers), -1, np.int32)
     for index, (source, target) in enumerate(machine.hops):
         link[source, target] = mesh_0 + index
-    following = next_hops(chip)
-    hop = np.where(following >= 0, link[np.arange(chip.routers)[:, None], following], -1).astype(np.int32)
+    here, following = np.arange(chip.routers)[:, None], next_hops(chip)[:, router_of]
+    onward = np.where(here == router_of, out_0 + np.arange(machine.cores), link[here, following]).astype(np.int32)
     bits = max(1, (machine.stations - 1).bit_length())
     stations = idle_stations(machine.capacity, machine.service_ps, machine.wire_ps)
-    return Fabric(machine.first, stations, router_behind, router_of_core, hop, bits)
+    copies, cores = mapping.copies, machine.cores
+    coming = np.zeros(machine.stations, np.int64)  # messages that may come to a station in one timestep
+    coming[cores : 2 * cores] = np.bincount(mapping.core, minlength=cores)
+    coming[2 * cores : mesh_0] = np.bincount(mapping.core, np.diff(copies.indptr), minlength=cores)
+    coming[out_0:] = np.tile(np.bincount(copies.core, minlength=cores), 2)
+    lines = empty_lines(machine.capacity, coming)
+    return Fabric(machine.first, stations, lines, router_behind, onward, bits)
 
 
 def load_of(mapping: Mapping) -> Load:

@@ -19,17 +19,17 @@ class Fabric(NamedTuple):
 
     first          int64[7]          first station of each of the six kinds, and their total
     stations       STATION[stations]   idle, see queues.py
+    lines          LINE[stations]   empty, see tandem.py
     router_behind  int32[stations]   router a core-to-router or mesh link leads to
-    router_of      int32[cores]
-    hop            int32[routers, routers]   station of the next mesh link from router to router
+    onward         int32[routers, cores]   link that a message for that core takes from a router
     bits           bits of a station number in a key
     """
 
     first: np.ndarray
     stations: np.ndarray
+    lines: np.ndarray
     router_behind: np.ndarray
-    router_of: np.ndarray
-    hop: np.ndarray
+    onward: np.ndarray
     bits: int
 
 
@@ -67,7 +67,7 @@ class Log(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def _order_by_core(load, firing, starts, ordered):
+def order_by_core(load, firing, starts, ordered):
     """Sort firing neurons by core, stable, so that slots ascend: counting sort. starts: int64[cores + 1]."""
     starts[:] = 0
     for k in range(firing.size):
@@ -110,7 +110,7 @@ def run_step(fabric, load, firing, blocked_ps, longest_queue, log):
 
     starts = np.empty(cores + 1, np.int64)
     ordered = np.empty(firing.size, np.int64)
-    _order_by_core(load, firing, starts, ordered)
+    order_by_core(load, firing, starts, ordered)
     messages = 0
     for spike in range(firing.size):
         messages += load.indptr[firing[spike] + 1] - load.indptr[firing[spike]]
@@ -205,10 +205,7 @@ def run_step(fabric, load, firing, blocked_ps, longest_queue, log):
             elif station >= out_0:
                 onward = synapses_0 + station - out_0
             else:
-                target = underway[message].target
-                goal = fabric.router_of[target]
-                here = fabric.router_behind[station]
-                onward = out_0 + target if here == goal else fabric.hop[here, goal]
+                onward = fabric.onward[fabric.router_behind[station], underway[message].target]
             answer = ask(stations, underway, station, message, onward, now)
             if answer == TAKEN:
                 begin = underway[message].ready_ps
