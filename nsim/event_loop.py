@@ -1,4 +1,4 @@
-"""The compiled event loop: the rules of `engine_simpy.py` over arrays, one timestep after another.
+"""The compiled event loop with every completion, and a log if asked for: the rules of `engine_simpy.py` over arrays.
 
 Imports only numpy, numba and the kernels beside it: `heap.py` gives the next completion, `queues.py` says who gets a
 place. A message gets its number when `send` begins with it, and gives it back at the synapses. The queue of `send`

@@ -29,6 +29,7 @@ def empty_lines(capacity, messages):
     """Lines with so many places, for no more than so many messages in a timestep; both int64[lines]."""
     lines = np.zeros(capacity.size, LINE)
     lines["places"] = np.minimum(capacity, messages)
+    lines["free"] = -1
     lines["ring"] = np.cumsum(lines["places"]) - lines["places"]
     return lines
 
@@ -37,7 +38,8 @@ def empty_lines(capacity, messages):
 def clear(lines):
     """No messages yet; what was measured stays."""
     for k in range(lines.size):
-        lines[k].at, lines[k].entered, lines[k].free = 0, 0, -1
+        if lines[k].entered > 0:
+            lines[k].at, lines[k].entered, lines[k].free = 0, 0, -1
 
 
 @njit(cache=True, nogil=True)

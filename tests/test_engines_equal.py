@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
-from nsim import engine_compiled, engine_simpy
+from nsim import engine_compiled, engine_simpy, event_loop, merge_loop
 from nsim.activity import Activity, prescribe
 from nsim.counts import Counter
+from nsim.event_loop import Log
 from nsim.mapping import map_network
 from nsim.simulation import ENGINES, available_threads, simulate
-from nsim.stations import build_machine
+from nsim.stations import ChunkTimes, build_machine
 from nsim.workloads import build
 from tests.machines import MANY, Step, mapped_networks, random_step, shipped, steps, with_places
 
@@ -59,6 +61,39 @@ def test_recording_changes_nothing(step):
         np.testing.assert_array_equal(durations, [recorded.duration_ps] * 2)
         np.testing.assert_array_equal(sum(part.blocked_ps for part in parts), 2 * recorded.blocked_ps)
         np.testing.assert_array_equal(last.longest_queue, recorded.longest_queue)
+
+
+@given(steps(), st.integers(1, 5), st.integers(0, 2**32 - 1))
+def test_many_timesteps_with_and_without_a_log(step, timesteps, seed):
+    """The loop that skips completions measures what the one that handles them all does, one timestep after another."""
+    fires = np.random.default_rng(seed).random((timesteps, step.mapping.core.size)) < 0.6
+    firing, indptr = np.nonzero(fires)[1], np.concatenate(([0], np.cumsum(fires.sum(axis=1))))
+    engine = engine_compiled.Engine(step.mapping, step.machine)
+    plain, merging = (ChunkTimes.empty(timesteps, step.machine) for _ in range(2))
+    no_log = Log(*np.zeros((7, 0), np.int64))
+    assert event_loop.run_steps(engine.fabric, engine.load, indptr, firing, *measures(plain), no_log) == -1
+    assert merge_loop.run_steps(engine.fabric, engine.load, indptr, firing, *measures(merging)) == -1
+    for a, b in zip(measures(plain), measures(merging), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def measures(times: ChunkTimes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return times.duration_ps, times.blocked_ps, times.longest_queue
+
+
+@pytest.mark.parametrize("places", [1, 2, 16, MANY])
+@pytest.mark.parametrize("hotspot", [0.0, 0.3])
+def test_a_large_mesh_without_a_log(places, hotspot):
+    """As test_a_large_mesh; a run without a log against the readable engine."""
+    step = random_step(
+        np.random.default_rng(places), 8, 4, 4, longest_ps=50, places=places, neurons=600, hotspot=hotspot
+    )
+    reference = engine_simpy.run_timestep(step.mapping, step.machine, step.firing)
+    activity = Activity(np.array([0, step.firing.size]), step.firing, None)
+    (times,) = engine_compiled.Engine(step.mapping, step.machine).run(activity)
+    assert times.duration_ps.tolist() == [reference.duration_ps]
+    np.testing.assert_array_equal(times.blocked_ps, reference.blocked_ps)
+    np.testing.assert_array_equal(times.longest_queue, reference.longest_queue)
 
 
 @given(mapped_networks())
