@@ -6,7 +6,8 @@ the times of sweeps and sends follow from when that link takes copies, and those
 and of the synapses from when messages ask for them, in closed form (`tandem.py`). So a message takes one completion for
 the link from its core and for each link of the mesh; one that has to wait for a place at the end takes one more.
 
-Helpers are inlined because Numba counts references to every array that is passed to a function.
+Numba counts references to every array that is passed on, which costs more than a helper's own work. Functions that
+allocate nothing go without (`_nrt=False`, as Numba's own sort does); their callers hold the arrays.
 """
 
 from typing import NamedTuple
@@ -108,7 +109,7 @@ def _room(fabric, load, indptr, firing):
     return Room(stations, lines, taken, sources, starts, ordered, underway, empty_heap(stations.size))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _run_step(fabric, load, firing, room):
     """Simulate one timestep: its duration and the number of messages that did not arrive (0 unless deadlocked)."""
     first, bits, router_behind, onward_of = fabric.first, fabric.bits, fabric.router_behind, fabric.onward
@@ -171,16 +172,8 @@ def _run_step(fabric, load, firing, room):
                         push(heap, size, ends_ps << bits | onward)
                         size += 1
 
-        # --- a freed station takes its next message, whose place frees a station upstream, and so on
-        while freed >= mesh_0:
-            message = take(stations, underway, freed)
-            if message < 0:
-                break
-            ends_ps = max(now, underway[message].ready_ps) + stations[freed].service_ps
-            push(heap, size, ends_ps << bits | freed)
-            size += 1
-            waiting = admit(stations, underway, freed, now)
-            freed = underway[waiting].owner if waiting >= 0 else -1
+        # --- a freed station takes its next message, whose place frees a station upstream, and so on to a core
+        freed, size = _take(stations, underway, heap, size, freed, mesh_0, now, bits)
         if link_0 <= freed < mesh_0:
             core = freed - link_0
             took = _next_copy(stations, sources, lines, taken, slots, indptr, ordered, core, key, bits)
@@ -207,7 +200,22 @@ def _run_step(fabric, load, firing, room):
     return now, missing
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, inline="always", _nrt=False)
+def _take(stations, underway, heap, size, freed, mesh_0, now, bits):
+    """Links take their next messages: the link from a core that is free at the end, or none; the size of the heap."""
+    while freed >= mesh_0:
+        message = take(stations, underway, freed)
+        if message < 0:
+            break
+        ends_ps = max(now, underway[message].ready_ps) + stations[freed].service_ps
+        push(heap, size, ends_ps << bits | freed)
+        size += 1
+        waiting = admit(stations, underway, freed, now)
+        freed = underway[waiting].owner if waiting >= 0 else -1
+    return freed, size
+
+
+@njit(cache=True, nogil=True, inline="always", _nrt=False)
 def _next_spike(sources, lines, taken, slots, indptr, ordered, core, bits):
     """Sweep up to the next neuron that fires and has copies: when `send` takes its spike, or -1 if there is none."""
     source = sources[core]
@@ -226,7 +234,7 @@ def _next_spike(sources, lines, taken, slots, indptr, ordered, core, bits):
     return begin
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, inline="always", _nrt=False)
 def _next_copy(stations, sources, lines, taken, slots, indptr, ordered, core, now, bits):
     """The link from a core is free now: when it takes its next copy, source.copy - 1 from then on, or -1."""
     source = sources[core]
@@ -245,7 +253,7 @@ def _next_copy(stations, sources, lines, taken, slots, indptr, ordered, core, no
     return took
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, inline="always", _nrt=False)
 def _deliver(stations, lines, taken, underway, message, station, out, cores, now, bits):
     """A message asks for a place at the last link of its way: when it has it. Link and synapses are done with it."""
     granted, took = enter(lines, taken, out, now)
@@ -260,7 +268,7 @@ def _deliver(stations, lines, taken, underway, message, station, out, cores, now
     return granted
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, inline="always", _nrt=False)
 def _wait(stations, underway, message, station, out):
     """A message blocks its station until the last link has a place for it; behind those that asked before."""
     underway[message].owner = station
