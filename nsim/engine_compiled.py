@@ -137,8 +137,8 @@ def fabric_of(machine: Machine, mapping: Mapping) -> Fabric:
     link = np.full((chip.routers, chip.routers), -1, np.int32)
     for index, (source, target) in enumerate(machine.hops):
         link[source, target] = mesh_0 + index
-    here, following = np.arange(chip.routers)[:, None], next_hops(chip)[:, router_of]
-    onward = np.where(here == router_of, out_0 + np.arange(machine.cores), link[here, following]).astype(np.int32)
+    following = next_hops(chip)
+    hop = np.where(following >= 0, link[np.arange(chip.routers)[:, None], following], -1).astype(np.int32)
     bits = max(1, (machine.stations - 1).bit_length())
     stations = idle_stations(machine.capacity, machine.service_ps, machine.wire_ps)
     copies, cores = mapping.copies, machine.cores
@@ -147,7 +147,7 @@ def fabric_of(machine: Machine, mapping: Mapping) -> Fabric:
     coming[2 * cores : mesh_0] = np.bincount(mapping.core, np.diff(copies.indptr), minlength=cores)
     coming[out_0:] = np.tile(np.bincount(copies.core, minlength=cores), 2)
     lines = empty_lines(machine.capacity, coming)
-    return Fabric(machine.first, stations, lines, router_behind, onward, bits)
+    return Fabric(machine.first, stations, lines, router_behind, router_of, hop, bits)
 
 
 def load_of(mapping: Mapping) -> Load:

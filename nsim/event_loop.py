@@ -21,7 +21,8 @@ class Fabric(NamedTuple):
     stations       STATION[stations]   idle, see queues.py
     lines          LINE[stations]   empty, see tandem.py
     router_behind  int32[stations]   router a core-to-router or mesh link leads to
-    onward         int32[routers, cores]   link that a message for that core takes from a router
+    router_of      int32[cores]
+    hop            int32[routers, routers]   station of the next mesh link from router to router
     bits           bits of a station number in a key
     """
 
@@ -29,7 +30,8 @@ class Fabric(NamedTuple):
     stations: np.ndarray
     lines: np.ndarray
     router_behind: np.ndarray
-    onward: np.ndarray
+    router_of: np.ndarray
+    hop: np.ndarray
     bits: int
 
 
@@ -205,7 +207,9 @@ def run_step(fabric, load, firing, blocked_ps, longest_queue, log):
             elif station >= out_0:
                 onward = synapses_0 + station - out_0
             else:
-                onward = fabric.onward[fabric.router_behind[station], underway[message].target]
+                target = underway[message].target
+                here, goal = fabric.router_behind[station], fabric.router_of[target]
+                onward = out_0 + target if here == goal else fabric.hop[here, goal]
             answer = ask(stations, underway, station, message, onward, now)
             if answer == TAKEN:
                 begin = underway[message].ready_ps

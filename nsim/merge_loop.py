@@ -5,12 +5,9 @@ equal. But one sweep alone feeds a `send`, one `send` the link from its core to 
 the times of sweeps and sends follow from when that link takes copies, and those of the link from the router to the core
 and of the synapses from when messages ask for them, in closed form (`tandem.py`). So a message takes one completion for
 the link from its core and for each link of the mesh; one that has to wait for a place at the end takes one more.
-
-Numba counts references to every array that is passed on, which costs more than a helper's own work. Functions that
-allocate nothing go without (`_nrt=False`, as Numba's own sort does); their callers hold the arrays.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -19,6 +16,10 @@ from nsim.event_loop import order_by_core
 from nsim.heap import empty_heap, pop, push
 from nsim.queues import MESSAGE, TAKEN, WAITS, admit, ask, take
 from nsim.tandem import clear, enter
+
+# Numba counts references to every array that is passed on, which costs more than a small helper's own work. Functions
+# that allocate nothing go without, as Numba's own sort does: their callers hold the arrays.
+UNCOUNTED: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False}
 
 # What a core sends in one timestep, as far as its link to the router has taken it.
 SOURCE = np.dtype(
@@ -109,10 +110,11 @@ def _room(fabric, load, indptr, firing):
     return Room(stations, lines, taken, sources, starts, ordered, underway, empty_heap(stations.size))
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(**UNCOUNTED)
 def _run_step(fabric, load, firing, room):
     """Simulate one timestep: its duration and the number of messages that did not arrive (0 unless deadlocked)."""
-    first, bits, router_behind, onward_of = fabric.first, fabric.bits, fabric.router_behind, fabric.onward
+    first, bits = fabric.first, fabric.bits
+    router_behind, router_of, hop = fabric.router_behind, fabric.router_of, fabric.hop
     cores, link_0, mesh_0, out_0, synapses_0 = first[1], first[2], first[3], first[4], first[5]
     mask = (np.int64(1) << bits) - 1
     slots, indptr, target, synapse_ps = load.slot, load.indptr, load.target, load.synapse_ps
@@ -151,11 +153,13 @@ def _run_step(fabric, load, firing, room):
             freed = station
             message = stations[station].current
             if message >= 0:
-                onward = onward_of[router_behind[station], underway[message].target]
-                if onward >= out_0:
-                    granted = _deliver(stations, lines, taken, underway, message, station, onward, cores, key, bits)
+                core = underway[message].target
+                here, goal = router_behind[station], router_of[core]
+                if here == goal:
+                    out = out_0 + core
+                    granted = _deliver(stations, lines, taken, underway, message, station, out, cores, key, bits)
                     if granted > key:
-                        _wait(stations, underway, message, station, onward)
+                        _wait(stations, underway, message, station, out)
                         stations[station].blocked_ps += (granted >> bits) - now
                         push(heap, size, granted)
                         size += 1
@@ -164,6 +168,7 @@ def _run_step(fabric, load, firing, room):
                     unused = message
                     missing -= 1
                 else:
+                    onward = hop[here, goal]
                     answer = ask(stations, underway, station, message, onward, now)
                     if answer == WAITS:
                         continue
@@ -200,7 +205,7 @@ def _run_step(fabric, load, firing, room):
     return now, missing
 
 
-@njit(cache=True, nogil=True, inline="always", _nrt=False)
+@njit(**UNCOUNTED, inline="always")
 def _take(stations, underway, heap, size, freed, mesh_0, now, bits):
     """Links take their next messages: the link from a core that is free at the end, or none; the size of the heap."""
     while freed >= mesh_0:
@@ -215,7 +220,7 @@ def _take(stations, underway, heap, size, freed, mesh_0, now, bits):
     return freed, size
 
 
-@njit(cache=True, nogil=True, inline="always", _nrt=False)
+@njit(**UNCOUNTED, inline="always")
 def _next_spike(sources, lines, taken, slots, indptr, ordered, core, bits):
     """Sweep up to the next neuron that fires and has copies: when `send` takes its spike, or -1 if there is none."""
     source = sources[core]
@@ -234,7 +239,7 @@ def _next_spike(sources, lines, taken, slots, indptr, ordered, core, bits):
     return begin
 
 
-@njit(cache=True, nogil=True, inline="always", _nrt=False)
+@njit(**UNCOUNTED, inline="always")
 def _next_copy(stations, sources, lines, taken, slots, indptr, ordered, core, now, bits):
     """The link from a core is free now: when it takes its next copy, source.copy - 1 from then on, or -1."""
     source = sources[core]
@@ -253,7 +258,7 @@ def _next_copy(stations, sources, lines, taken, slots, indptr, ordered, core, no
     return took
 
 
-@njit(cache=True, nogil=True, inline="always", _nrt=False)
+@njit(**UNCOUNTED, inline="always")
 def _deliver(stations, lines, taken, underway, message, station, out, cores, now, bits):
     """A message asks for a place at the last link of its way: when it has it. Link and synapses are done with it."""
     granted, took = enter(lines, taken, out, now)
@@ -268,7 +273,7 @@ def _deliver(stations, lines, taken, underway, message, station, out, cores, now
     return granted
 
 
-@njit(cache=True, nogil=True, inline="always", _nrt=False)
+@njit(**UNCOUNTED, inline="always")
 def _wait(stations, underway, message, station, out):
     """A message blocks its station until the last link has a place for it; behind those that asked before."""
     underway[message].owner = station
