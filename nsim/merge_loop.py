@@ -39,8 +39,8 @@ SOURCE = np.dtype(
 class Room(NamedTuple):
     """What a timestep works on, allocated once for many.
 
-    stations  STATION[stations]   of mesh links and links from cores; idle between timesteps
-    lines     LINE[stations]      of all others but neurons, and before links from cores
+    stations  STATION[stations]   used for links from cores and of the mesh; idle between timesteps
+    lines     LINE[stations]      used before send, links from and to cores, and synapses
     taken     int64               rings of the lines
     sources   SOURCE[cores]
     starts    int64[cores + 1]    firing neurons by core
