@@ -72,6 +72,7 @@ class Evaluator:
         self.dtype = np.int64 if network.fixed_point else np.float32
         sums = {layer.name: self._arriving(network, layer) for layer in network.layers}
         offsets = layer_offsets(network).tolist()
+        self.firing = np.empty(offsets[-1], np.int64)
         self.layers = [
             _LayerState(network, layer, offset, sums) for layer, offset in zip(network.layers, offsets, strict=False)
         ]
@@ -84,14 +85,12 @@ class Evaluator:
     def step(self, external: NDArray) -> tuple[NDArray[np.int64], NDArray]:
         """One timestep with this input, [input neurons]: the neurons that send, and the output layer's values."""
         self.steps += 1
-        firing = []
+        count = 0
         for state in self.layers:
-            sending = state.step(self.steps, external)
+            count += state.step(self.steps, external, self.firing[count:])
             if state.is_output:
                 outputs = state.shown
-            if state.sends:
-                firing.append(sending + state.offset)
-        return np.concatenate(firing), outputs
+        return self.firing[:count].copy(), outputs
 
 
 class _LayerState:
@@ -102,22 +101,27 @@ class _LayerState:
         self.external, self.sends = layer.neuron.external, network.sends(layer)
         self.is_output = layer.name == network.output
         self.state = layer.neuron.start(layer.neurons)
-        self.sums = sums[layer.name]
+        self.slots = list(sums[layer.name])
         self.outgoing = [_Delivery(c, sums[c.target]) for c in network.outgoing(layer.name)]
+        self.sending = np.empty(layer.neurons, np.int64)
+        self.values = np.empty(layer.neurons, sums[layer.name].dtype)
         self.shown: NDArray = np.zeros(0)
 
-    def step(self, step: int, external: NDArray) -> NDArray[np.int64]:
-        """Update with the sums of this timestep and send; returns the neurons that sent."""
-        sums = self.sums[step % len(self.sums)]
+    def step(self, step: int, external: NDArray, firing: NDArray[np.int64]) -> int:
+        """Update with the sums of this timestep and send; writes the neurons that send to firing, returns how many."""
+        sums = self.slots[step % len(self.slots)]
         messages = self.neuron.update(self.state, sums, step, external if self.external else None)
         sums.fill(0)
         if self.is_output:
             self.shown = np.array(self.neuron.readout(self.state, messages))
-        sending, values = kernels.nonzero(messages)
-        if sending.size:
+        if not self.sends:
+            return 0
+        count = kernels.take_messages(messages, self.offset, self.sending, self.values, firing)
+        if count:
+            sending, values = self.sending[:count], self.values[:count]
             for delivery in self.outgoing:
-                delivery.add(sending, values.astype(sums.dtype, copy=False), step)
-        return sending
+                delivery.add(sending, values, step)
+        return count
 
 
 class _Delivery:
@@ -125,14 +129,15 @@ class _Delivery:
 
     def __init__(self, connection: Connection, sums: NDArray) -> None:
         self.synapses, self.sums = connection.synapses, sums[:, connection.dendrite]
+        self.slots = list(self.sums)
         self.source_delay, self.target_delay = connection.source_delay, connection.target_delay
         self.uniform = np.ndim(self.source_delay) == 0 and np.ndim(self.target_delay) == 0
+        self.steps = 1 + int(self.source_delay) + int(self.target_delay) if self.uniform else 0
 
     def add(self, sending: NDArray[np.int64], values: NDArray, step: int) -> None:
         """Add the messages' weights to the sums of the timestep in which they arrive."""
         if self.uniform:
-            arrival = step + 1 + int(self.source_delay) + int(self.target_delay)
-            self.synapses.add(sending, values, self.sums[arrival % len(self.sums)])
+            self.synapses.add(sending, values, self.slots[(step + self.steps) % len(self.slots)])
             return
         delays = np.broadcast_to(self.source_delay, (self.synapses.sources,))[sending]
         for delay in np.unique(delays):

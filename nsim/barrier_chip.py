@@ -15,6 +15,9 @@ from nsim.chip import (
     Count,
     CountRange,
     Group,
+    Host,
+    Link,
+    Links,
     Mesh,
     MeshChip,
     Picoseconds,
@@ -126,6 +129,8 @@ class BarrierChip(MeshChip):
 
     discipline: Literal["barrier"] = Field(description="what ends a timestep")
     mesh: CoreMesh = Field(description="the routers and cores")
+    links: Links = Field(description="the network on chip")
+    host: Host = Field(description="entry of messages from outside")
     core: Core = Field(description="limits of a core")
     actions: Actions = Field(description="cost of each action")
     formats: Formats = Field(description="storage of synapses")
@@ -143,6 +148,19 @@ class BarrierChip(MeshChip):
     @property
     def send_ps(self) -> int:
         return self.actions.message_out.latency_ps
+
+    @property
+    def host_message_ps(self) -> int:
+        return self.host.message_ps
+
+    def link_service_ps(self, kind: str) -> int:
+        """Bits / bandwidth, at least 1 ps."""
+        link: Link = getattr(self.links, kind)
+        return max(1, round(self.messages.bits / link.bandwidth_gbps * 1000))
+
+    def link_wire_ps(self, kind: str) -> int:
+        link: Link = getattr(self.links, kind)
+        return link.wire_ps
 
     def barrier_ps(self, routers_used: int) -> int:
         """The barrier over so many routers: on the line through the points of the file, level beyond its ends."""

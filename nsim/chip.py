@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -136,13 +136,18 @@ class Power(Table):
 UNKNOWN_POWER = Power.model_construct(source="", basis="assumed", static_mw=None)
 
 
-class Action(Table):
-    """The cost of doing one thing once; an energy of None is unknown, which is not 0."""
+class Cost(Table):
+    """What doing one thing once costs; an energy of None is unknown, which is not 0."""
+
+    energy_fj: Amount | None = Field(default=None, description="energy of one, in femtojoules; leave out if unknown")
+    energy_fj_range: AmountRange | None = Field(default=None, description=RANGE)
+
+
+class Action(Cost):
+    """Something a core does, in a fixed time."""
 
     latency_ps: Picoseconds = Field(description="time of one, in picoseconds")
     latency_ps_range: PicosecondsRange | None = Field(default=None, description=RANGE)
-    energy_fj: Amount | None = Field(default=None, description="energy of one, in femtojoules; leave out if unknown")
-    energy_fj_range: AmountRange | None = Field(default=None, description=RANGE)
 
 
 class Mesh(Table):
@@ -168,15 +173,13 @@ class Messages(Table):
     graded: bool = Field(strict=True, description="true if a message may carry a value")
 
 
-class Link(Table):
+class Link(Cost):
     """A directed link: the message holds it for bits / bandwidth, then travels on while the next one starts."""
 
     bandwidth_gbps: Bandwidth = Field(description="gigabits per second")
     bandwidth_gbps_range: BandwidthRange | None = Field(default=None, description=RANGE)
     wire_ps: Picoseconds = Field(description="wire and router latency after the link is free again, in picoseconds")
     wire_ps_range: PicosecondsRange | None = Field(default=None, description=RANGE)
-    energy_fj: Amount | None = Field(default=None, description="femtojoules per message; leave out if unknown")
-    energy_fj_range: AmountRange | None = Field(default=None, description=RANGE)
 
 
 class Links(Group):
@@ -188,12 +191,17 @@ class Links(Group):
     north_south: Link = Field(description="between neighbouring routers of a column")
 
 
-class Host(Table):
+class Entry(Table):
     """Where messages from outside enter."""
 
     router: Annotated[
         tuple[Annotated[int, Field(strict=True, ge=0, le=1023)], ...], Field(min_length=2, max_length=2)
     ] = Field(description="[column, row] of the router they enter at")
+
+
+class Host(Entry):
+    """What sends messages in from outside."""
+
     message_ps: Picoseconds = Field(description="time to send in one message, in picoseconds")
 
 
@@ -242,7 +250,7 @@ class Chip(BaseModel):
     def cores(self) -> int:
         raise NotImplementedError
 
-    def costs(self) -> Iterator[tuple[str, Action | Link]]:
+    def costs(self) -> Iterator[tuple[str, Cost]]:
         """Everything that may cost energy, by name: the chip's actions, and its links if it has any."""
         for group in ("actions", "links"):
             yield from getattr(self, group, ())
@@ -280,8 +288,8 @@ class MeshChip(Chip):
     mesh: Mesh = Field(description="the routers")
     buffers: Buffers = Field(description="places for waiting messages")
     messages: Messages = Field(description="what a message carries")
-    links: Links = Field(description="the network on chip")
-    host: Host = Field(description="entry of messages from outside")
+    links: Group = Field(description="the network on chip, by kind of link")
+    host: Entry = Field(description="entry of messages from outside")
 
     @property
     def routers(self) -> int:
@@ -302,10 +310,18 @@ class MeshChip(Chip):
         """How long a core's send stage takes for one copy of a message."""
         raise NotImplementedError
 
+    @property
+    def host_message_ps(self) -> int:
+        """How long the host takes to send in one message."""
+        raise NotImplementedError
+
     def link_service_ps(self, kind: str) -> int:
-        """How long one message holds a link of this kind, such as "east_west": bits / bandwidth, at least 1 ps."""
-        link: Link = getattr(self.links, kind)
-        return max(1, round(self.messages.bits / link.bandwidth_gbps * 1000))
+        """How long one message holds a link of this kind, such as "east_west", at least 1 ps."""
+        raise NotImplementedError
+
+    def link_wire_ps(self, kind: str) -> int:
+        """How long a message travels behind a link of this kind."""
+        raise NotImplementedError
 
     @model_validator(mode="after")
     def _host_is_on_the_mesh(self) -> MeshChip:
@@ -336,3 +352,18 @@ def nearest(word: str, candidates: Sequence[str] | dict[str, Any]) -> str:
     by_lower = {candidate.lower(): candidate for candidate in candidates}
     found = difflib.get_close_matches(word.lower()[:100], by_lower, n=1, cutoff=0.6)
     return f', did you mean "{by_lower[found[0]]}"?' if found else ""
+
+
+def changed(table: Any, values: Mapping[str, Any]) -> Any:
+    """A copy of a chip (or of one of its tables) with some values replaced, by key path: {"mesh.columns": 2}.
+
+    For studies that vary a chip. Nothing is checked again, and the origins stay those of the file.
+    raises   KeyError for a key path that the chip does not have
+    """
+    own = {key: value for key, value in values.items() if "." not in key}
+    for name in dict.fromkeys(key.split(".")[0] for key in values if "." in key):
+        inner = {key.removeprefix(f"{name}."): v for key, v in values.items() if key.startswith(f"{name}.")}
+        own[name] = changed(getattr(table, name), inner)
+    if unknown := own.keys() - type(table).model_fields.keys():
+        raise KeyError(f"{type(table).__name__} has no {', '.join(sorted(unknown))}")
+    return table.model_copy(update=own)

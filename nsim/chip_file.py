@@ -19,8 +19,9 @@ from pydantic.fields import FieldInfo
 from nsim.barrier_chip import BarrierChip
 from nsim.chip import Chip, Origin, nearest, one_line
 from nsim.errors import ChipError
+from nsim.frame.chip import FrameChip
 
-MODELS: dict[str, type[Chip]] = {"barrier": BarrierChip}  # by discipline
+MODELS: dict[str, type[Chip]] = {"barrier": BarrierChip, "frame": FrameChip}  # by discipline
 MAX_FILE_BYTES = 1_000_000  # a chip file has some ten thousand; this stops at a device or a wrong file
 
 

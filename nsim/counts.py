@@ -64,10 +64,11 @@ class Counter:
         network, copies = mapping.network, mapping.copies
         self.cores = machine.cores
         self.layer = np.repeat(np.arange(len(network.layers)), [layer.neurons for layer in network.layers])
-        owner = np.repeat(mapping.core, np.diff(copies.indptr))
-        pairs, pair = np.unique(owner * self.cores + copies.core, return_inverse=True)
-        one = np.ones_like(pair)
-        self.copies = np.column_stack((copies.core, pair, one, copies.synops, copies.words, copies.service_ps))
+        pair, pairs = self._pairs()
+        columns = copies.core, pair, copies.synops, copies.words, copies.service_ps
+        largest = max(column.max(initial=0) for column in columns)
+        kind = np.int32 if largest <= np.iinfo(np.int32).max else np.int64  # half the memory to read
+        self.copies = np.column_stack([column.astype(kind) for column in columns])
         self.crossings = self._crossings(pairs, machine)
         self.links = int(machine.first[5] - machine.first[2])
         self.outgoing = self._outgoing()
@@ -94,39 +95,47 @@ class Counter:
         table = np.concatenate([np.zeros((0, 2), np.int64), *tables])
         return np.array(indptr), np.array(numbers, np.int64), rows.astype(np.int64), table
 
+    def _pairs(self) -> tuple[NDArray[np.int32], Table]:
+        """Number of the pair of cores that every copy goes between, and source and destination core of every pair."""
+        owner, copies = self.mapping.core, self.mapping.copies
+        pair, pairs = np.empty(copies.core.size, np.int32), np.empty((copies.core.size, 2), np.int64)
+        order = np.argsort(owner, kind="stable")
+        count = kernels.number_pairs(order, owner, copies.indptr, copies.core, pair, pairs)
+        return pair, pairs[:count]
+
     def _crossings(self, pairs: Table, machine: Machine) -> tuple[Table, Table]:
         """Links that a copy passes between two cores, by pair (CSR); numbered from the first link on."""
-        indptr, station = machine.links_between(pairs // self.cores, pairs % self.cores)
+        indptr, station = machine.links_between(pairs[:, 0], pairs[:, 1])
         return indptr, station - int(machine.first[2])
 
     def count(self, activity: Activity) -> Counts:
         """Counts of these timesteps."""
         steps, network, copies = activity.timesteps, self.mapping.network, self.mapping.copies
-        by_core = np.zeros((steps, self.cores, self.copies.shape[1] - 2), np.int64)
+        by_core = np.zeros((steps, self.cores, kernels.WORK), np.int64)
         by_pair = np.zeros((steps, self.crossings[0].size - 1), np.int64)
         fired = activity.indptr, activity.neurons
         kernels.count_copies(*fired, copies.indptr, self.copies, by_core, by_pair)
         link_messages = np.zeros((steps, self.links), np.int64)
         kernels.count_crossings(by_pair, *self.crossings, link_messages)
         by_layer = np.zeros((2, steps, len(network.layers)), np.int64)
-        core_sends = np.zeros((2, steps, self.cores), np.int64)
+        core_spikes = np.zeros((steps, self.cores), np.int64)
         synops = np.zeros((2, steps, len(network.connections)), np.int64)
         places = self.layer, self.mapping.core, copies.indptr
-        kernels.count_spikes(*fired, *places, *self.outgoing, by_layer, core_sends, synops)
+        kernels.count_spikes(*fired, *places, *self.outgoing, by_layer, core_spikes, synops)
         formats = len(FORMATS)
-        format_synops = by_core[:, :, 1 : 1 + formats]
+        format_synops = by_core[:, :, :formats]
         return Counts(
             spikes=by_layer[0],
             layer_messages=by_layer[1],
             connection_synops=synops[0],
             nonzero_synops=synops[1],
-            core_spikes=core_sends[0],
-            core_messages_out=core_sends[1],
-            core_messages_in=by_core[:, :, 0],
+            core_spikes=core_spikes,
+            core_messages_out=link_messages[:, : self.cores],  # each core has one link to its router, and one from it
+            core_messages_in=link_messages[:, -self.cores :],
             core_synops=format_synops.sum(axis=2),
-            core_words=by_core[:, :, 1 + formats],
-            core_sweep_ps=self._sweep_ps(core_sends[0]),
-            core_synapse_ps=by_core[:, :, 2 + formats],
+            core_words=by_core[:, :, formats],
+            core_sweep_ps=self._sweep_ps(core_spikes),
+            core_synapse_ps=by_core[:, :, formats + 1],
             format_synops=format_synops,
             link_messages=link_messages,
         )

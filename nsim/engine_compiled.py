@@ -5,6 +5,7 @@ It follows the rules of `engine_simpy.py` to the picosecond; tests compare every
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -12,13 +13,12 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from nsim import engine_simpy
+from nsim import engine_simpy, event_loop, merge_loop
 from nsim.activity import Activity
 from nsim.errors import SimulationError
 from nsim.event_loop import Fabric, Load, Log, run_step
 from nsim.mapping import Mapping
 from nsim.mapping.route import next_hops
-from nsim.merge_loop import run_steps
 from nsim.queues import idle_stations
 from nsim.stations import ChunkTimes, Machine, Service, StepTimes
 from nsim.tandem import empty_lines
@@ -27,10 +27,14 @@ BLOCK_MESSAGES = 20_000  # one call of the loop: long enough to hide the call, s
 
 
 class Engine:
-    """Simulates activity on one mapping. The result does not depend on the number of threads."""
+    """Simulates activity on one mapping. The result does not depend on the number of threads.
 
-    def __init__(self, mapping: Mapping, machine: Machine, threads: int = 1) -> None:
-        self.mapping, self.machine = mapping, machine
+    critical_path   find that of every timestep
+    """
+
+    def __init__(self, mapping: Mapping, machine: Machine, threads: int = 1, critical_path: bool = False) -> None:
+        self.mapping, self.machine, self.critical_path = mapping, machine, critical_path
+        self.logs = threading.local()  # one log per thread, used again: fresh memory is slow
         self.fabric, self.load = fabric_of(machine, mapping), load_of(mapping)
         self.pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self._check_range()
@@ -49,30 +53,35 @@ class Engine:
         """Simulate one timestep and keep every service, in order of completion."""
         log = _log(self._services(firing))
         times = ChunkTimes.empty(1, self.machine)
-        times.duration_ps[0], missing = run_step(
+        times.duration_ps[0], missing, written = run_step(
             self.fabric, self.load, np.sort(firing), times.blocked_ps, times.longest_queue, log
         )
         if missing:
             self._name_deadlock(firing)
-        written = int(np.count_nonzero(log.station >= 0))
         return times, Log(*(column[:written] for column in log))
 
     def _run_block(self, block: tuple[Activity, int, int]) -> ChunkTimes:
         activity, begin, end = block
-        times = ChunkTimes.empty(end - begin, self.machine)
+        times = ChunkTimes.empty(end - begin, self.machine, self.critical_path)
         indptr = activity.indptr[begin : end + 1]
-        stuck = run_steps(
-            self.fabric,
-            self.load,
-            indptr,
-            activity.neurons,
-            times.duration_ps,
-            times.blocked_ps,
-            times.longest_queue,
-        )
+        steps = self.fabric, self.load, indptr, activity.neurons
+        measured = times.duration_ps, times.blocked_ps, times.longest_queue
+        if times.path is None:
+            stuck = merge_loop.run_steps(*steps, *measured)
+        else:
+            path = times.path.by_kind_ps, times.path.service_ps, times.path.wire_ps
+            stuck = event_loop.run_steps(*steps, *measured, self._log_for(activity, begin, end), path)
         if stuck >= 0:
             self._name_deadlock(activity.firing(begin + stuck))
         return times
+
+    def _log_for(self, activity: Activity, begin: int, end: int) -> Log:
+        """This thread's log, with room for each of these timesteps."""
+        needed = max(self._services(activity.firing(step)) for step in range(begin, end))
+        log = getattr(self.logs, "log", None)
+        if log is None or log.station.size < needed:
+            log = self.logs.log = _log(needed)
+        return log
 
     def _blocks(self, activity: Activity) -> list[tuple[Activity, int, int]]:
         """Runs of timesteps with about as many messages each."""

@@ -12,7 +12,7 @@ All sweeps start at 0; the timestep lasts until the last service has ended, then
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 
 import numpy as np
 import simpy
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from simpy.core import EventPriority
 
 from nsim.activity import Activity
+from nsim.critical_path import PathTimes, walk_back
 from nsim.errors import SimulationError
 from nsim.event_loop import Log
 from nsim.mapping import Mapping
@@ -251,16 +252,22 @@ def run_timestep(mapping: Mapping, machine: Machine, firing: NDArray[np.int64], 
 
 
 class Engine:
-    """Simulates activity timestep by timestep, on one thread."""
+    """Simulates activity timestep by timestep, on one thread. critical_path: find that of every timestep."""
 
-    def __init__(self, mapping: Mapping, machine: Machine, threads: int = 1) -> None:
-        self.mapping, self.machine = mapping, machine
+    def __init__(self, mapping: Mapping, machine: Machine, threads: int = 1, critical_path: bool = False) -> None:
+        self.mapping, self.machine, self.critical_path = mapping, machine, critical_path
 
     def run(self, activity: Activity) -> Iterator[ChunkTimes]:
         """Times of consecutive timesteps, as they are done."""
         for number in range(activity.timesteps):
-            step = run_timestep(self.mapping, self.machine, activity.firing(number))
-            yield ChunkTimes(np.array([step.duration_ps]), step.blocked_ps, step.longest_queue)
+            times, log = self.record(activity.firing(number))
+            yield replace(times, path=self._path(log)) if self.critical_path else times
+
+    def _path(self, log: Log) -> PathTimes:
+        path = PathTimes.empty(1, self.machine.first)
+        entries = log.station, log.start_ps, log.end_ps, log.cause
+        walk_back(self.machine.first, log.station.size, *entries, path.by_kind_ps[0], path.service_ps, path.wire_ps)
+        return path
 
     def close(self) -> None:
         """Nothing runs ahead."""

@@ -27,6 +27,10 @@ class SimulationError(NsimError):
     """A simulation that stopped with work left."""
 
 
+class ExperimentError(NsimError):
+    """An experiment that does not exist, or is not here."""
+
+
 class OutputError(NsimError):
     """A result that cannot be written."""
 

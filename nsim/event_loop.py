@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from nsim.critical_path import walk_back
 from nsim.heap import empty_heap, pop, push
 from nsim.queues import MESSAGE, TAKEN, WAITS, admit, ask, take
 
@@ -98,7 +99,7 @@ def _sweep_ps(load, core, host, spike, start, stop, ordered):
 
 @njit(cache=True, nogil=True)
 def run_step(fabric, load, firing, blocked_ps, longest_queue, log):
-    """Simulate one timestep; returns its duration and the number of messages that did not arrive (0 unless deadlocked).
+    """Simulate one timestep; returns its duration, the messages that did not arrive (0 unless deadlocked), services.
 
     firing         int64[spikes]    neurons that fire, ascending
     blocked_ps, longest_queue  int64[stations]   added to, and raised
@@ -295,16 +296,22 @@ def run_step(fabric, load, firing, blocked_ps, longest_queue, log):
     for station in range(stations.size):
         blocked_ps[station] += stations[station].blocked_ps
         longest_queue[station] = max(longest_queue[station], stations[station].longest_queue)
-    return now, messages - delivered
+    return now, messages - delivered, handled + 1
 
 
 @njit(cache=True, nogil=True)
-def run_steps(fabric, load, indptr, firing, duration_ps, blocked_ps, longest_queue, log):
-    """Simulate consecutive timesteps, step s with firing[indptr[s]:indptr[s + 1]]; the first that deadlocked, or -1."""
+def run_steps(fabric, load, indptr, firing, duration_ps, blocked_ps, longest_queue, log, path):
+    """Simulate consecutive timesteps, step s with firing[indptr[s]:indptr[s + 1]]; the first that deadlocked, or -1.
+
+    log, path   room for every service of a timestep, and what the critical paths consist of; empty arrays: not recorded
+    """
     for step in range(indptr.size - 1):
-        duration_ps[step], missing = run_step(
+        duration_ps[step], missing, services = run_step(
             fabric, load, firing[indptr[step] : indptr[step + 1]], blocked_ps, longest_queue, log
         )
         if missing:
             return step
+        if log.station.size > 0:
+            entries = log.station, log.start_ps, log.end_ps, log.cause
+            walk_back(fabric.first, services, *entries, path[0][step], path[1], path[2])
     return -1

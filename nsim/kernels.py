@@ -7,6 +7,8 @@ naive twin in the tests.
 import numpy as np
 from numba import njit
 
+WORK = 5  # numbers that say what a copy causes: synops by format (3), words, busy time. Known, so that loops unroll
+
 
 @njit(cache=True, nogil=True)
 def add_dense(rows, firing, values, sums):
@@ -19,21 +21,23 @@ def add_dense(rows, firing, values, sums):
 
 
 @njit(cache=True, nogil=True)
-def add_dense_spikes(rows, firing, sums):
-    """The same for spikes of value 1 and rows of int8 or int16: four rows at a time, to touch sums less often."""
+def add_dense_narrow(rows, firing, values, sums):
+    """The same for rows of int8 or int16: four spikes of value 1 at a time, to touch sums less often."""
     k = 0
-    while k + 4 <= firing.size:
-        a, b, c, d = rows[firing[k]], rows[firing[k + 1]], rows[firing[k + 2]], rows[firing[k + 3]]
-        for target in range(sums.size):
-            left = np.int32(np.int32(a[target]) + np.int32(b[target]))
-            right = np.int32(np.int32(c[target]) + np.int32(d[target]))
-            sums[target] += np.int32(left + right)
-        k += 4
     while k < firing.size:
-        row = rows[firing[k]]
-        for target in range(row.size):
-            sums[target] += row[target]
-        k += 1
+        if k + 4 <= firing.size and values[k] == values[k + 1] == values[k + 2] == values[k + 3] == 1:
+            a, b, c, d = rows[firing[k]], rows[firing[k + 1]], rows[firing[k + 2]], rows[firing[k + 3]]
+            for target in range(sums.size):
+                left = np.int32(np.int32(a[target]) + np.int32(b[target]))
+                right = np.int32(np.int32(c[target]) + np.int32(d[target]))
+                sums[target] += np.int32(left + right)
+            k += 4
+        else:
+            row = rows[firing[k]]
+            value = values[k]
+            for target in range(row.size):
+                sums[target] += value * row[target]
+            k += 1
 
 
 @njit(cache=True, nogil=True)
@@ -42,65 +46,106 @@ def add_sparse(indptr, targets, weights, firing, values, sums):
     for k in range(firing.size):
         value = values[k]
         for synapse in range(indptr[firing[k]], indptr[firing[k] + 1]):
-            sums[targets[synapse]] += value * weights[synapse]
+            sums[np.uint32(targets[synapse])] += value * weights[synapse]  # unsigned: no test for negative indices
 
 
 @njit(cache=True, nogil=True)
-def add_convolution(taps, rows, columns, stride, padding, dilation, groups, firing, values, sums):
-    """Scatter each firing source (index in (C, rows, columns)) through the kernel into sums[H, W, C].
+def add_convolution(taps, row_runs, column_runs, groups, size, firing, values, sums):
+    """Add the messages of firing sources, through the kernel, to sums[C, *size] (flat).
 
-    taps[in, kH, kW, out / groups]: the weights that one message adds at one output position are contiguous.
+    taps                     [in, kH, kW, out / groups]  rows and columns in the order that the runs refer to
+    row_runs, column_runs    uint64[runs, rows or columns of the source, 3]  taps in a row that reach outputs in a row:
+                             offset of the first within the taps of an input channel, of its output within a scratch of
+                             [groups, *size, out / groups], and how many: rows, or weights of a run of columns
+    firing                   source neurons, index in (C, rows, columns)
     """
-    height, width, _ = sums.shape
-    channels, kernel_rows, kernel_columns, out_per_group = taps.shape
-    in_per_group = channels // groups
+    spatial = np.zeros(sums.size, sums.dtype)
+    _scatter(taps, row_runs, column_runs, groups, size, firing, values, spatial)
+    _add_transposed(spatial, groups, size, sums)
+
+
+@njit(cache=True, nogil=True)
+def add_integer_convolution(taps, row_runs, column_runs, groups, size, largest_weight, firing, values, sums):
+    """The same with a scratch of int32 instead of int64 wherever that cannot overflow.
+
+    At most one tap joins a source to a target, so no sum, not even a partial one, goes beyond the number of messages
+    times the largest |value| times the largest |weight|. This product is rounded: it has to stay below half the range.
+    """
+    low = high = 0
+    for k in range(values.size):
+        low, high = min(low, values[k]), max(high, values[k])
+    if values.size * max(-np.float64(low), np.float64(high)) * largest_weight < 1 << 30:
+        narrow = np.zeros(sums.size, np.int32)
+        _scatter(taps, row_runs, column_runs, groups, size, firing, values, narrow)
+        _add_transposed(narrow, groups, size, sums)
+    else:
+        wide = np.zeros(sums.size, np.int64)
+        _scatter(taps, row_runs, column_runs, groups, size, firing, values, wide)
+        _add_transposed(wide, groups, size, sums)
+
+
+@njit(cache=True, nogil=True)
+def _scatter(taps, row_runs, column_runs, groups, size, firing, values, spatial):
+    """Add the taps of every message to spatial[groups, *size, out / groups] (flat); without dilation in one pass."""
+    for rows in row_runs:
+        for columns in column_runs:
+            _scatter_runs(taps, rows, columns, groups, size, firing, values, spatial)
+
+
+@njit(cache=True, nogil=True)
+def _scatter_runs(taps, row_runs, column_runs, groups, size, firing, values, spatial):
+    """One run of rows and one of columns for every message: weights[length] at a time.
+
+    Unsigned indices, or Numba tests each for being negative; 32 bits where they are divided, which is faster.
+    """
+    channels, kernel_rows, kernel_columns, outputs = taps.shape
+    weights = taps.reshape(taps.size)
+    kernel_row, output_row = np.uint64(kernel_columns * outputs), np.uint64(size[1] * outputs)
+    kernel, group_outputs = np.uint64(kernel_rows) * kernel_row, np.uint64(size[0]) * output_row
+    columns, in_per_group = np.uint32(len(column_runs)), np.uint32(channels // groups)
+    positions = np.uint32(len(row_runs)) * columns
     for k in range(firing.size):
-        column = firing[k] % columns
-        row = (firing[k] // columns) % rows
-        channel = firing[k] // (columns * rows)
-        first = (channel // in_per_group) * out_per_group
+        source = np.uint32(firing[k])
+        channel = source // positions
+        place = source - channel * positions
+        row = place // columns
+        column = place - row * columns
         value = values[k]
-        for i in range(kernel_rows):
-            y = row + padding[0] - i * dilation[0]
-            if y < 0 or y % stride[0] != 0 or y // stride[0] >= height:
-                continue
-            for j in range(kernel_columns):
-                x = column + padding[1] - j * dilation[1]
-                if x < 0 or x % stride[1] != 0 or x // stride[1] >= width:
-                    continue
-                target = sums[y // stride[0], x // stride[1], first : first + out_per_group]
-                weights = taps[channel, i, j]
-                for o in range(out_per_group):
-                    target[o] += value * weights[o]
+        tap = channel * kernel + row_runs[row, 0] + column_runs[column, 0]
+        target = channel // in_per_group * group_outputs + row_runs[row, 1] + column_runs[column, 1]
+        length = column_runs[column, 2]
+        for _ in range(row_runs[row, 2]):
+            for n in range(length):
+                spatial[target + n] += value * weights[tap + n]
+            tap += kernel_row
+            target += output_row
 
 
 @njit(cache=True, nogil=True)
-def add_transposed(spatial, sums):
-    """Add spatial[H, W, C] to sums, which is row-major in (C, H, W), and set it to zero for the next use."""
-    height, width, channels = spatial.shape
-    for y in range(height):
-        for x in range(width):
-            row = spatial[y, x]
-            for c in range(channels):
-                sums[(c * height + y) * width + x] += row[c]
-                row[c] = 0
+def _add_transposed(spatial, groups, size, sums):
+    """Add spatial[groups, *size, out / groups] to sums[groups, out / groups, *size], both flat."""
+    positions = size[0] * size[1]
+    outputs = sums.size // (groups * positions)
+    for group in range(groups):
+        for output in range(outputs):
+            first = (group * outputs + output) * positions
+            target = sums[first : first + positions]
+            source = spatial[group * outputs * positions + output :]
+            for position in range(positions):
+                target[position] += source[position * outputs]
 
 
 @njit(cache=True, nogil=True)
-def nonzero(messages):
-    """Indices and values of what is not zero."""
-    count = 0
+def take_messages(messages, offset, sending, values, firing):
+    """Write down what is not zero: sending[k], values[k] and firing[k] = sending[k] + offset; returns how many."""
+    count = np.uint64(0)
     for n in range(messages.size):
-        count += messages[n] != 0
-    indices, values = np.empty(count, np.int64), np.empty(count, messages.dtype)
-    if count:
-        count = 0
-        for n in range(messages.size):
-            if messages[n] != 0:
-                indices[count] = n
-                values[count] = messages[n]
-                count += 1
-    return indices, values
+        if messages[n] != 0:
+            sending[count] = n
+            values[count] = messages[n]
+            firing[count] = n + offset
+            count += np.uint64(1)
+    return count
 
 
 @njit(cache=True, nogil=True)
@@ -196,23 +241,46 @@ def gate(value, gates, residual, messages):
 
 
 @njit(cache=True, nogil=True)
+def number_pairs(order, owner, copy_indptr, core, pair, pairs):
+    """Number the pairs of cores between which copies go, by source core; returns how many there are.
+
+    order        int64[neurons]   neurons, those of one core together
+    owner, core  int64[neurons], int64[copies]   source and destination core
+    pair         int32[copies]    out: number of each copy's pair
+    pairs        int64[copies, 2] out: source and destination core of each pair
+    """
+    number = np.full(core.max() + 1 if core.size else 0, -1)  # of the pair that leads to a core
+    count, first, source = 0, 0, -1
+    for neuron in order:
+        if owner[neuron] != source:
+            source, first = owner[neuron], count  # lower numbers in the table are of other source cores
+        for row in range(copy_indptr[neuron], copy_indptr[neuron + 1]):
+            if number[core[row]] < first:
+                number[core[row]] = count
+                pairs[count, 0], pairs[count, 1] = source, core[row]
+                count += 1
+            pair[row] = number[core[row]]
+    return count
+
+
+@njit(cache=True, nogil=True)
 def count_copies(indptr, neurons, copy_indptr, copies, by_core, by_pair):
     """Add up what the copies of firing neurons cause.
 
     indptr, neurons       activity: step s fires neurons[indptr[s]:indptr[s + 1]]
     copy_indptr           int64[neurons + 1]     copies of every neuron
-    copies                int64[copies, 2 + w]   destination core, number of the pair of cores, what one copy causes
-    by_core               int64[steps, cores, w]   in place
+    copies                int32 or int64[copies, 2 + WORK]   destination core, number of the pair of cores, work
+    by_core               int64[steps, cores, WORK]   in place
     by_pair               int64[steps, pairs]    in place: messages
     """
     for step in range(indptr.size - 1):
+        pairs, cores = by_pair[step], by_core[step]
         for k in range(indptr[step], indptr[step + 1]):
             for row in range(copy_indptr[neurons[k]], copy_indptr[neurons[k] + 1]):
-                copy = copies[row]
-                by_pair[step, copy[1]] += 1
-                sums = by_core[step, copy[0]]
-                for column in range(sums.size):
-                    sums[column] += copy[2 + column]
+                core = np.uint32(copies[row, 0])
+                pairs[np.uint32(copies[row, 1])] += 1
+                for column in range(WORK):
+                    cores[core, column] += copies[row, 2 + column]
 
 
 @njit(cache=True, nogil=True)
@@ -230,13 +298,14 @@ def count_crossings(by_pair, indptr, links, by_link):
 def count_spikes(
     indptr, neurons, layer, core, copy_indptr, outgoing, connection, first_row, table, by_layer, by_core, synops
 ):
-    """Add up spikes and copies by layer and core, and synops by connection.
+    """Add up spikes by layer and core, copies by layer, and synops by connection.
 
     layer, core           int64[neurons]
     outgoing, connection  connections of every source layer, CSR
     first_row, table      int64[rows, 2]  synops one message causes, by source neuron of connection k from first_row[k]
-    by_layer, by_core     int64[2, steps, layers or cores]   in place: spikes, copies
-    synops                int64[2, steps, connections]       in place: all, and those with a weight that is not zero
+    by_layer              int64[2, steps, layers]        in place: spikes, copies
+    by_core               int64[steps, cores]            in place: spikes
+    synops                int64[2, steps, connections]   in place: all, and those with a weight that is not zero
     """
     first_neuron = np.zeros(outgoing.size, np.int64)
     for neuron in range(layer.size):
@@ -244,12 +313,10 @@ def count_spikes(
     for step in range(indptr.size - 1):
         for k in range(indptr[step], indptr[step + 1]):
             neuron = neurons[k]
-            copies = copy_indptr[neuron + 1] - copy_indptr[neuron]
             source = layer[neuron]
             by_layer[0, step, source] += 1
-            by_layer[1, step, source] += copies
-            by_core[0, step, core[neuron]] += 1
-            by_core[1, step, core[neuron]] += copies
+            by_layer[1, step, source] += copy_indptr[neuron + 1] - copy_indptr[neuron]
+            by_core[step, core[neuron]] += 1
             for entry in range(outgoing[source], outgoing[source + 1]):
                 row = first_row[entry] + neuron - first_neuron[source]
                 synops[0, step, connection[entry]] += table[row, 0]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from nsim.errors import NetworkError
 from nsim.neurons import Neuron, Relay
+from nsim.pool import Pool
 from nsim.synapses import Shape, Synapses
 
 MAX_DELAY = 62  # timesteps; the longest delay of Loihi, see lava-dl's netx
@@ -20,16 +21,27 @@ class Layer:
 
     shape    (channels, rows, columns); a layer without space has (n, 1, 1). Neuron index is row-major in it.
     on_chip  False for an input that the host sends in, message by message
+    pool     how what arrives is pooled before the neurons; None: one sum for every neuron
     """
 
     name: str
     shape: Shape
     neuron: Neuron
     on_chip: bool = True
+    pool: Pool | None = None
 
     @property
     def neurons(self) -> int:
         return int(np.prod(self.shape))
+
+    @property
+    def sums_shape(self) -> Shape:
+        """Of what the connections fill."""
+        return self.shape if self.pool is None else self.pool.shape
+
+    @property
+    def sums(self) -> int:
+        return int(np.prod(self.sums_shape))
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,10 +130,11 @@ class Network:
                 )
         synapses = connection.synapses
         source, target = self.by_name[connection.source], self.by_name[connection.target]
-        if synapses.sources != source.neurons or synapses.targets != target.neurons:
+        if synapses.sources != source.neurons or synapses.targets != target.sums:
+            before_pool = "" if target.pool is None else " sums before its pool"
             raise NetworkError(
                 f"connection {connection.name} joins {synapses.sources} to {synapses.targets} neurons, but the layers "
-                f"have {source.neurons} and {target.neurons}"
+                f"have {source.neurons} and {target.sums}{before_pool}"
             )
         if not np.isfinite(synapses.weights).all():
             bad = int(np.count_nonzero(~np.isfinite(synapses.weights)))
@@ -143,6 +156,11 @@ class Network:
 def _check_layer(layer: Layer) -> None:
     if len(layer.shape) != 3 or min(layer.shape) < 1:
         raise NetworkError(f"layer {layer.name!r} has shape {layer.shape}: expected three positive numbers (C, H, W)")
+    if layer.pool is not None and layer.pool.pooled_shape != layer.shape:
+        raise NetworkError(
+            f"layer {layer.name!r} has shape {layer.shape}, but its pool makes {layer.pool.pooled_shape} of "
+            f"{layer.pool.shape}"
+        )
     if layer.neurons % layer.neuron.granule:
         raise NetworkError(
             f"layer {layer.name!r} has {layer.neurons} neurons, not a multiple of {layer.neuron.granule}"

@@ -167,6 +167,59 @@ class FixedSigmaDelta(Neuron):
         return state["sigma"] if self.role == "output" else messages
 
 
+@dataclass(frozen=True, eq=False)
+class QuantizedInput(Relay):
+    """An input of unsigned integers of `bits` bits, such as the pixels of an image."""
+
+    bits: int = 8
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedRelu(Neuron):
+    """Integer rectifier of a quantised network: clip(floor((sum + bias) * 2^fraction_bits / step), 0, 2^bits - 1).
+
+    bits           of what is sent; None: no rectifier, sum + bias is sent as it is, whenever that is not zero
+    step           how much of the sum makes one level, in units of 2^-fraction_bits; per layer, channel or neuron, >= 1
+    bias           added to the sum; per layer, channel or neuron
+    No state: every frame starts anew. Source of the form (unsigned levels of equal width, zero is not sent): BrainChip,
+    Akida 1.0 layers. Values of an array per channel belong to the channels of the layer, in order.
+    """
+
+    bits: int | None
+    step: NDArray | int = 1
+    bias: NDArray | int = 0
+    fraction_bits: int = 0
+    fixed_point: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        for name in ("step", "bias"):
+            values = np.asarray(getattr(self, name))
+            if values.dtype.kind not in "iu" or (name == "step" and (values < 1).any()):
+                least = " from 1 up" if name == "step" else ""
+                raise NetworkError(f"{name} of a quantised layer is {str(values)[:60]}: give whole numbers{least}")
+        if not (self.bits is None or 1 <= self.bits <= 16) or not 0 <= self.fraction_bits <= 16:
+            raise NetworkError(
+                f"a quantised layer has {self.bits} bits and {self.fraction_bits} fraction bits: give 1..16 and 0..16"
+            )
+
+    def start(self, neurons):
+        return {"step": _by_neuron(self.step, neurons), "bias": _by_neuron(self.bias, neurons)}
+
+    def update(self, state, sums, step, external):
+        total = sums[0] + state["bias"]
+        if self.bits is None:
+            return total
+        return np.clip((total << self.fraction_bits) // state["step"], 0, (1 << self.bits) - 1)
+
+
+def _by_neuron(value: NDArray | int, neurons: int) -> NDArray[np.int64]:
+    """A parameter given per layer, channel or neuron, as int64[neurons]."""
+    values = np.asarray(value, np.int64).ravel()
+    if values.size > neurons or neurons % values.size:
+        raise NetworkError(f"a parameter has {values.size} values, which do not spread over {neurons} neurons")
+    return np.repeat(values, neurons // values.size)
+
+
 # --- floating point -----------------------------------------------------------------------------------------
 
 

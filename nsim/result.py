@@ -111,6 +111,54 @@ class Result:
         crossings = crossings_by_kind(self.machine, self.counts.link_messages.sum(axis=0))
         return energy_of(self.mapping.chip, self.actions, crossings, self.total_ps)
 
+    # --- what limits the run
+
+    @cached_property
+    def states(self) -> dict[str, NDArray[np.int64]] | None:
+        """Time of every timestep's critical path by state (memory, compute, traffic, barrier), int64[timesteps] each.
+
+        They sum to `step_ps`. None if the critical path was not recorded.
+        """
+        path = self.times.path
+        return None if path is None else path.by_state_ps(KINDS, self.barrier_ps)
+
+    @property
+    def state(self) -> str | None:
+        """The simulated bottleneck state: the one with the largest share of the critical path."""
+        if self.states is None:
+            return None
+        totals = {state: int(times.sum()) for state, times in self.states.items()}
+        return max(totals, key=totals.__getitem__)
+
+    @cached_property
+    def critical_stations(self) -> list[dict[str, Any]]:
+        """The stations on the critical path, those with the largest share of the run's time first."""
+        path = self.times.path
+        if path is None:
+            return []
+        spent = path.service_ps + path.wire_ps
+        order = np.argsort(-spent, kind="stable")
+        return [
+            {
+                "station": self._named(station),
+                "kind": self.machine.kind(station),
+                "service_ps": int(path.service_ps[station]),
+                "wire_ps": int(path.wire_ps[station]),
+                "share": float(spent[station] / self.total_ps),
+            }
+            for station in order[: np.count_nonzero(spent)].tolist()
+        ]
+
+    def _named(self, station: int) -> str:
+        """A station with the layers of its core: "core 14 (conv2) synapses"."""
+        machine = self.machine
+        name, kind = machine.name(station), machine.kind(station)
+        core = station - machine.number(kind, 0)
+        if kind == "mesh" or core == machine.chip.cores:
+            return name
+        layers = "+".join(self.mapping.layers_of(core))
+        return name.replace(f"core {core} ", f"core {core} ({layers}) ", 1)
+
     # --- tables
 
     @cached_property
@@ -263,6 +311,7 @@ class Result:
                 "max_core_synops": counts.core_synops.max(axis=1),
                 "max_core_messages_in": counts.core_messages_in.max(axis=1),
                 "max_link_messages": counts.link_messages.max(axis=1, initial=0),
+                **{f"critical_path_{state}_ps": times for state, times in (self.states or {}).items()},
             }
         )
 
@@ -337,6 +386,8 @@ class Result:
             "words_read": int(counts.core_words.sum()),
             "link_crossings": self.link_crossings,
             "neurobench_per_timestep": self.neurobench(),
+            "state": self.state,
+            "critical_path_ps": {state: int(times.sum()) for state, times in (self.states or {}).items()},
         }
 
     @cached_property
@@ -415,5 +466,7 @@ def write_files(result: Result, folder: Path) -> None:
     (folder / "summary.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     for name in ("cores", "layers", "links", "timesteps"):
         getattr(result, name).to_csv(folder / f"{name}.csv", index=False)
+    if result.times.path is not None:
+        _frame(result.critical_stations).to_csv(folder / "critical_path.csv", index=False)
     if result.outputs is not None:
         np.save(folder / "outputs.npy", result.outputs)

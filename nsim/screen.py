@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from nsim.bottleneck import Bottleneck
 from nsim.chip import Chip
 from nsim.chip_file import available_chips, load_chip
 from nsim.result import Result
@@ -85,6 +86,8 @@ def show_result(result: Result, out: Path | None) -> None:
         f"{facts['mean_core_utilisation']:.0%}",
         f"of the time in the mean core, {facts['mean_memory_utilisation']:.0%} of its weight memory",
     )
+    if result.states is not None:
+        grid.add_row("Limit", f"{result.state}", _limit_line(result))
     grid.add_row("Traffic", f"{facts['messages'] / facts['timesteps']:,.0f}", _traffic_line(result))
     screen.print(grid)
     screen.print()
@@ -106,6 +109,16 @@ def _energy_line(facts: dict) -> tuple[str, str]:
         else f"{joules(dynamic)} dynamic, static unknown"
     )
     return joules(facts["known_energy_per_timestep_fj"]), f"per timestep: {parts}"
+
+
+def _limit_line(result: Result) -> str:
+    """What the critical path consists of, and the station with most of it."""
+    assert result.states is not None
+    shares = {state: float(times.sum() / result.total_ps) for state, times in result.states.items()}
+    ordered = sorted(shares.items(), key=lambda item: -item[1])
+    parts = ", ".join(f"{share:.0%} {state}" for state, share in ordered if share >= 0.005)
+    first = result.critical_stations[0] if result.critical_stations else None
+    return f"of the critical path: {parts}" + (f"; most: {first['station']}, {first['share']:.0%}" if first else "")
 
 
 def _traffic_line(result: Result) -> str:
@@ -156,6 +169,42 @@ def _caveats(result: Result, facts: dict) -> list[str]:
     return lines
 
 
+def show_floorline(found: dict[str, Bottleneck], plot: Path) -> None:
+    """By partition: bounds, what was simulated, three opinions of the state, and what to change."""
+    screen = console()
+    first = next(iter(found.values())).result
+    screen.print(Text(f"{first.mapping.network.name} on {first.mapping.chip.title}, per timestep", style="bold"))
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
+    table.add_column("partition")
+    for heading in ("cores", "memory", "compute", "traffic", "barrier", "floorline", "simulated", "over"):
+        table.add_column(heading, justify="right")
+    for name, each in found.items():
+        bounds = [seconds(time) for time in each.bounds.mean_ps.values()]
+        times = seconds(each.bounds.least_ps.mean()), seconds(each.result.total_ps / each.result.steps)
+        cores = str(each.result.mapping.placement.size)
+        table.add_row(name, cores, *bounds, *times, f"{each.over_bound - 1:.1%}")
+    screen.print(table)
+    screen.print()
+    states = Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
+    for heading in ("partition", "state by floorline", "by critical path", "by sensitivity"):
+        states.add_column(heading)
+    for name, each in found.items():
+        predicted = f"{each.predicted} (x{each.bounds.margin:.1f} the next)"
+        share = float(each.result.states[each.simulated].sum() / each.result.total_ps) if each.result.states else 0.0
+        sensitive = f"{each.sensitive} (costs -10%: time -{each.saved[each.sensitive]:.1%})"
+        states.add_row(name, predicted, f"{each.simulated} ({share:.0%})", sensitive)
+    screen.print(states)
+    for name, each in found.items():
+        screen.print()
+        screen.print(Text(f"{name}: {each.advice}."))
+        chain = [f"{s['station']} {s['share']:.0%}" for s in each.result.critical_stations[:4] if s["share"] >= 0.005]
+        screen.print(Text(f"Critical path: {', '.join(chain) or 'the barrier'}."))
+    screen.print()
+    for line in _caveats(first, first.summary()):
+        screen.print(Text(line, style="dim"))
+    screen.print(f"The floorline plot is in {plot}")
+
+
 def list_chips() -> None:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
     for heading in ("chip", "", "cores", "synchronisation"):
@@ -171,7 +220,7 @@ def show_chip(chip: Chip) -> None:
     screen = console()
     screen.print(Text(f"{chip.title} ({chip.path})", style="bold"))
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
-    table.add_column("value")
+    table.add_column("value", overflow="fold")
     table.add_column("", justify="right")
     table.add_column("basis")
     table.add_column("source and reasoning", ratio=1)

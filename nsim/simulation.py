@@ -17,7 +17,7 @@ from nsim.mapping import Mapping
 from nsim.neurons import Relay
 from nsim.result import Result
 from nsim.spikes import Events, Frames, load_input
-from nsim.stations import ChunkTimes, build_machine
+from nsim.stations import ChunkTimes, Machine, build_machine
 from nsim.trace import ServiceTrace
 
 ENGINES = {"compiled": engine_compiled, "simpy": engine_simpy}
@@ -38,6 +38,7 @@ def simulate(
     threads: int | None = None,
     progress: Progress | None = None,
     trace: ServiceTrace | None = None,
+    critical_path: bool = False,
 ) -> Result:
     """Run a mapped network.
 
@@ -51,6 +52,7 @@ def simulate(
     threads    that the compiled engine uses; by default all this process may use. The result is the same
     progress   called with the timesteps done and the total
     trace      writes every service of every message; slows the run down and fills the disk
+    critical_path   find out what every timestep's duration consists of (`Result.states`); slows the run down a little
     Ctrl-C returns what was simulated until then, if that is at least one timestep.
     raises     InputError for input that does not fit, SimulationError for an unknown engine or a deadlock
     """
@@ -65,7 +67,9 @@ def simulate(
         binary = all(_is_binary(sample) for sample in loaded)
         _check_carried(mapping, binary)
         runs, lengths = (evaluate(mapping.network, sample) for sample in loaded), [s.timesteps for s in loaded]
-    return _run(mapping, runs, lengths, engine, threads or available_threads(), seed, progress, binary, trace)
+    machine = build_machine(mapping.chip)
+    simulator = ENGINES[engine].Engine(mapping, machine, threads or available_threads(), critical_path)
+    return _run(mapping, machine, simulator, engine, runs, lengths, seed, progress, binary, trace)
 
 
 def check_run(
@@ -149,17 +153,16 @@ def _check_carried(mapping: Mapping, binary: bool) -> None:
 
 def _run(
     mapping: Mapping,
+    machine: Machine,
+    simulator: engine_compiled.Engine | engine_simpy.Engine,
+    engine: str,
     runs: Iterable[Iterator[Activity]],
     lengths: list[int],
-    engine: str,
-    threads: int,
     seed: int,
     progress: Progress | None,
     binary_input: bool | None,
     trace: ServiceTrace | None,
 ) -> Result:
-    machine = build_machine(mapping.chip)
-    simulator = ENGINES[engine].Engine(mapping, machine, threads)
     run = _Run(Counter(mapping, machine), sum(lengths), progress)
     try:
         for number, activity in enumerate(runs):

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import math
-import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nsim.errors import InputError
-from nsim.memory import available_bytes
+from nsim.formats import events as event_files
+from nsim.formats.events import EventList, check_samples, event_fields, event_list, read_event_file
+from nsim.formats.numpy_files import ARRAY_SUFFIXES, existing, read_arrays
 from nsim.synapses import Shape
+from nsim.workloads.event_streams import EVENT_NAMES, is_event_name, named_events
 
-SUFFIXES = (".npy", ".npz", ".h5", ".hdf5")
+SUFFIXES = (*ARRAY_SUFFIXES, *event_files.SUFFIXES)
 MAX_TIMESTEPS = 10_000_000  # of an event list; one wrong event time would otherwise fill the memory
 
 
@@ -97,7 +97,8 @@ def load_input(
 ) -> list[Frames | Events]:
     """Read the input of a network, one entry per sample.
 
-    source     an array, or the path of a .npy, .npz, .h5 or .hdf5 file
+    source     an array; the path of a .npy, .npz, .h5, .hdf5, .bin, .aedat4, .raw or .dat file; or a built-in stream of
+               events with its options, as in edges:rate=1e5,seconds=0.1 (see `nsim.workloads.event_streams`)
     shape      (C, H, W) of the input layer; a layer without space has (n, 1, 1)
     timesteps  how long to run. Longer data is cut, a single frame is held, events end in silence, and frames that are
                too few are refused. By default as many as the data has; for events, up to the last of the sample
@@ -108,32 +109,25 @@ def load_input(
     Arrays of numbers are, in this order: one frame of `shape`; (T, *shape); (N, T, *shape); or the order of lava-dl's
     files, (W, H, C) or (W, H, C, T). Axes of `shape` of length 1 may be missing, except in the last.
     Events are a structured array with the fields t, x, y, p of the `tonic` package, or an .npz with arrays t, x, y, p
-    or times, units. Integer times are microseconds, floating ones seconds. The polarity p is the channel (-1 counts
-    as 0) unless the layer has only one. Without y, x counts along the only axis of the layer that is longer than 1,
-    or along its columns; units are neuron indices. Every event has the value 1.
-    HDF5 files have the layout of the Spiking Heidelberg Digits, see `nsim.formats.shd`.
+    or times, units; see `nsim.formats.events.event_list` for their meaning. Every event has the value 1.
+    HDF5 files have the layout of the Spiking Heidelberg Digits, see `nsim.formats.shd`; .bin files that of N-MNIST,
+    see `nsim.formats.events`; the others are recordings of cameras, see `nsim.formats.recordings`.
     """
     _check_request(timesteps, samples, bin_s)
     if isinstance(source, np.ndarray):
         return _from_array(source, "input array", shape, timesteps, samples, bin_s)
-    path = _existing(Path(source))
-    suffix = path.suffix.lower()
-    if suffix == ".npy":
-        return _from_array(_read_npy(path), str(path), shape, timesteps, samples, bin_s)
-    if suffix == ".npz":
-        arrays = _read_npz(path)
-        if len(arrays) == 1:
-            return _from_array(next(iter(arrays.values())), str(path), shape, timesteps, samples, bin_s)
-        _check_samples(samples, 1, str(path))
-        return [_events(arrays, str(path), shape, timesteps, _needed(bin_s, str(path)))]
-    bin_s = _needed(bin_s, str(path))
-    from nsim.formats.shd import read_shd  # h5py takes its time to import
-
-    spoken, _ = read_shd(path, samples)
-    return [
-        _events({"times": times, "units": units}, f"{path}, sample {sample}", shape, timesteps, bin_s)
-        for sample, (times, units) in enumerate(spoken)
-    ]
+    if is_event_name(str(source)):
+        check_samples(samples, 1, str(source))
+        stream = named_events(str(source), shape)
+        lists = [EventList(str(source), stream.t_ps, 10**12, stream.neuron)]
+    else:
+        path = existing(Path(source), SUFFIXES, EVENT_NAMES)
+        if path.suffix.lower() in ARRAY_SUFFIXES:
+            return _from_array(read_arrays(path), str(path), shape, timesteps, samples, bin_s)
+        _needed(bin_s, str(path))
+        lists = read_event_file(path, shape, samples)
+    bin_s = _needed(bin_s, str(source))
+    return [_binned(events, math.prod(shape), timesteps, bin_s) for events in lists]
 
 
 # What was asked for
@@ -145,11 +139,6 @@ def _check_request(timesteps: int | None, samples: int | None, bin_s: float | No
             raise InputError(f"{name} is {asked}: give at least 1")
     if bin_s is not None and not 0 < bin_s < math.inf:
         raise InputError(f"the duration of a timestep is {bin_s} s: give a positive number of seconds")
-
-
-def _check_samples(asked: int | None, have: int, name: str) -> None:
-    if asked is not None and asked > have:
-        raise InputError(f"{name} has {have} samples, fewer than the {asked} asked for: give at most {have}")
 
 
 def _check_step(step: int, timesteps: int) -> None:
@@ -171,24 +160,25 @@ def _dtype_of(values: NDArray[Any]) -> type[np.int64 | np.float32]:
 
 
 def _from_array(
-    data: NDArray[Any],
+    data: NDArray[Any] | dict[str, NDArray[Any]],
     name: str,
     shape: Shape,
     timesteps: int | None,
     samples: int | None,
     bin_s: float | None,
 ) -> list[Frames | Events]:
-    """Samples of an array of numbers, or the one sample of a structured array of events."""
-    if data.dtype.names is not None:
-        _check_samples(samples, 1, name)
-        fields = {field: data[field] for field in data.dtype.names}
-        return [_events(fields, name, shape, timesteps, _needed(bin_s, name))]
+    """Samples of an array of numbers, or the one sample of a structured array of events or of the arrays of a list."""
+    fields = event_fields(data)
+    if fields is not None:
+        check_samples(samples, 1, name)
+        return [_binned(event_list(fields, name, shape), math.prod(shape), timesteps, _needed(bin_s, name))]
+    assert isinstance(data, np.ndarray)
     _check_values(data, name)
     by_sample = _by_sample(data, name, shape)
     count, length = by_sample.shape[:2]
     if count == 0 or length == 0:
         raise InputError(f"{name} has shape {data.shape}, that is {count} samples of {length} timesteps: give data")
-    _check_samples(samples, count, name)
+    check_samples(samples, count, name)
     steps = length if timesteps is None else timesteps
     if steps > length > 1:
         raise InputError(f"{name} has {length} timesteps, fewer than the {steps} asked for: give at most {length}")
@@ -236,27 +226,18 @@ def _by_sample(data: NDArray[Any], name: str, shape: Shape) -> NDArray[Any]:
 # Events
 
 
-def _events(fields: Mapping[str, NDArray[Any]], name: str, shape: Shape, timesteps: int | None, bin_s: float) -> Events:
-    """One sample from equally long arrays t, x, y, p or times, units; the others are ignored."""
-    clock = next((times for times, place in (("t", "x"), ("times", "units")) if {times, place} <= set(fields)), None)
-    if clock is None:
-        raise InputError(f"{name} has the arrays {list(fields)}: give t, x, y, p, or t, x, or times, units of events")
-    kinds = ("t", "x", "y", "p") if clock == "t" else ("times", "units")
-    fields = {kind: fields[kind] for kind in kinds if kind in fields}
-    shapes = {kind: values.shape for kind, values in fields.items()}
-    if any(values.ndim != 1 for values in fields.values()) or len(set(shapes.values())) > 1:
-        raise InputError(f"{name} has event arrays of shapes {shapes}: give one value per event in each")
-    neuron = _neuron_of(fields, name, shape)
-    step = _timestep_of(fields[clock], name, bin_s)
+def _binned(events: EventList, neurons: int, timesteps: int | None, bin_s: float) -> Events:
+    """Events by timestep, in their own order within it; those after the last timestep are cut."""
+    step = _timestep_of(events, bin_s)
     needed = step.max(initial=0) + 1 if timesteps is None else timesteps
     if needed > MAX_TIMESTEPS:
         raise InputError(
-            f"{name} would fill {needed:,.12g} timesteps of {bin_s} s, more than {MAX_TIMESTEPS:,}: "
+            f"{events.name} would fill {needed:,.12g} timesteps of {bin_s} s, more than {MAX_TIMESTEPS:,}: "
             "check the unit of its times, give fewer timesteps, or a longer --dt"
         )
     timesteps = int(needed)
     kept = step < timesteps
-    return _in_order(step[kept].astype(np.int64), neuron[kept], timesteps, math.prod(shape))
+    return _in_order(step[kept].astype(np.int64), events.neuron[kept], timesteps, neurons)
 
 
 def _in_order(step: NDArray[np.int64], neuron: NDArray[np.int64], timesteps: int, neurons: int) -> Events:
@@ -267,150 +248,13 @@ def _in_order(step: NDArray[np.int64], neuron: NDArray[np.int64], timesteps: int
     return Events(indptr, neuron, np.ones(len(neuron), np.int64), neurons)
 
 
-def _timestep_of(times: NDArray[Any], name: str, bin_s: float) -> NDArray[np.float64]:
+def _timestep_of(events: EventList, bin_s: float) -> NDArray[np.float64]:
     """Whole timesteps since 0, as floats because a wrong time may exceed any integer.
 
     A time nearer to the start of a timestep than its own rounding error lies in it: 0.3 s / 0.1 s is 3.
     """
-    if times.dtype.kind not in "iuf":
-        raise InputError(
-            f"{name} has event times of type {times.dtype}: give integer microseconds or seconds as floats"
-        )
-    bad = ~np.isfinite(times) | (times < 0)
-    if bad.any():
-        first = int(bad.argmax())
-        raise InputError(
-            f"{name} has {np.count_nonzero(bad)} event times that are negative, NaN or infinite, the first at event "
-            f"{first} ({times[first]}): remove these events or shift the times to start at 0"
-        )
     with np.errstate(over="ignore"):
-        exact = times.astype(np.float64) / (bin_s if times.dtype.kind == "f" else bin_s * 1e6)
+        exact = events.times.astype(np.float64) / (bin_s * events.ticks_per_second)
     nearest = np.rint(exact)
     with np.errstate(invalid="ignore"):  # a tiny bin_s may have made it infinite
         return np.where(np.abs(exact - nearest) <= 1e-12 * nearest, nearest, np.floor(exact))
-
-
-def _neuron_of(fields: Mapping[str, NDArray[Any]], name: str, shape: Shape) -> NDArray[np.int64]:
-    """Neuron index of every event, int64[events], from unit, or from x, y and polarity."""
-    channels, rows, columns = shape
-    if "units" in fields:
-        return _inside(fields["units"], "unit", math.prod(shape), name)
-    if "y" not in fields and max(shape) == math.prod(shape):
-        return _inside(fields["x"], "x", max(shape), name)
-    if "y" not in fields and rows > 1:
-        raise InputError(f"{name} has events without y, but the input layer has {rows} rows (shape {shape}): add y")
-    if "p" not in fields and channels > 1:
-        raise InputError(f"{name} has events without p, but the input layer has {channels} channels: add p")
-    index = _inside(fields["x"], "x", columns, name)
-    if "y" in fields:
-        index = index + columns * _inside(fields["y"], "y", rows, name)
-    if channels > 1:
-        polarity = fields["p"]
-        if polarity.dtype.kind == "i":
-            polarity = np.where(polarity == -1, 0, polarity)
-        index = index + columns * rows * _inside(polarity, "p", channels, name)
-    return index
-
-
-def _inside(values: NDArray[Any], axis: str, size: int, name: str) -> NDArray[np.int64]:
-    if values.dtype.kind not in "biu":
-        raise InputError(f"{name} has {axis} of type {values.dtype}: give integers")
-    index = values.astype(np.int64)
-    bad = (index < 0) | (index >= size)
-    if bad.any():
-        first = int(bad.argmax())
-        raise InputError(
-            f"{name} has {axis} = {values[first]} in event {first}, but the input layer takes 0..{size - 1} there: "
-            "give the network's own sensor size, or remove these events"
-        )
-    return index
-
-
-# Files: what a header declares is compared with what is there before any memory is taken
-
-
-def _existing(path: Path) -> Path:
-    """The path again, if it is a file of a known kind that is not empty."""
-    try:
-        if path.is_dir():
-            raise InputError(f"{path} is a folder: give one of the files in it")
-        if not path.exists():
-            raise InputError(f"{path} does not exist: {_nearest(path)}")
-        if path.suffix.lower() not in SUFFIXES:
-            raise InputError(f"{path} has the unknown suffix {path.suffix!r}: give one of {', '.join(SUFFIXES)}")
-        if not path.is_file():
-            raise InputError(f"{path} is no regular file: copy its data into one")
-        if path.stat().st_size == 0:
-            raise InputError(f"{path} is empty: write it again")
-    except OSError as fault:
-        raise InputError(f"{path} cannot be read: {fault.strerror}: check path and permissions") from fault
-    return path
-
-
-def _nearest(path: Path) -> str:
-    """A cure for a path that does not exist."""
-    folder = path.parent
-    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
-    near = difflib.get_close_matches(path.name, names, 1)
-    return f"did you mean {near[0]}?" if near else "check the path"
-
-
-def _read_npy(path: Path) -> NDArray[Any]:
-    try:
-        with path.open("rb") as stream:
-            return _read_array(stream, path.stat().st_size, str(path))
-    except OSError as fault:
-        raise InputError(f"{path} cannot be read: {fault.strerror}: check its permissions") from fault
-
-
-def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
-    """The one array of an archive, or the arrays of an event list; {name: array}."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            wanted = list(members)
-            if len(members) != 1:
-                wanted = [name for name in ("t", "x", "y", "p", "times", "units") if name in members]
-                if not ({"t", "x"} <= set(wanted) or {"times", "units"} <= set(wanted)):
-                    raise InputError(
-                        f"{path} holds {len(members)} arrays, {sorted(members)[:10]}: give a single array, or events "
-                        "as t, x, y, p or times, units"
-                    )
-            arrays = {}
-            for name in wanted:
-                with archive.open(members[name]) as stream:
-                    arrays[name] = _read_array(stream, members[name].file_size, f"{path}, array {name!r}")
-            return arrays
-    except InputError:
-        raise
-    except Exception as fault:  # zipfile and its decompressors raise a dozen kinds on a damaged archive
-        raise InputError(f"{path} cannot be read as .npz archive: {_one_line(fault)}: write it again") from fault
-
-
-def _read_array(stream: IO[bytes], size_bytes: int, name: str) -> NDArray[Any]:
-    """One array in .npy format, of size_bytes with its header. Never unpickles."""
-    try:
-        version = np.lib.format.read_magic(stream)
-        first = version == (1, 0)
-        read_header = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read_header(stream)
-    except OSError:
-        raise
-    except Exception as fault:  # the header is a Python literal; its parser raises whatever a bad one trips over
-        raise InputError(f"{name} is no .npy array: {_one_line(fault)}: write it with numpy.save") from fault
-    if dtype.hasobject:
-        raise InputError(f"{name} holds pickled Python objects ({dtype}), which are never loaded: save plain numbers")
-    declared, have, free = math.prod(shape) * dtype.itemsize, size_bytes - stream.tell(), available_bytes()
-    if declared > have or min(shape, default=0) < 0:
-        raise InputError(f"{name} declares {shape} {dtype}, {declared} bytes, but holds {have}: write it again")
-    if declared > free:
-        raise InputError(f"{name} takes {declared} bytes, but {free} bytes of memory are free: give a part of the data")
-    stream.seek(0)
-    try:
-        return np.lib.format.read_array(stream, allow_pickle=False)
-    except (ValueError, EOFError) as fault:
-        raise InputError(f"{name} cannot be read: {_one_line(fault)}: write it again") from fault
-
-
-def _one_line(fault: Exception) -> str:
-    return " ".join(str(fault).split())[:120] or type(fault).__name__

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsim.chip import MeshChip
+from nsim.critical_path import PathTimes
 from nsim.mapping import Mapping
 from nsim.mapping.route import Hop, direction, mesh_links, next_hops, xy_route
 
@@ -104,7 +105,6 @@ def build_machine(chip: MeshChip) -> Machine:
     cores = chip.cores + 1
     counts = [cores, cores, cores, len(hops), cores, cores]
     first = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
-    links = chip.links
     mesh = ["east_west" if direction(chip, hop) in ("east", "west") else "north_south" for hop in hops]
 
     def by_station(neurons: int, send: list[int], inner: int, mesh: list[int], outer: int, synapses: int):
@@ -117,7 +117,7 @@ def build_machine(chip: MeshChip) -> Machine:
     )
     service = by_station(
         0,
-        [max(1, chip.send_ps)] * chip.cores + [max(1, chip.host.message_ps)],
+        [max(1, chip.send_ps)] * chip.cores + [max(1, chip.host_message_ps)],
         chip.link_service_ps("core_to_router"),
         [chip.link_service_ps(kind) for kind in mesh],
         chip.link_service_ps("router_to_core"),
@@ -126,9 +126,9 @@ def build_machine(chip: MeshChip) -> Machine:
     wire = by_station(
         0,
         [0] * cores,
-        links.core_to_router.wire_ps,
-        [getattr(links, kind).wire_ps for kind in mesh],
-        links.router_to_core.wire_ps,
+        chip.link_wire_ps("core_to_router"),
+        [chip.link_wire_ps(kind) for kind in mesh],
+        chip.link_wire_ps("router_to_core"),
         0,
     )
     numbers = {hop: int(first[KINDS.index("mesh")]) + index for index, hop in enumerate(hops)}
@@ -170,15 +170,22 @@ class ChunkTimes:
     duration_ps    int64[timesteps]   without the barrier
     blocked_ps     int64[stations]    waiting with a served message, summed
     longest_queue  int64[stations]    places taken at most
+    path           what the critical paths consist of; None if they were not recorded
     """
 
     duration_ps: NDArray[np.int64]
     blocked_ps: NDArray[np.int64]
     longest_queue: NDArray[np.int64]
+    path: PathTimes | None = None
 
     @staticmethod
-    def empty(timesteps: int, machine: Machine) -> ChunkTimes:
-        return ChunkTimes(*(np.zeros(n, np.int64) for n in (timesteps, machine.stations, machine.stations)))
+    def empty(timesteps: int, machine: Machine, path: bool = False) -> ChunkTimes:
+        duration_ps, blocked_ps, longest_queue = (
+            np.zeros(n, np.int64) for n in (timesteps, machine.stations, machine.stations)
+        )
+        return ChunkTimes(
+            duration_ps, blocked_ps, longest_queue, PathTimes.empty(timesteps, machine.first) if path else None
+        )
 
     @staticmethod
     def joined(parts: list[ChunkTimes]) -> ChunkTimes:
@@ -187,6 +194,7 @@ class ChunkTimes:
             np.concatenate([part.duration_ps for part in parts]),
             np.sum([part.blocked_ps for part in parts], axis=0),
             np.max([part.longest_queue for part in parts], axis=0),
+            PathTimes.joined([part.path for part in parts if part.path]) if parts[0].path else None,
         )
 
 

@@ -10,7 +10,7 @@ A *box* is a block of a layer's neurons, (channels, rows, columns); layers witho
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -108,10 +108,8 @@ class Dense(Synapses):
         return np.ascontiguousarray(narrowed(self.matrix).T)
 
     def add(self, firing, values, sums):
-        if self._rows.itemsize <= 2 and (values == 1).all():
-            kernels.add_dense_spikes(self._rows, firing, sums)
-        else:
-            kernels.add_dense(self._rows, firing, values, sums)
+        add = kernels.add_dense_narrow if self._rows.itemsize <= 2 else kernels.add_dense
+        add(self._rows, firing, values, sums)
 
     def fan_out(self, box, stored=False):
         inside = box.indices(self.target_shape)
@@ -189,6 +187,10 @@ class Convolution(Synapses):
 
     kernel[out, in / groups, kH, kW];
     out[o, y, x] = sum over c, i, j of kernel[o, c, i, j] * in[c, y*sH - pH + i*dH, x*sW - pW + j*dW].
+
+    pool   sum pooling of the source before the kernel, (rows, columns) of a window: `in` is then the pooled source, in
+           which a message from (c, y, x) counts as one from (c, y // rows, x // columns). It gives messages another
+           address and does not make them fewer. What lies beyond the last whole window reaches nothing.
     """
 
     kernel: NDArray
@@ -198,6 +200,7 @@ class Convolution(Synapses):
     padding: tuple[int, int] = (0, 0)
     dilation: tuple[int, int] = (1, 1)
     groups: int = 1
+    pool: tuple[int, int] = (1, 1)
     kind = "conv"
 
     def __post_init__(self) -> None:
@@ -213,10 +216,15 @@ class Convolution(Synapses):
                 f"a kernel of shape {self.kernel.shape} with {self.groups} groups does not fit {channels} input "
                 f"channels: expected {per_group * self.groups}"
             )
-        expected = convolved_shape(self.source_shape, self.kernel, self.stride, self.padding, self.dilation)
+        if min(self.pool) < 1 or min(self.pooled_shape) < 1:
+            raise NetworkError(
+                f"pooling windows of {self.pool} do not fit a layer of {self.source_shape}: expected at least 1 row "
+                f"and 1 column, and at most {self.source_shape[1]} and {self.source_shape[2]}"
+            )
+        expected = convolved_shape(self.pooled_shape, self.kernel, self.stride, self.padding, self.dilation)
         if expected != self.target_shape or min(expected) < 1:
             raise NetworkError(
-                f"the convolution of {self.source_shape} with a kernel {self.kernel.shape} gives {expected}, "
+                f"the convolution of {self.pooled_shape} with a kernel {self.kernel.shape} gives {expected}, "
                 f"not the layer's {self.target_shape}"
             )
 
@@ -224,28 +232,71 @@ class Convolution(Synapses):
     def weights(self) -> NDArray:
         return self.kernel
 
+    @property
+    def pooled_shape(self) -> Shape:
+        """The source as the kernel sees it."""
+        channels, rows, columns = self.source_shape
+        return channels, rows // self.pool[0], columns // self.pool[1]
+
     @cached_property
-    def _taps(self) -> NDArray:
-        """Kernel as [in, kH, kW, out / groups]: the weights one message adds at one position are contiguous."""
+    def _geometry(self) -> tuple[NDArray, NDArray[np.uint64], NDArray[np.uint64], int, tuple[int, int]]:
+        """What `kernels.add_convolution` needs to know: taps, runs of rows and of columns, groups, output size."""
         out, per_group, kh, kw = self.kernel.shape
-        by_group = narrowed(self.kernel).reshape(self.groups, out // self.groups, per_group, kh, kw)
-        return np.ascontiguousarray(by_group.transpose(0, 2, 3, 4, 1).reshape(-1, kh, kw, out // self.groups))
+        outputs, size = out // self.groups, self.target_shape[1:]
+        by_group = narrowed(self.kernel).reshape(self.groups, outputs, per_group, kh, kw)
+        taps = by_group.transpose(0, 2, 3, 4, 1).reshape(-1, kh, kw, outputs)
+        (row_order, row_runs), (column_order, column_runs) = self._runs(0), self._runs(1)
+        taps = np.ascontiguousarray(taps[:, row_order][:, :, column_order])
+        row_runs *= np.array([kw * outputs, size[1] * outputs, 1], np.uint64)
+        column_runs *= np.uint64(outputs)
+        return taps, row_runs, column_runs, self.groups, size
+
+    def _runs(self, axis: int) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+        """An order of the kernel's taps along an axis, and the runs of each source position in it.
+
+        A message meets the kernel in reverse; with a stride, every stride-th tap. In the order here, the taps that it
+        meets stand side by side.
+        returns  int64[taps], and uint64[runs, positions, 3]: first tap in that order, first output, how many of both
+        """
+        stride, dilation = self.stride[axis], self.dilation[axis]
+        order = np.array(sorted(range(self.kernel.shape[2 + axis]), key=lambda tap: (tap * dilation % stride, -tap)))
+        outputs = self._outputs(axis)[:, order]
+        runs: list[list[list[int]]] = [[] for _ in outputs]
+        for position, tap in np.argwhere(outputs >= 0).tolist():
+            output, found = int(outputs[position, tap]), runs[position]
+            if found and (tap, output) == (found[-1][0] + found[-1][2], found[-1][1] + found[-1][2]):
+                found[-1][2] += 1
+            else:
+                found.append([tap, output, 1])
+        table = np.zeros((max(map(len, runs)), len(runs), 3), np.uint64)
+        for position, found in enumerate(runs):
+            table[: len(found), position] = np.reshape(found, (-1, 3))
+        return order, table
+
+    @cached_property
+    def _largest_weight(self) -> float:
+        return max(-float(self.kernel.min(initial=0)), float(self.kernel.max(initial=0)))
 
     def add(self, firing, values, sums):
-        c, h, w = self.target_shape
-        spatial = np.zeros((h, w, c), sums.dtype)
-        _, rows, columns = self.source_shape
-        kernels.add_convolution(
-            self._taps, rows, columns, self.stride, self.padding, self.dilation, self.groups, firing, values, spatial
-        )
-        kernels.add_transposed(spatial, sums)
+        if sums.dtype.kind == "i":
+            kernels.add_integer_convolution(*self._geometry, self._largest_weight, firing, values, sums)
+        else:
+            kernels.add_convolution(*self._geometry, firing, values, sums)
+
+    def _outputs(self, axis: int) -> NDArray[np.int64]:
+        """[source position, tap]: the output position to which this tap takes it, -1 where that does not exist."""
+        stride, pooled = self.stride[axis], self.pooled_shape[1 + axis]
+        position = np.arange(self.source_shape[1 + axis]) // self.pool[axis]
+        taps = np.arange(self.kernel.shape[2 + axis])
+        shifted = position[:, None] + self.padding[axis] - taps[None, :] * self.dilation[axis]
+        output = shifted // stride
+        inside = (shifted % stride == 0) & (output >= 0) & (output < self.target_shape[1 + axis])
+        return np.where(inside & (position < pooled)[:, None], output, -1)
 
     def _reach(self, axis: int, low: int, high: int) -> NDArray[np.int64]:
         """[source position, tap]: 1 where this tap takes the position to an output position in low..high."""
-        size, taps = self.source_shape[1 + axis], self.kernel.shape[2 + axis]
-        stride, padding, dilation = self.stride[axis], self.padding[axis], self.dilation[axis]
-        shifted = np.arange(size)[:, None] + padding - np.arange(taps)[None, :] * dilation
-        return ((shifted % stride == 0) & (shifted // stride >= low) & (shifted // stride < high)).astype(np.int64)
+        output = self._outputs(axis)
+        return ((output >= low) & (output < high)).astype(np.int64)
 
     def taps(self, box: Box) -> NDArray[np.int64]:
         """Kernel positions that one message of each source neuron visits inside `box`: int64[sources]."""
@@ -277,6 +328,63 @@ class Convolution(Synapses):
         nonzero = ((self.kernel != 0) & mask[:, None, None, None]).astype(np.int64)
         by_input = nonzero.reshape(self.groups, -1, per_group, kh, kw).sum(axis=1).reshape(-1, kh, kw)
         return np.einsum("cij,hi,wj->chw", by_input, rows, columns, optimize=True).ravel()
+
+
+@dataclass(frozen=True, eq=False)
+class Separable(Convolution):
+    """A depthwise convolution and a pointwise one behind it, nothing between them: evaluated as their composition.
+
+    kernel     the composition, pointwise[o, c] * depthwise[c, 0, i, j]; made by `compose`
+    depthwise  [in, 1, kH, kW]
+    pointwise  [out, in]
+    One message causes a synop at each depthwise tap that it reaches. The pointwise weights of its channel are applied
+    once at every output position, a cost that the messages reaching the position share: taps / (kH * kW) each.
+    """
+
+    depthwise: NDArray = field(kw_only=True)
+    pointwise: NDArray = field(kw_only=True)
+
+    @staticmethod
+    def compose(
+        depthwise: NDArray,
+        pointwise: NDArray,
+        source_shape: Shape,
+        stride: tuple[int, int] = (1, 1),
+        padding: tuple[int, int] = (0, 0),
+    ) -> Separable:
+        """From the two kernels; the target's shape follows."""
+        if depthwise.ndim != 4 or pointwise.ndim != 2 or depthwise.shape[:2] != (pointwise.shape[1], 1):
+            raise NetworkError(
+                f"depthwise weights {depthwise.shape} and pointwise weights {pointwise.shape} make no separable "
+                "convolution: expected (in, 1, rows, columns) and (out, in)"
+            )
+        kernel = _product(pointwise[:, :, None, None], depthwise[None, :, 0])
+        target = convolved_shape(source_shape, kernel, stride, padding, (1, 1))
+        return Separable(kernel, source_shape, target, stride, padding, depthwise=depthwise, pointwise=pointwise)
+
+    @property
+    def weights(self) -> NDArray:
+        return np.concatenate((self.depthwise.ravel(), self.pointwise.ravel()))
+
+    def fan_out(self, box, stored=False):
+        channels, area = len(self.depthwise), self.depthwise[0, 0].size
+        rows, columns = self._reach(0, *box.rows), self._reach(1, *box.columns)
+        inside = self.pointwise[slice(*box.channels)]
+        taps = np.outer(rows.sum(axis=1), columns.sum(axis=1))
+        spatial = np.broadcast_to(taps, (channels, *taps.shape))
+        rows_of_weights = np.full(channels, len(inside))
+        if stored:
+            spatial = np.einsum("cij,hi,wj->chw", (self.depthwise[:, 0] != 0).astype(np.int64), rows, columns)
+            rows_of_weights = np.count_nonzero(inside, axis=0)
+        pointwise = -(-(taps[None] * rows_of_weights[:, None, None]) // area)
+        return (spatial * (len(inside) > 0) + pointwise).ravel()
+
+
+def _product(first: NDArray, second: NDArray) -> NDArray:
+    """Element by element; of small whole numbers in 16 bits, since compositions are large."""
+    if first.dtype.kind == second.dtype.kind == "i" and int(np.abs(first).max()) * int(np.abs(second).max()) < 1 << 15:
+        return first.astype(np.int16) * second.astype(np.int16)
+    return first * second
 
 
 def narrowed(weights: NDArray) -> NDArray:

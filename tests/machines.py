@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from nsim.barrier_chip import BarrierChip
+from nsim.chip import changed
 from nsim.chip_file import load_chip
 from nsim.errors import MappingError
 from nsim.mapping import Copies, Mapping, map_network
@@ -37,15 +38,6 @@ MANY = 1_000_000  # places that are never all taken
 @cache
 def shipped(name: str) -> BarrierChip:
     return load_chip(name)
-
-
-def changed(table: Any, values: MappingABC[str, Any]) -> Any:
-    """A copy of a chip (or of one of its tables) with some values replaced, by key path: {"mesh.columns": 2}."""
-    own = {key: value for key, value in values.items() if "." not in key}
-    for name in dict.fromkeys(key.split(".")[0] for key in values if "." in key):
-        inner = {key.removeprefix(f"{name}."): v for key, v in values.items() if key.startswith(f"{name}.")}
-        own[name] = changed(getattr(table, name), inner)
-    return table.model_copy(update=own)
 
 
 def small_chip(

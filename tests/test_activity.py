@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nsim import kernels
 from nsim.activity import Evaluator, checked_densities, evaluate, layer_offsets, parse_activity, prescribe
 from nsim.errors import InputError
 from nsim.network import Connection, Layer, Network
@@ -112,6 +113,21 @@ def fixed_sigma_delta(rng, size):
 
 
 # Evaluation
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=seeds, dtype=st.sampled_from([np.int64, np.float32]))
+def test_messages_taken_are_those_that_are_not_zero(seed, dtype):
+    rng = np.random.default_rng(seed)
+    size, offset = int(rng.integers(0, 200)), int(rng.integers(0, 1000))
+    messages = (rng.integers(-5, 6, size) * (rng.random(size) < rng.random())).astype(dtype)
+    sending, values, firing = np.full(size, -1), np.full(size, -1, dtype), np.full(size, -1)
+    count = kernels.take_messages(messages, offset, sending, values, firing)
+    expected = [n for n in range(size) if messages[n] != 0]
+    assert sending[:count].tolist() == expected
+    assert values[:count].tolist() == [messages[n] for n in expected]
+    assert firing[:count].tolist() == [n + offset for n in expected]
+    assert (firing[count:] == -1).all()
 
 
 @settings(max_examples=25, deadline=None)

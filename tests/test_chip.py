@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from nsim.barrier_chip import BarrierChip
+from nsim.chip import changed
 from nsim.chip_file import available_chips, load_chip
 from nsim.errors import ChipError
 
@@ -440,3 +441,19 @@ def test_origin_of_a_number(error_of, old, new, start, contains):
 
 def test_the_number_of_further_problems_is_told(error_of):
     assert error_of("columns = 8\nrows = 4", "columns = 0\nrows = 0").endswith("(and 1 more problem)")
+
+
+# ---- Variants
+
+
+def test_a_changed_chip_differs_where_it_is_told_to():
+    chip = load_chip("loihi2")
+    other = changed(chip, {"mesh.columns": 2, "actions.spike.latency_ps": 7})
+    assert (other.mesh.columns, other.actions.spike.latency_ps, other.routers) == (2, 7, 2 * chip.mesh.rows)
+    assert changed(other, {"mesh.columns": chip.mesh.columns, "actions.spike": chip.actions.spike}) == chip
+
+
+@pytest.mark.parametrize("key", ["collumns", "mesh.collumns", "actions.spike.latency"])
+def test_a_chip_is_changed_only_where_it_has_a_value(key):
+    with pytest.raises((KeyError, AttributeError), match=key.split(".")[-1]):
+        changed(load_chip("loihi2"), {key: 1})

@@ -82,6 +82,7 @@ def test_out_holds_the_documented_files(small_run):
         "layers.csv",
         "links.csv",
         "timesteps.csv",
+        "critical_path.csv",
     }
     summary = json.loads((folder / "summary.json").read_text())
     section = README.read_text().split("## Files that come out")[1].split("\n## ")[0]
@@ -187,7 +188,10 @@ def test_help_names_the_commands():
         (("run", "mlp", "--chip", "loihi2", "--partition", "even:1000"), "128"),
         (("run", "mlp", "--chip", "loihi2", "--partition", "evne:4"), "even"),
         (("run", "mlp", "--chip", "loihi2", "--partition", "missing.toml"), "missing.toml"),
-        (("run", "mlp", "--chip", "loihi2", "--placement", "random"), "greedy"),
+        (("run", "mlp", "--chip", "loihi2", "--placement", "randomly"), "greedy"),
+        (("reproduce", "sparse_fromat"), "did you mean sparse_format"),
+        (("reproduce", "3", "--seed", "-1"), "seed is -1"),
+        (("reproduce", "3", "--out", "/dev/null/here"), "cannot write results"),
         (("run", "mlp", "--chip", "loihi2", "--weight-format", "csr"), "sparse"),
         (("run", "pilotnet", "--chip", "loihi"), "graded"),
         (("run", "missing.nir", "--chip", "loihi2"), "missing.nir"),
@@ -312,9 +316,9 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("engine", ["compiled", "simpy"])
-def test_ctrl_c_keeps_the_finished_timesteps(tmp_path, engine):
-    arguments = ["run", "pilotnet", "--chip", "loihi2", "--timesteps", "20000", "--out", str(tmp_path / "out")]
+@pytest.mark.parametrize(("engine", "network"), [("compiled", "pilotnet"), ("simpy", "mlp:width=32,inputs=32")])
+def test_ctrl_c_keeps_the_finished_timesteps(tmp_path, engine, network):
+    arguments = ["run", network, "--chip", "loihi2", "--timesteps", "20000", "--out", str(tmp_path / "out")]
     running = subprocess.Popen(
         [*NSIM, *arguments, "--engine", engine], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -377,6 +381,23 @@ def test_a_trace_that_fills_the_disk(tmp_path, monkeypatch):
     monkeypatch.setattr(trace.ServiceTrace, "__init__", lambda self, _, mapping: real(self, "/dev/full", mapping))
     assert "No space left" in refused(*SMALL, "--trace", "messages", "--out", tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+def test_floorline_says_what_limits_a_network_and_draws_it(tmp_path):
+    figure = tmp_path / "plot.svg"
+    options = ("--chip", "loihi2", "--timesteps", 3, "--partition", "even:4", "--partition", "even:8")
+    done = nsim("floorline", "mlp", *options, "--plot", figure)
+    assert done.returncode == 0, done.stderr
+    for word in ("memory", "compute", "traffic", "barrier", "by floorline", "by critical path", "by sensitivity"):
+        assert word in done.stdout
+    assert "Split its layer" in done.stdout and "core" in done.stdout
+    drawn = figure.read_text()
+    assert drawn.startswith("<?xml") and drawn.rstrip().endswith("</svg>")
+
+
+@pytest.mark.parametrize(("name", "problem"), [("plot.gif", "end its name in"), ("no/plot.png", "does not exist")])
+def test_a_figure_that_cannot_be_written_is_refused_before_the_run(name, problem, tmp_path):
+    assert problem in refused("floorline", "mlp", "--chip", "loihi2", "--plot", tmp_path / name)
 
 
 @pytest.mark.parametrize("threads", [0, 10_000])

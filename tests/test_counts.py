@@ -110,6 +110,17 @@ def test_counts_equal_a_loop_over_messages(mapping, seed):
         np.testing.assert_array_equal(table, expected, err_msg=name)
 
 
+def test_work_beyond_32_bits_is_counted():
+    """A chip that takes 3 ms to receive a message: more picoseconds than int32 holds, in a single copy."""
+    chip = changed(small_chip(2, 2, 2), {"actions.message_in.latency_ps": 3_000_000_000})
+    mapping = map_network(random_network(np.random.default_rng(5), 3), chip, "even:2")
+    activity = random_activity(mapping, np.random.default_rng(6), 4)
+    machine = build_machine(chip)
+    busy_ps = Counter(mapping, machine).count(activity).core_synapse_ps
+    assert busy_ps.max() >= 3_000_000_000
+    np.testing.assert_array_equal(busy_ps, naive_counts(mapping, machine, activity)["core_synapse_ps"])
+
+
 @examples
 @given(mapping=mapped_networks(), seed=st.integers(0, 2**32 - 1))
 def test_sums_over_cores_layers_and_connections_agree(mapping, seed):

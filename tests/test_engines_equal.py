@@ -71,7 +71,8 @@ def test_many_timesteps_with_and_without_a_log(step, timesteps, seed):
     engine = engine_compiled.Engine(step.mapping, step.machine)
     plain, merging = (ChunkTimes.empty(timesteps, step.machine) for _ in range(2))
     no_log = Log(*np.zeros((7, 0), np.int64))
-    assert event_loop.run_steps(engine.fabric, engine.load, indptr, firing, *measures(plain), no_log) == -1
+    no_path = tuple(np.zeros(shape, np.int64) for shape in ((0, 0), 0, 0))
+    assert event_loop.run_steps(engine.fabric, engine.load, indptr, firing, *measures(plain), no_log, no_path) == -1
     assert merge_loop.run_steps(engine.fabric, engine.load, indptr, firing, *measures(merging)) == -1
     for a, b in zip(measures(plain), measures(merging), strict=True):
         np.testing.assert_array_equal(a, b)

@@ -428,7 +428,10 @@ def test_layers_in_space_are_not_cut_by_neurons():
 def test_unknown_format_and_placement_are_refused():
     network, chip = chain([3, 8]), shipped("loihi2")
     assert "choose dense or sparse" in refusal(network, chip, dense_layers="conv")
-    assert "no placement 'spiral': choose from row-major, greedy" in refusal(network, chip, placement="spiral")
+    for unknown in ("spiral", "random:", "random:x", "random:-1", "randomly"):
+        assert f"no placement '{unknown}': choose from row-major, greedy, random" in refusal(
+            network, chip, placement=unknown
+        )
 
 
 # ---- Placement
@@ -451,6 +454,20 @@ def test_greedy_placement_of_a_chain_saves_hops(host, depth):
     assert greedy.placement.tolist() == again.placement.tolist()
     assert sorted(greedy.placement.tolist()) == sorted(set(greedy.placement.tolist()))
     assert total_hops(greedy) <= total_hops(map_network(network, chip))
+
+
+def test_random_placement_is_repeated_by_its_seed():
+    chip = small_chip(5, 2, 2)
+    network = chain([4] * 8)
+    placed = {
+        seed: map_network(network, chip, placement=f"random{seed}").placement.tolist()
+        for seed in ("", ":0", ":1", ":2")
+    }
+    assert placed[""] == placed[":0"]
+    assert placed[":0"] != placed[":1"] != placed[":2"] != placed[":0"]
+    for cores in placed.values():
+        assert len(set(cores)) == len(cores)
+        assert set(cores) <= set(range(chip.cores))
 
 
 def test_greedy_placement_begins_at_the_host():

@@ -27,7 +27,7 @@ class Spy:
         self.given = {}
 
     def add(self, sending, values, step):
-        self.given[step] = sending, values
+        self.given[step] = sending.copy(), values.copy()  # the arrays are used again
 
 
 class Recorder(Evaluator):

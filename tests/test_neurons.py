@@ -1,6 +1,7 @@
 """Neuron models: integers against pure-Python twins written from the published rules, floats against float64."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from nsim.neurons import (
     FixedSigmaDelta,
     GatedLinear,
     Lif,
+    QuantizedInput,
+    QuantizedRelu,
     Relay,
     SigmaDelta,
     Threshold,
@@ -466,6 +469,51 @@ def test_states_of_two_runs_are_apart(neuron):
     (first, _), (second, _) = run(neuron, sums), run(neuron, sums)
     assert first.any()
     assert (first == second).all()
+
+
+@given(seeds, st.integers(1, 16), st.integers(0, 8))
+def test_quantised_rectifier_against_exact_fractions(seed, bits, fraction_bits):
+    """The level is the largest whole number of steps in sum + bias, between 0 and the most that the bits hold."""
+    rng = np.random.default_rng(seed)
+    step, bias = rng.integers(1, 1000, 3), rng.integers(-500, 500, 3)
+    sums = rng.integers(-(10**5), 10**5, (1, 1, 6))
+    messages, _ = run(QuantizedRelu(bits, step, bias, fraction_bits), sums)
+    for neuron, message in enumerate(messages[0]):
+        level = Fraction(int(sums[0, 0, neuron] + bias[neuron // 2])) / Fraction(
+            int(step[neuron // 2]), 2**fraction_bits
+        )
+        assert message == min(max(math.floor(level), 0), 2**bits - 1)
+
+
+def test_quantised_layer_without_bits_sends_its_sums():
+    messages, _ = run(QuantizedRelu(None, bias=np.array([2, -3])), np.array([[[5, -5, 3, 0]]]))
+    assert messages.tolist() == [[7, -3, 0, -3]]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"bits": 4, "step": 0}, "step of a quantised layer is 0: give whole numbers from 1 up"),
+        ({"bits": 4, "step": np.array([1.5])}, "step of a quantised layer is .*1.5"),
+        ({"bits": 4, "bias": np.nan}, "bias of a quantised layer is nan: give whole numbers"),
+        ({"bits": 0}, "0 bits and 0 fraction bits: give 1..16 and 0..16"),
+        ({"bits": 17}, "17 bits"),
+        ({"bits": 4, "fraction_bits": -1}, "-1 fraction bits"),
+    ],
+)
+def test_wrong_parameters_of_a_quantised_rectifier_are_refused(parameters, words):
+    with pytest.raises(NetworkError, match=words):
+        QuantizedRelu(**parameters)
+
+
+def test_parameters_that_do_not_spread_over_the_neurons_are_refused():
+    with pytest.raises(NetworkError, match="4 values, which do not spread over 6 neurons"):
+        QuantizedRelu(4, np.array([1, 2, 3, 4])).start(6)
+
+
+def test_quantised_input_sends_its_values():
+    messages, _ = run(QuantizedInput(bits=8), np.zeros((1, 1, 3), np.int64), np.array([[0, 7, 255]]))
+    assert messages.tolist() == [[0, 7, 255]]
 
 
 def test_every_model_is_covered_here():

@@ -233,7 +233,7 @@ known_dynamic_energy_per_timestep_fj
 energy_by_action_fj actions_without_known_energy cores_used cores_available mean_core_utilisation
 mean_memory_utilisation busiest_core busiest_core_layers busiest_core_stage busiest_core_utilisation
 busiest_core_synops_over_mean neuron_updates_per_timestep spikes messages synops words_read link_crossings
-neurobench_per_timestep
+neurobench_per_timestep state critical_path_ps
 """
 
 

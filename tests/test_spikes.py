@@ -13,9 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from nsim import spikes
 from nsim.errors import InputError
-from nsim.formats import shd
+from nsim.formats import numpy_files, shd
 from nsim.formats.shd import read_shd
 from nsim.spikes import Events, Frames, load_input
 
@@ -463,7 +462,7 @@ def test_a_header_that_declares_too_much(tmp_path, shape):
 
 
 def test_data_beyond_the_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(spikes, "available_bytes", lambda: 100)
+    monkeypatch.setattr(numpy_files, "available_bytes", lambda: 100)
     np.save(tmp_path / "in.npy", numbers(6, 7))
     with refused("takes 336 bytes", "100 bytes of memory"):
         load_input(tmp_path / "in.npy", FLAT)

@@ -1,6 +1,7 @@
 """Synapses: sums and synop counts against the list of single synapses, written from the defining formulas."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,9 +28,13 @@ def triples(synapses):
 
 
 def taps_used(convolution):
-    """out[o, y, x] = sum of kernel[o, c, i, j] * in[c, y*sH - pH + i*dH, x*sW - pW + j*dW], zeros outside."""
+    """out[o, y, x] = sum of kernel[o, c, i, j] * in[c, y*sH - pH + i*dH, x*sW - pW + j*dW], zeros outside.
+
+    Where the source is pooled, `in` is the sum over its windows: every neuron of a window has this synapse.
+    """
     out, per_group, _, _ = convolution.kernel.shape
     channels, rows, columns = convolution.source_shape
+    pool_rows, pool_columns = convolution.pool
     _, height, width = convolution.target_shape
     for (o, c, i, j), weight in np.ndenumerate(convolution.kernel):
         channel = o // (out // convolution.groups) * per_group + c
@@ -37,8 +42,11 @@ def taps_used(convolution):
         for y, x in itertools.product(range(height), range(width)):
             row = y * convolution.stride[0] - convolution.padding[0] + i * convolution.dilation[0]
             column = x * convolution.stride[1] - convolution.padding[1] + j * convolution.dilation[1]
-            if 0 <= row < rows and 0 <= column < columns:
-                yield (channel * rows + row) * columns + column, (o * height + y) * width + x, weight, (channel, i, j)
+            if not (0 <= row < rows // pool_rows and 0 <= column < columns // pool_columns):
+                continue
+            for k, m in itertools.product(range(pool_rows), range(pool_columns)):
+                source = (channel * rows + row * pool_rows + k) * columns + column * pool_columns + m
+                yield source, (o * height + y) * width + x, weight, (channel, i, j)
 
 
 def inside(box, target, shape):
@@ -59,14 +67,16 @@ def convolutions(draw, dtype=np.int64):
         name: draw(st.tuples(st.integers(*span), st.integers(*span)))
         for name, span in {"size": (1, 3), "stride": (1, 3), "padding": (0, 3), "dilation": (1, 2)}.items()
     }
+    pool = draw(st.one_of(st.just((1, 1)), st.tuples(st.integers(1, 3), st.integers(1, 3))))
     groups = draw(st.integers(1, 3))
     in_per_group, out_per_group = draw(st.integers(1, 2)), draw(st.integers(1, 2))
-    source = groups * in_per_group, draw(st.integers(1, 7)), draw(st.integers(1, 7))
+    source = groups * in_per_group, draw(st.integers(pool[0], 7)), draw(st.integers(pool[1], 7))
+    pooled = source[0], source[1] // pool[0], source[2] // pool[1]
     size = pairs.pop("size")
     kernel = weights(draw, (groups * out_per_group, in_per_group, *size), dtype)
-    target = convolved_shape(source, kernel, **pairs)
+    target = convolved_shape(pooled, kernel, **pairs)
     assume(min(target) > 0)
-    return Convolution(kernel, source, target, **pairs, groups=groups)
+    return Convolution(kernel, source, target, **pairs, groups=groups, pool=pool)
 
 
 @st.composite
@@ -117,19 +127,34 @@ def with_tiles(draw, strategy):
 # Adding weights
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=160, deadline=None)
 @given(data=st.data(), synapses=all_kinds())
 def test_integer_sums_are_those_of_single_synapses(data, synapses):
-    """Exactly, added to what was there before; and neurons that do not fire add nothing."""
+    """Exactly, added to what was there before; and neurons that do not fire add nothing.
+
+    Spikes, small values, and values whose sums need more than 32 bits.
+    """
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
     firing = np.flatnonzero(rng.random(synapses.sources) < rng.random())
-    values = rng.integers(-5, 6, firing.size)
+    values = rng.integers(
+        *data.draw(st.sampled_from([(1, 2), (0, 3), (-5, 6), (2**27, 2**28), (0, 2**34)])), firing.size
+    )
     before = rng.integers(-(2**40), 2**40, synapses.targets)
     sums, expected, sent = before.copy(), before.copy(), dict(zip(firing, values, strict=True))
     synapses.add(firing, values, sums)
     for source, target, weight in triples(synapses):
         expected[target] += weight * sent.get(source, 0)
     assert (sums == expected).all()
+
+
+@pytest.mark.parametrize("weight", [-128, 127])
+@pytest.mark.parametrize("bits", range(18, 40))
+def test_convolutions_sum_as_far_as_their_messages_go(weight, bits):
+    """The worst case: every message adds the largest weight to one and the same sum, below, at and beyond 32 bits."""
+    convolution = Convolution(np.full((1, 1, 1, 1), weight), (1, 1, 8), (1, 1, 1), pool=(1, 8))
+    sums = np.array([5])
+    convolution.add(np.arange(8), np.full(8, 2**bits), sums)
+    assert sums.tolist() == [5 + 8 * 2**bits * weight]
 
 
 @settings(max_examples=60, deadline=None)
@@ -160,6 +185,34 @@ def test_kernel_is_not_flipped():
     sums = np.zeros(3, np.int64)
     convolution.add(np.array([2]), np.array([1]), sums)
     assert sums.tolist() == [3, 2, 1]
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), convolution=convolutions())
+def test_pooling_is_a_sum_over_windows_before_the_kernel(data, convolution):
+    """The same sums as those of a plain convolution of the explicitly pooled input."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    channels, rows, columns = convolution.pooled_shape
+    height, width = convolution.pool
+    messages = rng.integers(-5, 6, convolution.source_shape) * (rng.random(convolution.source_shape) < rng.random())
+    whole = messages[:, : rows * height, : columns * width]
+    pooled = whole.reshape(channels, rows, height, columns, width).sum(axis=(2, 4))
+    plain = replace(convolution, source_shape=convolution.pooled_shape, pool=(1, 1))
+    sums = np.zeros((2, convolution.targets), np.int64)
+    for synapses, sent, total in ((convolution, messages, sums[0]), (plain, pooled, sums[1])):
+        firing = np.flatnonzero(sent)
+        synapses.add(firing, sent.ravel()[firing], total)
+    assert (sums[0] == sums[1]).all()
+
+
+def test_what_lies_beyond_the_last_window_reaches_nothing():
+    """Windows of 2 in a row of 5: neurons 0 to 3 reach one output each, neuron 4 none."""
+    convolution = Convolution(np.ones((1, 1, 1, 1), np.int64), (1, 1, 5), (1, 1, 2), pool=(1, 2))
+    sums = np.zeros(2, np.int64)
+    convolution.add(np.arange(5), np.array([1, 10, 100, 1000, 10_000]), sums)
+    assert sums.tolist() == [11, 1100]
+    whole = Box.whole(convolution.target_shape)
+    assert convolution.fan_out(whole).tolist() == convolution.taps(whole).tolist() == [1, 1, 1, 1, 0]
 
 
 # Counting synops
@@ -263,6 +316,10 @@ INDPTR, TARGETS = np.array([0, 1, 1, 1, 2]), np.array([0, 3], np.int32)
         (lambda: Convolution(KERNEL, (3, 5, 5), (2, 3, 3), stride=(0, 1)), "stride .0, 1"),
         (lambda: Convolution(KERNEL, (3, 5, 5), (2, 3, 3), padding=(0, -1)), "padding .0, -1"),
         (lambda: Convolution(KERNEL, (3, 5, 5), (2, 3, 3), groups=0), "0 groups"),
+        (lambda: Convolution(KERNEL, (3, 6, 6), (2, 1, 1), pool=(2, 0)), r"windows of \(2, 0\).*at least 1 row"),
+        (lambda: Convolution(KERNEL, (3, 6, 6), (2, 1, 1), pool=(-2, 2)), r"windows of \(-2, 2\).*at least 1 row"),
+        (lambda: Convolution(KERNEL, (3, 6, 5), (2, 2, 2), padding=(2, 2), pool=(2, 6)), "at most 6 and 5"),
+        (lambda: Convolution(KERNEL, (3, 6, 6), (2, 4, 4), pool=(2, 2)), r"of \(3, 3, 3\).*gives \(2, 1, 1\)"),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused(make, words):

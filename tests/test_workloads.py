@@ -1,6 +1,7 @@
 """Built-in networks: their shapes against published tables, their options, and that they run."""
 
 import inspect
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -121,7 +122,33 @@ def test_mlp_shape():
     assert [connection.synapses.weights.shape for connection in network.connections] == [(12, 7), *[(12, 12)] * 3]
 
 
-SMALL = {"mlp": {"width": 64}, "s5": {"d_model": 32, "states": 16}, "pilotnet": {}, "ndns-sdnn": {}}
+STEPPED = {"mlp": {"width": 64}, "s5": {"d_model": 32, "states": 16}, "pilotnet": {}, "ndns-sdnn": {}}
+
+
+def test_akidanet_shapes_user_guide():
+    """Rows = columns and channels of each layer's output for width 0.5 and size 224; the fan-in of its weights."""
+    network = build("akidanet")
+    shapes = [(112, 16), (112, 32), (56, 64), (56, 64)]
+    shapes += [(28, 128)] * 2 + [(14, 256)] * 6 + [(7, 512)] * 2
+    assert [layer.sums_shape for layer in network.layers[1:-1]] == [(c, n, n) for n, c in shapes]
+    assert network.by_name["separable_13"].shape == (512, 1, 1)
+    assert network.by_name["classifier"].shape == (1000, 1, 1)
+    assert [c.weight_bits for c in network.connections] == [8] + [4] * 14
+    parameters = sum(connection.synapses.weights.size for connection in network.connections)
+    separable = sum(9 * a + a * b for (_, a), (_, b) in pairwise(shapes[3:]))
+    assert parameters == 9 * (3 * 16 + 16 * 32 + 32 * 64 + 64 * 64) + separable + 512 * 1000
+    # 866 k parameters with two classes, arXiv:2406.11319; that has biases too
+    assert parameters - 512 * 998 == pytest.approx(866_000, rel=0.01)
+
+
+def test_cnn_shapes():
+    network = build("cnn")
+    assert [layer.shape for layer in network.layers] == [
+        *((3, 32, 32), (16, 32, 32), (32, 16, 16), (64, 8, 8), (128, 8, 8), (10, 1, 1))
+    ]
+
+
+SMALL = STEPPED | {"cnn": {}, "akidanet": {"width": 0.25, "size": 160}}  # with those that work on whole frames
 
 
 @pytest.mark.parametrize("name", BUILTIN)
@@ -134,7 +161,7 @@ def test_builds_with_sound_activity_and_notes(name):
     assert set(workloads.options(name)) == set(inspect.signature(BUILTIN[name]).parameters)
 
 
-@pytest.mark.parametrize(("name", "more"), [*SMALL.items(), ("pilotnet", {"neuron": "lif"})])
+@pytest.mark.parametrize(("name", "more"), [*STEPPED.items(), ("pilotnet", {"neuron": "lif"})])
 def test_runs_on_random_input(name, more):
     """Three steps with messages in each, and finite outputs. The input is as large as the thresholds need."""
     network = build(name, **more)
@@ -182,6 +209,8 @@ def test_density_is_the_share_of_non_zero_weights(name, density):
         ("s5:states=0", "option states .* 0"),
         ("s5:depth=0", "option depth .* 0"),
         ("pilotnet:neuron=alif", "'alif': give sdnn or lif"),
+        ("akidanet:width=0.3", r"option width of network 'akidanet' is 0.3: choose from \(0.25, 0.5, 1.0\)"),
+        ("akidanet:size=100", r"option size of network 'akidanet' is 100: choose from \(160, 224\)"),
         *((f"{name}:density={density}", "option density") for name in BUILTIN for density in ("0", "2", "-1", "nan")),
         *((f"{name}:seed=-1", "option seed of network .* is -1: give at least 0") for name in BUILTIN),
     ],

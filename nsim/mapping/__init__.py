@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingABC
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from nsim.assignments import parse_assignments
 from nsim.barrier_chip import BarrierChip
 from nsim.chip import Chip
 from nsim.errors import MappingError
+from nsim.frame.chip import FrameChip
 from nsim.mapping.partition import (
     Demand,
     Partition,
@@ -29,6 +31,10 @@ from nsim.mapping.place import place
 from nsim.mapping.storage import FORMATS, storage_format, synops_per_message, words_per_message
 from nsim.network import Network
 from nsim.neurons import Relay
+from nsim.synapses import Separable
+
+if TYPE_CHECKING:
+    from nsim.frame.mapping import FrameMapping
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,25 +89,60 @@ class Mapping:
         return list(dict.fromkeys(share.layer for share in shares))
 
 
+@overload
+def map_network(  # type: ignore[overload-overlap]
+    network: Network, chip: FrameChip, *, mode: str | None = None, clock_mode: str | None = None
+) -> FrameMapping: ...
+
+
+@overload
 def map_network(
     network: Network,
     chip: Chip,
     partition: str | Path | int | MappingABC[str, int] = "default",
     placement: str = "row-major",
     dense_layers: str | None = None,
-) -> Mapping:
+) -> Mapping: ...
+
+
+def map_network(
+    network: Network,
+    chip: Chip,
+    partition: str | Path | int | MappingABC[str, int] = "default",
+    placement: str = "row-major",
+    dense_layers: str | None = None,
+    mode: str | None = None,
+    clock_mode: str | None = None,
+) -> Mapping | FrameMapping:
     """Put a network on a chip.
 
     partition     "default" (the vendor's compiler), a number of cores per layer or a dictionary of them by layer name,
                   "even:4" or "even:conv1=8,fc0=2", or the path of a partition file
-    placement     "row-major" or "greedy"
+    placement     "row-major", "greedy" or "random:SEED"
     dense_layers  storage format of fully connected layers, "dense" or "sparse"; None: the chip's default
-    raises        MappingError if a limit of the chip is broken
+    mode          of chips with frames, instead of the three above: "minimal" or "all-nps" (None)
+    clock_mode    of chips with frames; None: the chip's default
+    raises        MappingError if a limit of the chip is broken, or an option is for other chips
     """
     if dense_layers not in (None, "dense", "sparse"):
         raise MappingError(f"no weight format {dense_layers!r} for fully connected layers: choose dense or sparse")
+    if isinstance(chip, FrameChip):
+        from nsim.frame.mapping import map_frames  # it builds on this module
+
+        for option, given, usual in (
+            ("partition", partition, "default"),
+            ("placement", placement, "row-major"),
+            ("weight format", dense_layers, None),
+        ):
+            if given != usual:
+                raise MappingError(f"{option} {given!r} is not for chip {chip.name!r}, which splits layers by its mode")
+        return map_frames(network, chip, mode or "all-nps", clock_mode)
+    for option, given in (("mode", mode), ("clock mode", clock_mode)):
+        if given is not None:
+            raise MappingError(f"{option} {given!r} is not for chip {chip.name!r}: leave it out")
     assert isinstance(chip, BarrierChip)
     _check_messages(network, chip)
+    _check_layers(network, chip)
     rules = Rules(network, chip, dense_layers)
     shares = _partition(rules, partition)
     demands = check_partition(rules, shares)
@@ -128,6 +169,13 @@ def map_network(
     )
 
 
+def with_costs_of(mapping: Mapping, chip: BarrierChip) -> Mapping:
+    """The same neurons on the same cores of a chip that differs in its costs only."""
+    logical, _ = _assign(mapping.network, mapping.partition)
+    copies = _copies(Rules(mapping.network, chip, mapping.dense_layers), mapping.partition, logical)
+    return replace(mapping, chip=chip, copies=_relabelled(copies, np.append(mapping.placement, chip.cores)))
+
+
 def _check_messages(network: Network, chip: BarrierChip) -> None:
     if chip.messages.graded:
         return
@@ -136,6 +184,20 @@ def _check_messages(network: Network, chip: BarrierChip) -> None:
             raise MappingError(
                 f"layer {layer.name!r} sends graded messages, but chip {chip.name!r} carries binary spikes only: use a "
                 "spiking version of the network, or a chip with graded messages"
+            )
+
+
+def _check_layers(network: Network, chip: BarrierChip) -> None:
+    """Refuse what only chips that work on frames can do."""
+    for layer in network.layers:
+        if layer.pool is not None:
+            raise MappingError(
+                f"layer {layer.name!r} pools ({layer.pool.kind}), which chip {chip.name!r} cannot: use strides instead"
+            )
+        if any(isinstance(connection.synapses, Separable) for connection in network.incoming(layer.name)):
+            raise MappingError(
+                f"layer {layer.name!r} is a separable convolution, which chip {chip.name!r} has not: use two "
+                "convolutions, the first with groups"
             )
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from nsim.chip import MeshChip
 from nsim.errors import MappingError
 
-PLACEMENTS = ("row-major", "greedy")
+PLACEMENTS = ("row-major", "greedy", "random")
 
 
 def place(chip: MeshChip, traffic: NDArray[np.int64], method: str) -> NDArray[np.int64]:
@@ -17,13 +17,17 @@ def place(chip: MeshChip, traffic: NDArray[np.int64], method: str) -> NDArray[np
     traffic  int64[cores + 1, cores + 1]  messages from logical core to logical core if every neuron fires once;
                                           the last row is what the host sends in
     method   "row-major" fills cores in order; "greedy" takes the cores that exchange most with those already placed,
-             each to the free place with the fewest message hops
+             each to the free place with the fewest message hops; "random" or "random:SEED" any places, what a good
+             placement is measured against
     """
     cores = len(traffic) - 1
     if method == "row-major":
         return np.arange(cores)
     if method == "greedy":
         return _greedy(chip, traffic)
+    name, colon, seed = method.partition(":")
+    if name == "random" and (seed.isdecimal() if colon else True):
+        return np.random.default_rng(int(seed or 0)).permutation(chip.cores)[:cores]
     raise MappingError(f"no placement {method!r}: choose from {', '.join(PLACEMENTS)}")
 
 

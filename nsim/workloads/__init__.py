@@ -5,19 +5,28 @@ Each builder's parameters are the options a user may set, as in `pilotnet:neuron
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable
 from typing import Any
 
+from nsim.assignments import typed
 from nsim.errors import NetworkError
 from nsim.network import Network
+from nsim.workloads.akidanet import akidanet
+from nsim.workloads.cnn import cnn
 from nsim.workloads.mlp import mlp
 from nsim.workloads.ndns import ndns_sdnn
 from nsim.workloads.pilotnet import pilotnet
 from nsim.workloads.s5 import s5
 
-BUILTIN: dict[str, Callable[..., Network]] = {"pilotnet": pilotnet, "mlp": mlp, "s5": s5, "ndns-sdnn": ndns_sdnn}
+BUILTIN: dict[str, Callable[..., Network]] = {
+    "pilotnet": pilotnet,
+    "mlp": mlp,
+    "s5": s5,
+    "ndns-sdnn": ndns_sdnn,
+    "cnn": cnn,
+    "akidanet": akidanet,
+}
 
 
 def summary(name: str) -> str:
@@ -32,18 +41,4 @@ def options(name: str) -> dict[str, Any]:
 
 def build(name: str, **given: Any) -> Network:
     """The built-in network `name`; option values may be text, as they come from the command line."""
-    defaults = options(name)
-    arguments = {}
-    for key, value in given.items():
-        if key not in defaults:
-            near = difflib.get_close_matches(key, defaults, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise NetworkError(f"network {name!r} has no option {key!r}: {hint}its options are {', '.join(defaults)}")
-        kind = type(defaults[key])
-        try:
-            arguments[key] = kind(value)
-            if not isinstance(value, str) and arguments[key] != value:  # 1.5 for an integer
-                raise ValueError
-        except (TypeError, ValueError, OverflowError):
-            raise NetworkError(f"option {key} of network {name!r} is {value!r}: expected {kind.__name__}") from None
-    return BUILTIN[name](**arguments)
+    return BUILTIN[name](**typed(given, options(name), f"network {name!r}", NetworkError))

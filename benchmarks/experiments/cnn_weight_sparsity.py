@@ -1,0 +1,167 @@
+"""1. Weight sparsity of a convolutional network.
+
+Which chips and formats gain from zero weights in a CNN, and where does the gain stop?
+
+A CNN of three convolutions and a dense layer with random weights and an assumed message density of 10 %, stored two
+ways: one kernel shared by all positions, and every synapse of its own in the sparse format. Both have the same cores
+at all sparsities: those that hold either way without sparsity, and no more than 256 neurons each.
+Expected: weight sparsity of CNNs against performance is a figure of arXiv:2511.21549 (caption, secondary); networks,
+values and chips of its panels were not found. In the model (ours) a shared kernel is read whole, zeros too, so that
+it gains nothing outside the dense layer; unrolled synapses gain until receiving, updates or the barrier take over. A
+further chip is an entry in CASES.
+
+    python -m benchmarks.experiments.cnn_weight_sparsity [--quick] [--seed N] [--out DIR]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from benchmarks.experiments.common import CHIPS, SPIKING, facts, measure, percent
+from nsim.barrier_chip import BarrierChip
+from nsim.chip_file import load_chip
+from nsim.mapping import map_network
+from nsim.mapping.partition import Rules, smallest_split
+from nsim.network import Connection, Layer, Network
+from nsim.neurons import Relay
+from nsim.plots import COLOURS, MARKERS
+from nsim.reproduce import Outcome, Verdict, script
+from nsim.synapses import Convolution, Dense, Sparse, convolved_shape
+from nsim.workloads.weights import random_floats
+
+STORAGE = {"shared": "shared kernels", "unrolled": "unrolled, sparse format"}
+CASES = tuple((chip, way) for chip in CHIPS for way in STORAGE)
+SPARSITIES = (0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.98, 0.99)
+INPUT = (2, 32, 32)
+CONVOLUTIONS = ((16, 2), (32, 2), (32, 1))  # channels and stride, kernels 3 x 3
+OUTPUTS = 10
+MESSAGE_DENSITY = 0.1
+NEURONS_PER_CORE = 256
+
+
+def cnn(density: float, rng: np.random.Generator) -> Network:
+    """Three convolutions and a dense layer; the input is on the chip. density: share of weights that are not zero."""
+    layers = [Layer("input", INPUT, Relay(binary=True))]
+    connections = []
+    for number, (channels, stride) in enumerate(CONVOLUTIONS):
+        source = layers[-1]
+        shape = channels, source.shape[0], 3, 3
+        kernel = np.where(rng.random(shape) < density, rng.normal(0, 1, shape), 0).astype(np.float32)
+        geometry = (stride, stride), (1, 1)
+        layers.append(Layer(f"conv{number}", convolved_shape(source.shape, kernel, *geometry, (1, 1)), SPIKING))
+        synapses = Convolution(kernel, source.shape, layers[-1].shape, *geometry)
+        connections.append(Connection(source.name, layers[-1].name, synapses))
+    source = layers[-1]
+    layers.append(Layer("fc", (OUTPUTS, 1, 1), SPIKING))
+    matrix = random_floats(rng, (OUTPUTS, source.neurons), density)
+    connections.append(Connection(source.name, "fc", Dense(matrix, source.shape, layers[-1].shape)))
+    return Network("cnn", tuple(layers), tuple(connections), "input", "fc")
+
+
+def unrolled(network: Network) -> Network:
+    """The same network with every synapse of its convolutions stored, zeros left out."""
+    connections = [
+        replace(c, synapses=_unrolled(c.synapses)) if isinstance(c.synapses, Convolution) else c
+        for c in network.connections
+    ]
+    return replace(network, connections=tuple(connections))
+
+
+def _unrolled(synapses: Convolution) -> Sparse:
+    """What a message of 1 from each source neuron adds are its weights."""
+    indptr, targets, values = [0], [], []
+    for source in range(synapses.sources):
+        sums = np.zeros(synapses.targets, np.float32)
+        synapses.add(np.array([source]), np.ones(1, np.float32), sums)
+        reached = np.flatnonzero(sums)
+        targets.append(reached)
+        values.append(sums[reached])
+        indptr.append(indptr[-1] + reached.size)
+    return Sparse(
+        np.array(indptr, np.int64),
+        np.concatenate(targets).astype(np.int32),
+        np.concatenate(values),
+        synapses.source_shape,
+        synapses.target_shape,
+    )
+
+
+def cores_for(networks: Iterable[Network], chip: BarrierChip) -> dict[str, int]:
+    """Cores per layer that hold each of these networks, with few neurons per core."""
+    cores: dict[str, int] = {}
+    for network in networks:
+        for layer in network.layers:
+            parts = smallest_split(Rules(network, chip, "sparse"), layer) or 1
+            cores[layer.name] = max(cores.get(layer.name, 1), parts, -(-layer.neurons // NEURONS_PER_CORE))
+    return cores
+
+
+def run(quick: bool, seed: int) -> Outcome:
+    rows = []
+    sparsities = SPARSITIES[::8] if quick else SPARSITIES
+    cores: dict[str, dict[str, int]] = {}
+    for sparsity in sparsities:
+        kernels = cnn(1 - sparsity, np.random.default_rng(seed))
+        networks = {"shared": kernels, "unrolled": unrolled(kernels)}
+        for name, way in CASES:
+            network, chip = networks[way], load_chip(name)
+            if name not in cores:  # the first networks are those without sparsity
+                cores[name] = cores_for(networks.values(), chip)
+            mapping = map_network(network, chip, cores[name], dense_layers="sparse")
+            activity = dict.fromkeys(network.by_name, MESSAGE_DENSITY) | {"fc": 0.0}
+            found = measure(mapping, activity=activity, timesteps=1 if quick else 8, seed=seed)
+            rows.append({"chip": name, "storage": way, "sparsity": sparsity} | facts(found))
+    verdicts = [
+        judge(name, way, [row for row in rows if (row["chip"], row["storage"]) == (name, way)]) for name, way in CASES
+    ]
+    return Outcome(rows, verdicts, lambda figure: draw(figure, rows), (10, 4.4))
+
+
+def judge(name: str, way: str, rows: list[dict]) -> Verdict:
+    first, last = rows[0], rows[-1]
+    gain = first["time_us"] / last["time_us"]
+    if way == "shared":
+        spread = max(row["time_us"] for row in rows) / min(row["time_us"] for row in rows) - 1
+        claim = f"{name}, {STORAGE[way]}: zero weights gain nothing"
+        return Verdict(claim, bool(spread < 0.01), f"time varies by {percent(spread)} on {first['cores']} cores")
+    other = next((row for row in rows if row["simulated_state"] != first["simulated_state"]), None)
+    stop = (
+        f"{other['simulated_state']}-bound from {other['sparsity']:.0%} on"
+        if other
+        else f"{last['simulated_state']}-bound to the end, where receiving messages is "
+        f"{last['receiving_us'] / last['memory_bound_us']:.0%} of the memory bound"
+    )
+    return Verdict(
+        f"{name}, {STORAGE[way]}: zero weights shorten a timestep until another bound takes over",
+        bool(gain > 1.1 and other),
+        f"{first['time_us']:.1f} us become {last['time_us']:.2f} us at {last['sparsity']:.0%} ({gain:.1f} times less) "
+        f"on {first['cores']} cores; {stop}",
+    )
+
+
+def draw(figure: Any, rows: list[dict]) -> None:
+    names = list(dict.fromkeys(name for name, _ in CASES))
+    for axis, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        own = [row for row in rows if row["chip"] == name]
+        for way, style in zip(STORAGE, ("-", "--"), strict=True):
+            line = [row for row in own if row["storage"] == way]
+            label = STORAGE[way]
+            x, y = [100 * row["sparsity"] for row in line], [row["time_us"] for row in line]
+            axis.plot(x, y, style, color="black", lw=1.2, zorder=1, label=label)
+        for state in dict.fromkeys(row["simulated_state"] for row in own):
+            points = [(100 * row["sparsity"], row["time_us"]) for row in own if row["simulated_state"] == state]
+            axis.plot(*zip(*points, strict=True), MARKERS[state], color=COLOURS[state], ms=7, label=f"{state}-bound")
+        axis.set(
+            xlabel="weight sparsity (%)", ylim=(0, None), title=f"{load_chip(name).title}, {own[0]['cores']} cores"
+        )
+        axis.set_ylabel("time per timestep (us)")
+        axis.legend(fontsize=8)
+
+
+if __name__ == "__main__":
+    for verdict in script(run, __file__, __doc__):
+        print(verdict)
