@@ -86,6 +86,45 @@ def walk_back(first, services, station, start_ps, end_ps, cause, by_kind_ps, ser
         entry = before
 
 
+# One service in a journal: its times, the key of the completion that let it start (-1: the beginning), and the entry of
+# the station's service before it. Keys are time << bits | station, as in the event loops.
+ENTRY = np.dtype([("start_ps", np.int64), ("end_ps", np.int64), ("cause", np.int64), ("before", np.int64)])
+
+
+@njit(cache=True, nogil=True, inline="always")
+def note(journal, newest, station, start_ps, end_ps, cause):
+    """Write a service down. newest: int64[stations + 1], last entry of each station, and the number of entries."""
+    count = newest[-1]
+    journal[count].start_ps, journal[count].end_ps = start_ps, end_ps
+    journal[count].cause, journal[count].before = cause, newest[station]
+    newest[station] = count
+    newest[-1] = count + 1
+
+
+@njit(cache=True, nogil=True)
+def walk_back_keys(first, bits, last, journal, newest, by_kind_ps, service_ps, wire_ps):
+    """The same as `walk_back` with a journal, from the completion with the key `last`.
+
+    A station's services end one after another, and keys fall on the way: each entry is passed over at most once.
+    """
+    mask = (np.int64(1) << bits) - 1
+    key = last
+    while key >= 0:
+        here, end_ps = key & mask, key >> bits
+        entry = newest[here]
+        while journal[entry].end_ps != end_ps:
+            entry = journal[entry].before
+        newest[here] = entry
+        kind = np.searchsorted(first, here, side="right") - 1
+        start_ps, key = journal[entry].start_ps, journal[entry].cause
+        by_kind_ps[kind] += end_ps - start_ps
+        service_ps[here] += end_ps - start_ps
+        if key >= 0:
+            waited = start_ps - (key >> bits)
+            by_kind_ps[-1] += waited
+            wire_ps[key & mask] += waited
+
+
 def path_of(first: NDArray[np.int64], log: Log) -> PathTimes:
     """The critical path of one recorded timestep, or run; first: int64[kinds + 1], see nsim.stations."""
     path = PathTimes.empty(1, first)

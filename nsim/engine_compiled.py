@@ -13,15 +13,16 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from nsim import engine_simpy
+from nsim import engine_simpy, merge_loop
 from nsim.activity import Activity
-from nsim.critical_path import PathTimes
+from nsim.critical_path import ENTRY, PathTimes
 from nsim.errors import SimulationError
-from nsim.event_loop import Fabric, Load, Log, run_step, run_steps
+from nsim.event_loop import Fabric, Load, Log, run_step
 from nsim.mapping import Mapping
 from nsim.mapping.route import next_hops
 from nsim.queues import idle_stations
 from nsim.stations import ChunkTimes, Machine, Service, StepTimes
+from nsim.tandem import empty_lines
 
 BLOCK_MESSAGES = 20_000  # one call of the loop: long enough to hide the call, short enough to spread over threads
 
@@ -34,8 +35,8 @@ class Engine:
 
     def __init__(self, mapping: Mapping, machine: Machine, threads: int = 1, critical_path: bool = False) -> None:
         self.mapping, self.machine, self.critical_path = mapping, machine, critical_path
-        self.logs = threading.local()  # one log per thread, used again: fresh memory is slow
-        self.fabric, self.load = fabric_of(machine), load_of(mapping)
+        self.journals = threading.local()  # one per thread, used again: fresh memory is slow
+        self.fabric, self.lines, self.load = fabric_of(machine), lines_of(machine, mapping), load_of(mapping)
         self.pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self._check_range()
 
@@ -64,31 +65,24 @@ class Engine:
         activity, begin, end = block
         times = ChunkTimes.empty(end - begin, self.machine, self.critical_path)
         indptr = activity.indptr[begin : end + 1]
+        steps = self.fabric, self.lines, self.load, indptr, activity.neurons
+        measured = times.duration_ps, times.blocked_ps, times.longest_queue
         path = times.path or PathTimes.empty(0, self.machine.first)
-        stuck = run_steps(
-            self.fabric,
-            self.load,
-            indptr,
-            activity.neurons,
-            times.duration_ps,
-            times.blocked_ps,
-            times.longest_queue,
-            self._log_for(activity, begin, end),
-            (path.by_kind_ps, path.service_ps, path.wire_ps),
-        )
+        paths = path.by_kind_ps, path.service_ps, path.wire_ps
+        stuck = merge_loop.run_steps(*steps, *measured, self._journal_for(activity, begin, end), paths)
         if stuck >= 0:
             self._name_deadlock(activity.firing(begin + stuck))
         return times
 
-    def _log_for(self, activity: Activity, begin: int, end: int) -> Log:
-        """This thread's log, with room for each of these timesteps; without room if nothing is to be recorded."""
+    def _journal_for(self, activity: Activity, begin: int, end: int) -> NDArray[np.void]:
+        """This thread's journal, with room for each of these timesteps; without room if nothing is to be noted."""
         if not self.critical_path:
-            return empty_log(0)
+            return np.empty(0, ENTRY)
         needed = max(self._services(activity.firing(step)) for step in range(begin, end))
-        log = getattr(self.logs, "log", None)
-        if log is None or log.station.size < needed:
-            log = self.logs.log = empty_log(needed)
-        return log
+        journal = getattr(self.journals, "journal", None)
+        if journal is None or journal.size < needed:
+            journal = self.journals.journal = np.empty(needed, ENTRY)
+        return journal
 
     def _blocks(self, activity: Activity) -> list[tuple[Activity, int, int]]:
         """Runs of timesteps with about as many messages each."""
@@ -145,10 +139,10 @@ def empty_log(services: int) -> Log:
 def fabric_of(machine: Machine) -> Fabric:
     """The machine as arrays."""
     chip = machine.chip
-    router_of_core = np.array([chip.router_of(core) for core in range(machine.cores)], np.int32)
+    router_of = np.array([chip.router_of(core) for core in range(machine.cores)], np.int32)
     mesh_0, out_0 = int(machine.first[3]), int(machine.first[4])
     router_behind = np.full(machine.stations, -1, np.int32)
-    router_behind[machine.first[2] : mesh_0] = router_of_core
+    router_behind[machine.first[2] : mesh_0] = router_of
     router_behind[mesh_0:out_0] = [hop[1] for hop in machine.hops]
     link = np.full((chip.routers, chip.routers), -1, np.int32)
     for index, (source, target) in enumerate(machine.hops):
@@ -157,7 +151,18 @@ def fabric_of(machine: Machine) -> Fabric:
     hop = np.where(following >= 0, link[np.arange(chip.routers)[:, None], following], -1).astype(np.int32)
     bits = max(1, (machine.stations - 1).bit_length())
     stations = idle_stations(machine.capacity, machine.service_ps, machine.wire_ps)
-    return Fabric(machine.first, stations, router_behind, router_of_core, hop, bits)
+    return Fabric(machine.first, stations, router_behind, router_of, hop, bits)
+
+
+def lines_of(machine: Machine, mapping: Mapping) -> NDArray[np.void]:
+    """The queues of `merge_loop.py` in closed form: those before send, links from and to cores, and synapses."""
+    copies, cores = mapping.copies, machine.cores
+    mesh_0, out_0 = int(machine.first[3]), int(machine.first[4])
+    coming = np.zeros(machine.stations, np.int64)  # messages that may come to a station in one timestep
+    coming[cores : 2 * cores] = np.bincount(mapping.core, minlength=cores)
+    coming[2 * cores : mesh_0] = np.bincount(mapping.core, np.diff(copies.indptr), minlength=cores)
+    coming[out_0:] = np.tile(np.bincount(copies.core, minlength=cores), 2)
+    return empty_lines(machine.capacity, coming)
 
 
 def load_of(mapping: Mapping) -> Load:

@@ -1,4 +1,4 @@
-"""The compiled event loop: the rules of `engine_simpy.py` over arrays, one timestep after another.
+"""The compiled event loop with every completion, and a log if asked for: the rules of `engine_simpy.py` over arrays.
 
 Imports only numpy, numba and the kernels beside it: `heap.py` gives the next completion, `queues.py` says who gets a
 place. A message gets its number when `send` begins with it, and gives it back at the synapses. The queue of `send`
@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from nsim.critical_path import walk_back
 from nsim.heap import empty_heap, pop, push
 from nsim.queues import MESSAGE, TAKEN, WAITS, admit, ask, take
 
@@ -207,8 +206,7 @@ def run_step(fabric, load, firing, blocked_ps, longest_queue, log):
                 onward = synapses_0 + station - out_0
             else:
                 target = underway[message].target
-                goal = fabric.router_of[target]
-                here = fabric.router_behind[station]
+                here, goal = fabric.router_behind[station], fabric.router_of[target]
                 onward = out_0 + target if here == goal else fabric.hop[here, goal]
             answer = ask(stations, underway, station, message, onward, now)
             if answer == TAKEN:
@@ -298,21 +296,3 @@ def run_step(fabric, load, firing, blocked_ps, longest_queue, log):
         blocked_ps[station] += stations[station].blocked_ps
         longest_queue[station] = max(longest_queue[station], stations[station].longest_queue)
     return now, messages - delivered, handled + 1
-
-
-@njit(cache=True, nogil=True)
-def run_steps(fabric, load, indptr, firing, duration_ps, blocked_ps, longest_queue, log, path):
-    """Simulate consecutive timesteps, step s with firing[indptr[s]:indptr[s + 1]]; the first that deadlocked, or -1.
-
-    log, path   room for every service of a timestep, and what the critical paths consist of; empty arrays: not recorded
-    """
-    for step in range(indptr.size - 1):
-        duration_ps[step], missing, services = run_step(
-            fabric, load, firing[indptr[step] : indptr[step + 1]], blocked_ps, longest_queue, log
-        )
-        if missing:
-            return step
-        if log.station.size > 0:
-            entries = log.station, log.start_ps, log.end_ps, log.cause
-            walk_back(fabric.first, services, *entries, path[0][step], path[1], path[2])
-    return -1

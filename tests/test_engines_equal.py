@@ -1,15 +1,18 @@
 """Both engines are one model: every service of every message, to the picosecond, and all that follows from it."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from nsim import engine_compiled, engine_simpy
 from nsim.activity import Activity, prescribe
 from nsim.counts import Counter
 from nsim.mapping import map_network
 from nsim.simulation import ENGINES, available_threads, simulate
-from nsim.stations import build_machine
+from nsim.stations import ChunkTimes, build_machine
 from nsim.workloads import build
 from tests.machines import MANY, Step, mapped_networks, random_step, shipped, steps, with_places
 
@@ -59,6 +62,34 @@ def test_recording_changes_nothing(step):
         np.testing.assert_array_equal(durations, [recorded.duration_ps] * 2)
         np.testing.assert_array_equal(sum(part.blocked_ps for part in parts), 2 * recorded.blocked_ps)
         np.testing.assert_array_equal(last.longest_queue, recorded.longest_queue)
+
+
+@given(steps(), st.integers(1, 5), st.integers(0, 2**32 - 1))
+def test_many_timesteps_with_and_without_a_log(step, timesteps, seed):
+    """The loop that skips completions measures what the one that handles them all does, one timestep after another."""
+    fires = np.random.default_rng(seed).random((timesteps, step.mapping.core.size)) < 0.6
+    firing, indptr = np.nonzero(fires)[1], np.concatenate(([0], np.cumsum(fires.sum(axis=1))))
+    engines = [engine_compiled.Engine(step.mapping, step.machine, critical_path=path) for path in (False, True)]
+    plain = ChunkTimes.joined([engines[0].record(firing[a:b])[0] for a, b in pairwise(indptr)])
+    for engine in engines:
+        merging = ChunkTimes.joined(list(engine.run(Activity(indptr, firing, None))))
+        for name in ("duration_ps", "blocked_ps", "longest_queue"):
+            np.testing.assert_array_equal(getattr(plain, name), getattr(merging, name), err_msg=name)
+
+
+@pytest.mark.parametrize("places", [1, 2, 16, MANY])
+@pytest.mark.parametrize("hotspot", [0.0, 0.3])
+def test_a_large_mesh_without_a_log(places, hotspot):
+    """As test_a_large_mesh; a run without a log against the readable engine."""
+    step = random_step(
+        np.random.default_rng(places), 8, 4, 4, longest_ps=50, places=places, neurons=600, hotspot=hotspot
+    )
+    reference = engine_simpy.run_timestep(step.mapping, step.machine, step.firing)
+    activity = Activity(np.array([0, step.firing.size]), step.firing, None)
+    (times,) = engine_compiled.Engine(step.mapping, step.machine).run(activity)
+    assert times.duration_ps.tolist() == [reference.duration_ps]
+    np.testing.assert_array_equal(times.blocked_ps, reference.blocked_ps)
+    np.testing.assert_array_equal(times.longest_queue, reference.longest_queue)
 
 
 @given(mapped_networks())

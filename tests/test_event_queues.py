@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from nsim.heap import NEVER, empty_heap, pop, push
 from nsim.queues import GRANTED, MESSAGE, TAKEN, WAITS, admit, ask, idle_stations, take
+from nsim.tandem import clear, empty_lines, enter
 
 
 @given(st.lists(st.one_of(st.none(), st.integers(0, 2**63 - 2)), max_size=200))
@@ -65,3 +66,58 @@ def test_one_queue_fed_by_many(places, wire_ps, asks):
         assert stations[feeders]["current"] == held
         assert stations[feeders]["granted"] == len(granted)
         assert stations[feeders]["longest_queue"] == longest
+
+
+@given(st.integers(1, 4), st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), max_size=30))
+def test_a_line_in_closed_form(places, messages):
+    """Messages as (moments after the one before, or after its grant if that is later; moments in service).
+
+    The twin steps through the moments: at odd ones the server may become free, at even ones a message may ask.
+    """
+    lines = empty_lines(np.array([3, places]), np.array([3, len(messages)]))  # the second of two, to test its offset
+    taken = np.zeros(3 + len(messages), np.int64)
+    clear(lines)
+    asked = 0
+    found = []
+    for gap, service in messages:
+        asked += 2 * gap
+        granted, took = enter(lines, taken, 1, asked)
+        lines[1]["free"] = took // 2 * 2 + 2 * service + 1
+        found.append((asked, granted, took))
+        asked = (granted + 1) // 2 * 2
+    assert ([tuple(row) for row in found], lines[1]["longest_queue"]) == stepped(places, messages)
+
+
+def stepped(places: int, messages: list[tuple[int, int]]) -> tuple[list[tuple[int, int, int]], int]:
+    """The moments of asking, grant and taking of every message, and the longest queue, moment by moment."""
+    asked, granted, took = ([-1] * len(messages) for _ in range(3))
+    queue: list[int] = []
+    held, free, coming, longest = -1, 0, 0, 0
+    due = 2 * messages[0][0] if messages else 0
+    now = 0
+    while -1 in took:
+        if held >= 0 and now == free:
+            held = -1
+        if coming < len(messages) and asked[coming] < 0 and now == due:
+            asked[coming] = now
+        moved = True
+        while moved:
+            moved = False
+            if held < 0 and queue:
+                held = queue.pop(0)
+                took[held], moved = now, True
+            elif coming < len(messages) and asked[coming] >= 0 and (held < 0 or len(queue) < places):
+                granted[coming], moved = now, True
+                if held < 0:
+                    held = coming
+                    took[held] = now
+                else:
+                    queue.append(coming)
+                    longest = max(longest, len(queue))
+                coming += 1
+                if coming < len(messages):
+                    due = (now + 1) // 2 * 2 + 2 * messages[coming][0]
+            if moved and held >= 0 and took[held] == now:
+                free = now // 2 * 2 + 2 * messages[held][1] + 1
+        now += 1
+    return list(zip(asked, granted, took, strict=True)), longest

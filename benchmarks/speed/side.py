@@ -71,7 +71,7 @@ def run_nsim(net: nets.Net, options: argparse.Namespace) -> dict[str, Any]:
         "spikes": counts.spikes.sum(axis=1).tolist(),
         "synops": counts.connection_synops.sum(axis=1).tolist(),
         "messages_total": int(counts.core_messages_in.sum()),
-        "simulated_step_us": float(result.timesteps.duration_ps.add(result.timesteps.barrier_ps).mean()) / 1e6,
+        "simulated_step_us": float(result.times.duration_ps.mean() + result.barrier_ps) / 1e6,
     }
 
 
