@@ -58,8 +58,8 @@ def _facts(mapping: MosaicMapping) -> Table:
     if narrow:
         verdict = f"{narrow} port{'s' * (narrow > 1)} too narrow, by {mapping.excess_lines} lines together"
     grid.add_row("Mappable", "yes" if mapping.mappable else "no", verdict)
-    kept = " (nothing better was found)" if mapping.kept_index else ""
-    place = PLACE_NAMES["index"] + kept if mapping.kept_index else PLACE_NAMES[mapping.place]
+    place = PLACE_NAMES["index" if mapping.kept_index else mapping.place]
+    place += " (nothing better was found)" if mapping.kept_index else ""
     room = f"of {mapping.fabric.capacity:,} on {mapping.fabric.tiles} tiles; placed: {place}; routes: {mapping.routes}"
     grid.add_row("Neurons", f"{mapping.connectivity.neurons:,}", room)
     inside = mapping.programmed.nt_recurrent

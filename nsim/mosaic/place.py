@@ -80,7 +80,7 @@ def _anneal_tiles(moves, flow, lengths, where, start, end, rng):
         heat = start * typical * end ** (move / moves)
         first, second = _two_of(tiles, rng)
         change = _tile_change(first, second, flow, lengths, where)
-        if change <= 0 or rng.random() * heat < heat * np.exp(-change / max(heat, 1e-300)):
+        if change <= 0 or rng.random() < np.exp(-change / max(heat, 1e-300)):
             where[first], where[second] = where[second], where[first]
             now += change
             if now < least - 1e-6:
