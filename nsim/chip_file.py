@@ -20,9 +20,15 @@ from nsim.barrier_chip import BarrierChip
 from nsim.chip import Chip, Origin, nearest, one_line
 from nsim.errors import ChipError
 from nsim.frame.chip import FrameChip
+from nsim.mosaic.chip import MosaicChip
 from nsim.stream.chip import StreamChip
 
-MODELS: dict[str, type[Chip]] = {"barrier": BarrierChip, "frame": FrameChip, "stream": StreamChip}  # by discipline
+MODELS: dict[str, type[Chip]] = {  # by discipline
+    "barrier": BarrierChip,
+    "frame": FrameChip,
+    "stream": StreamChip,
+    "tick": MosaicChip,
+}
 MAX_FILE_BYTES = 1_000_000  # a chip file has some ten thousand; this stops at a device or a wrong file
 
 

@@ -93,6 +93,7 @@ def run(
     from nsim.chip_file import load_chip
     from nsim.formats import load_network
     from nsim.frame.chip import FrameChip
+    from nsim.mosaic.chip import refuse_simulation
     from nsim.result import OutputFolder
     from nsim.simulation import check_run, check_trace
     from nsim.stream.chip import StreamChip
@@ -102,6 +103,7 @@ def run(
     mapped = {"partition": partition, "placement": placement, "dense_layers": weight_format}
     with OutputFolder(out) if out else nullcontext() as folder:
         target = load_chip(chip)
+        refuse_simulation(target)
         _refuse_options(
             target,
             {
@@ -238,12 +240,14 @@ def floorline(
     from nsim.chip_file import load_chip
     from nsim.formats import load_network
     from nsim.mapping import map_network
+    from nsim.mosaic.chip import refuse_simulation
     from nsim.plots import check_figure, draw_floorline
     from nsim.simulation import check_run, simulate
 
     check_run(timesteps, samples, engine, dt, threads, seed)
     check_figure(plot)
     target = load_chip(chip)
+    refuse_simulation(target)
     if not isinstance(target, BarrierChip):
         raise ChipError(f"chip {target.name!r} has no timesteps, which a floorline is for: use nsim run")
     loaded = load_network(network, dt_s=dt)
@@ -268,6 +272,57 @@ def floorline(
     points = [each.workload(name) for name, each in found.items()]
     draw_floorline(points, plot, f"{loaded.name} on {target.title}", target.power.static_mw)
     screen.show_floorline(found, plot)
+
+
+@app.command("map")
+def map_(
+    network: Annotated[
+        str,
+        typer.Argument(
+            help="Matrix [source, target]: .npy, .npz (CSR); .nir with a recurrent layer; random:p1=0.9,p3=0.1"
+        ),
+    ],
+    chip: ChipName,
+    grid: Annotated[str | None, typer.Option(help="Rows x columns of neuron tiles: 5x5. [default: the chip's]")] = None,
+    neurons_per_tile: Annotated[int | None, typer.Option(help="Neurons of a tile. [default: the chip's]")] = None,
+    place: Annotated[str, typer.Option(help="index (neuron q in tile q // n) or annealed.")] = "index",
+    routes: Annotated[
+        str, typer.Option(help="published, balanced (least memory) or fitting (least beyond capacity).")
+    ] = "published",
+    seed: Annotated[int, typer.Option(help="Seed of a random network, and of annealing and balancing.")] = 0,
+    dt: Dt = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Which tile and port decide the sizes.")] = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw the grid: .png, .pdf or .svg.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for summary.json and tables.")] = None,
+) -> None:
+    """Map a recurrent network on neuron tiles. Exit code 0: it fits; 1: some port is too narrow; 2: wrong input."""
+    from contextlib import nullcontext
+
+    import numpy as np
+
+    from nsim.chip_file import load_chip
+    from nsim.mosaic import page
+    from nsim.mosaic.mapping import check_options, fabric_of, map_on_tiles, mosaic, parse_grid
+    from nsim.mosaic.picture import draw_grid
+    from nsim.mosaic.read import load_connectivity
+    from nsim.plots import check_figure
+    from nsim.result import OutputFolder
+
+    check_options(place, routes, seed)
+    if plot:
+        check_figure(plot)
+    with OutputFolder(out) if out else nullcontext() as folder:
+        target = mosaic(load_chip(chip))
+        fabric = fabric_of(target, parse_grid(grid) if grid else None, neurons_per_tile)
+        loaded = load_connectivity(network, fabric, np.random.default_rng(seed), dt)
+        mapping = map_on_tiles(loaded, target, fabric, place, routes, seed)
+        if plot:
+            draw_grid(mapping, plot)
+        if folder:
+            folder.write(page.MapFiles(mapping))
+    page.show_map(mapping, explain, plot, out)
+    if not mapping.mappable:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from nsim.errors import NsimError
+
 
 def available_bytes() -> int:
     """Memory that can still be taken, in bytes; where the system does not tell, half of all, or else no limit."""
@@ -20,3 +22,10 @@ def available_bytes() -> int:
         except (AttributeError, ValueError, OSError):
             continue
     return 1 << 62
+
+
+def check_fits(needed_bytes: int, what: str, cure: str, error: type[NsimError]) -> None:
+    """Refuse with this error what takes more memory than there is: "WHAT take ... bytes, but ...: CURE"."""
+    free = available_bytes()
+    if needed_bytes > free:
+        raise error(f"{what} take {needed_bytes:,} bytes, but {free:,} bytes of memory are free: {cure}")

@@ -66,10 +66,16 @@ def draw_floorline(points: Sequence[Workload], path: str | Path, title: str, sta
         _draw_energy(axes[1], points, static_mw)
     if 1 < len(points) <= NUMBERED:
         figure.supxlabel("\n".join(f"{number}  {point.label}" for number, point in enumerate(points, 1)), fontsize=8)
+    save_figure(figure, path)
+
+
+def save_figure(figure: Any, path: str | Path) -> None:
+    """Write a figure whole or not at all; OutputError if it cannot be written."""
     try:
         figure.savefig(path, dpi=150)
     except OSError as error:
-        Path(path).unlink(missing_ok=True)
+        if Path(path).is_file():
+            Path(path).unlink()
         raise OutputError(f"cannot write figure {path}: {error.strerror or error}") from None
 
 

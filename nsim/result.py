@@ -440,15 +440,15 @@ def link_crossings(rows: list[dict[str, Any]]) -> dict[str, int]:
     return crossings
 
 
-def provenance(network: Network, chip: Chip, seed: int) -> dict[str, Any]:
-    """What it takes to repeat a run."""
+def provenance(network: Network | None, chip: Chip, seed: int) -> dict[str, Any]:
+    """What it takes to repeat a run; without a network there are no notes."""
     packages = ("nsim", "simpy", "numpy", "numba", "pandas")
     return {
         "seed": seed,
         "chip_sha256": chip.sha256,
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in packages},
-        "notes": list(network.notes),
+        "notes": list(network.notes) if network else [],
         "constants": {row.key: row.basis for row in chip.provenance()},
     }
 

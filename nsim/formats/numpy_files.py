@@ -8,7 +8,8 @@ from __future__ import annotations
 import difflib
 import math
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -60,11 +61,12 @@ def read_arrays(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
     """
     if path.suffix.lower() == ".npy":
         return read_npy(path)
-    arrays = _read_npz(path)
+    arrays = read_npz(path, partial(_array_or_events, path))
     return next(iter(arrays.values())) if len(arrays) == 1 else arrays
 
 
 def read_npy(path: Path) -> NDArray[Any]:
+    """The array of a .npy file; InputError if it cannot be read."""
     try:
         with path.open("rb") as stream:
             return _read_array(stream, path.stat().st_size, str(path))
@@ -72,21 +74,13 @@ def read_npy(path: Path) -> NDArray[Any]:
         raise InputError(f"{path} cannot be read: {fault.strerror}: check its permissions") from fault
 
 
-def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
-    """The one array of an archive, or the arrays of an event list; {name: array}."""
+def read_npz(path: Path, choose: Callable[[list[str]], list[str]]) -> dict[str, NDArray[Any]]:
+    """Arrays of an archive by name: those that `choose` picks from all names. InputError if they cannot be read."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            wanted = list(members)
-            if len(members) != 1:
-                wanted = [name for name in EVENT_ARRAYS if name in members]
-                if not ({"t", "x"} <= set(wanted) or {"times", "units"} <= set(wanted)):
-                    raise InputError(
-                        f"{path} holds {len(members)} arrays, {sorted(members)[:10]}: give a single array, or events "
-                        "as t, x, y, p or times, units"
-                    )
             arrays = {}
-            for name in wanted:
+            for name in choose(list(members)):
                 with archive.open(members[name]) as stream:
                     arrays[name] = _read_array(stream, members[name].file_size, f"{path}, array {name!r}")
             return arrays
@@ -94,6 +88,19 @@ def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
         raise
     except Exception as fault:  # zipfile and its decompressors raise a dozen kinds on a damaged archive
         raise InputError(f"{path} cannot be read as .npz archive: {_one_line(fault)}: write it again") from fault
+
+
+def _array_or_events(path: Path, names: list[str]) -> list[str]:
+    """The one array of an archive, or the arrays of an event list."""
+    if len(names) == 1:
+        return names
+    wanted = [name for name in EVENT_ARRAYS if name in names]
+    if not ({"t", "x"} <= set(wanted) or {"times", "units"} <= set(wanted)):
+        raise InputError(
+            f"{path} holds {len(names)} arrays, {sorted(names)[:10]}: give a single array, or events "
+            "as t, x, y, p or times, units"
+        )
+    return wanted
 
 
 def _read_array(stream: IO[bytes], size_bytes: int, name: str) -> NDArray[Any]:

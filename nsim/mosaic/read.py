@@ -1,0 +1,117 @@
+"""Networks for the tiles: a matrix (.npy, .npz), the recurrent layer of a NIR graph, or a random network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsim.errors import InputError, NetworkError
+from nsim.formats.numpy_files import existing, read_npy, read_npz
+from nsim.mosaic.connectivity import Connectivity, check_weights
+from nsim.mosaic.fabric import Fabric
+from nsim.mosaic.profile import parse_profile, random_network
+from nsim.synapses import Dense, Sparse, Synapses
+
+SUFFIXES = (".npy", ".npz", ".nir")
+CSR = ("format", "shape", "indptr", "indices", "data")
+
+
+def load_connectivity(
+    name: str | Path, fabric: Fabric, rng: np.random.Generator, dt_s: float | None = None
+) -> Connectivity:
+    """Who is connected to whom.
+
+    name     a matrix[source, target] of weights or booleans: .npy, or .npz with one array or written by
+             scipy.sparse.save_npz (CSR); a .nir graph with one recurrent layer; or "random:p1=0.95,p3=0.1"
+    rng      draws a random network, on all neurons of the fabric
+    dt_s     seconds per timestep, for NIR graphs whose time constants are in seconds
+    raises   NetworkError if it cannot be read or is no square of finite numbers
+    """
+    text = str(name)
+    if text.startswith("random:"):
+        return random_network(fabric, parse_profile(text.removeprefix("random:")), rng)
+    try:
+        path = existing(Path(text), SUFFIXES)
+        if path.suffix.lower() == ".npy":
+            return Connectivity.from_matrix(read_npy(path), text)
+        if path.suffix.lower() == ".npz":
+            return _from_npz(path, text)
+    except InputError as error:
+        hint = "; or a random network, as in random:p1=0.95,p3=0.1" if "." not in text else ""
+        raise NetworkError(f"{error}{hint}") from None
+    return _from_nir(path, dt_s)
+
+
+def _from_npz(path: Path, name: str) -> Connectivity:
+    arrays = read_npz(path, _wanted)
+    if len(arrays) == 1:
+        return Connectivity.from_matrix(next(iter(arrays.values())), name)
+    missing = [key for key in CSR if key not in arrays]
+    if missing:
+        found = ", ".join(sorted(arrays)[:10]) or "none"
+        raise NetworkError(f"{name} holds the arrays {found}: give one matrix, or save it with scipy.sparse.save_npz")
+    kind = arrays["format"].ravel()
+    if kind.size != 1 or kind[0] not in (b"csr", "csr"):
+        raise NetworkError(f"{name} is in sparse format {str(kind.tolist())[:40]}: save matrix.tocsr() instead")
+    return _from_csr(name, *(arrays[key] for key in CSR[1:]))
+
+
+def _wanted(names: list[str]) -> list[str]:
+    """The arrays of a CSR matrix, or all of a few others."""
+    return [key for key in CSR if key in names] if "indptr" in names else names[:20]
+
+
+def _from_csr(name: str, shape: NDArray, indptr: NDArray, indices: NDArray, data: NDArray) -> Connectivity:
+    """Check that the four arrays are a square CSR matrix; stored zeros are no connections."""
+    for key, array in (("shape", shape), ("indptr", indptr), ("indices", indices)):
+        if array.dtype.kind not in "iu" or array.ndim != 1:
+            raise NetworkError(f"{name}: {key} is {array.dtype} of shape {array.shape}: give a list of whole numbers")
+    if shape.size != 2 or shape[0] != shape[1]:
+        shown = " x ".join(map(str, shape.tolist()))
+        raise NetworkError(f"{name} is {shown}: give a square matrix, rows source and columns target neurons")
+    neurons = int(shape[0])
+    if neurons < 1:
+        raise NetworkError(f"{name} is {neurons} x {neurons}: give a matrix of at least 1 neuron")
+    check_weights(data, name)
+    steps: NDArray[np.int64] = indptr[1:].astype(np.int64) - indptr[:-1].astype(np.int64)
+    fits = indptr.size == neurons + 1 and indices.shape == data.shape and not (steps < 0).any()
+    if not fits or indptr[0] != 0 or indptr[-1] != indices.size:
+        raise NetworkError(
+            f"{name} is no CSR matrix: {indptr.size} row pointers do not fit {neurons} rows, {indices.size} "
+            f"columns and {data.size} values: write it again"
+        )
+    if indices.size and not (int(indices.min()) >= 0 and int(indices.max()) < neurons):
+        raise NetworkError(f"{name} has column {int(indices.max())} or below 0 of {neurons} columns: write it again")
+    stored = np.flatnonzero(data)
+    source = np.repeat(np.arange(neurons), steps)
+    return Connectivity.from_pairs(source[stored], indices[stored], neurons, name)
+
+
+def _from_nir(path: Path, dt_s: float | None) -> Connectivity:
+    """The recurrent layer of a NIR graph: the one whose messages come back to itself."""
+    from nsim.formats.nir_graph import read_nir  # h5py and nir take their time to import
+
+    network = read_nir(path, dt_s=dt_s)
+    own = [c for c in network.connections if c.source == c.target]
+    layers = list(dict.fromkeys(c.source for c in own))
+    if len(layers) != 1:
+        found = f"{len(layers)} recurrent layers ({', '.join(layers)})" if layers else "no recurrent layer"
+        raise NetworkError(f"{path} has {found}: give a graph with exactly one, whose neurons go on the tiles")
+    neurons = network.by_name[layers[0]].neurons
+    pairs = [_pairs_of(str(path), connection.synapses) for connection in own]
+    source, target = (np.concatenate([pair[k] for pair in pairs]) for k in range(2))
+    return Connectivity.from_pairs(source, target, neurons, f"{network.name}, layer {layers[0]}")
+
+
+def _pairs_of(name: str, synapses: Synapses) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Source and target of every weight that is not 0."""
+    if isinstance(synapses, Dense):
+        target, source = np.nonzero(synapses.matrix)
+        return source, target
+    if not isinstance(synapses, Sparse):
+        raise NetworkError(f"{name}: a recurrent connection is a {synapses.kind}: export it as a matrix (Linear)")
+    kept = np.flatnonzero(synapses.values)
+    source = np.repeat(np.arange(synapses.sources), np.diff(synapses.indptr))
+    return source[kept], synapses.target_index[kept].astype(np.int64)
