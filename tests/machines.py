@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from hypothesis import reject
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -351,7 +352,10 @@ def mapped_networks(draw: st.DrawFn, base: str | None = None) -> Mapping:
     try:
         return map_network(network, chip, partition, **options)
     except MappingError:  # small slices may need more cores than there are
-        return map_network(network, chip, "even:1", **options)
+        try:
+            return map_network(network, chip, "even:1", **options)
+        except MappingError:  # and one core may hold too little
+            reject()
 
 
 # ---- Naive twins of the mapping
