@@ -345,17 +345,17 @@ def mapped_networks(draw: st.DrawFn, base: str | None = None) -> Mapping:
         "dense_layers": draw(st.sampled_from([None, "dense", "sparse"]), label="format of dense layers"),
     }
     way = draw(st.sampled_from(["default", "even", "file", "file"]), label="partition")
-    if way == "file":
-        return mapped_from_text(network, chip, random_partition(rng, network, 6), **options)
     most = min((max(layer.shape) // layer.neuron.granule for layer in network.layers), default=1)
     partition = "default" if way == "default" else f"even:{rng.integers(1, min(4, most) + 1)}"
-    try:
-        return map_network(network, chip, partition, **options)
-    except MappingError:  # small slices may need more cores than there are
+    own = random_partition(rng, network, 6) if way == "file" else None
+    for tried in (partition, "even:1"):  # small slices may need more cores than there are, one core may hold too little
         try:
-            return map_network(network, chip, "even:1", **options)
-        except MappingError:  # and one core may hold too little
-            reject()
+            if own is not None:
+                return mapped_from_text(network, chip, own, **options)
+            return map_network(network, chip, tried, **options)
+        except MappingError:
+            own = None
+    return reject()
 
 
 # ---- Naive twins of the mapping
