@@ -158,10 +158,11 @@ def _run_frames(
 ) -> None:
     """The part of `nsim run` that is for chips with frames."""
     from nsim import screen
-    from nsim.frame.run import simulate_frames
+    from nsim.frame.run import calibrated, simulate_frames
     from nsim.frame.screen import show_frames
     from nsim.mapping import map_network
 
+    network, options["inputs"] = calibrated(network, options["inputs"], options["frames"], options["dt_s"])
     mapping = map_network(network, chip, mode=mode, clock_mode=clock_mode)
     with screen.progress("frames") as progress:
         result = simulate_frames(mapping, progress=progress, **options)

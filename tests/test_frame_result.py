@@ -1,18 +1,22 @@
 """Runs of frames: what their results say, their files, and the command line."""
 
+import itertools
 import json
 import re
 
+import nir
 import numpy as np
 import pandas as pd
 import pytest
 
 from nsim.chip_file import load_chip
 from nsim.errors import InputError, SimulationError
+from nsim.formats import load_network
 from nsim.frame import engine_simpy
 from nsim.frame.activity import evaluate_frames
 from nsim.frame.chip import FrameChip
 from nsim.frame.mapping import FrameMapping
+from nsim.frame.quantize import quantize
 from nsim.frame.result import FrameResult
 from nsim.frame.run import DEFAULT_FRAMES, joined, simulate_frames
 from nsim.mapping import map_network
@@ -372,3 +376,40 @@ def test_akidanet_is_within_a_quarter_of_what_was_measured():
     facts = simulate_frames(mapping, noise).summary()
     assert facts["latency_cycles"] == pytest.approx(13_733_572, rel=0.25)
     assert facts["cycles_per_frame"] == pytest.approx(43_001_443 / 10, rel=0.25)
+
+
+@pytest.fixture
+def real_graph(tmp_path):
+    """A NIR graph with real weights and thresholds, and images for it."""
+    rng = np.random.default_rng(0)
+    weights = rng.normal(0, 0.3, (4, 1, 3, 3)).astype(np.float32)
+    nodes = {
+        "input": nir.Input({"input": np.array([1, 8, 8])}),
+        "c1": nir.Conv2d((8, 8), weights, 1, 1, 1, 1, np.zeros(4, np.float32)),
+        "t1": nir.Threshold(np.full((4, 8, 8), 40.0, np.float32)),
+        "flat": nir.Flatten({"input": np.array([4, 8, 8])}, 0),
+        "fc": nir.Linear(rng.normal(0, 0.3, (3, 256)).astype(np.float32)),
+        "output": nir.Output({"output": np.array([3])}),
+    }
+    names = list(nodes)
+    edges = list(itertools.pairwise(names))
+    nir.write(tmp_path / "graph.nir", nir.NIRGraph(nodes, edges, type_check=False))
+    np.save(tmp_path / "images.npy", rng.integers(0, 256, (6, 1, 1, 8, 8)))
+    return tmp_path
+
+
+def test_a_real_network_is_quantised_with_its_input(real_graph):
+    done = nsim(
+        *("run", real_graph / "graph.nir", "--chip", "akd1000", "--input", real_graph / "images.npy"),
+        *("--out", real_graph / "out"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "quantised with 6 samples" in done.stdout
+    images = np.load(real_graph / "images.npy")[:, 0]
+    made = quantize(load_network(real_graph / "graph.nir"), images)
+    expected = np.concatenate([a.outputs for a in evaluate_frames(made, images)])
+    np.testing.assert_array_equal(np.load(real_graph / "out" / "outputs.npy"), expected)
+
+
+def test_a_real_network_without_input_is_refused(real_graph):
+    assert "give samples to calibrate on (--input)" in refused("run", real_graph / "graph.nir", "--chip", "akd1000")

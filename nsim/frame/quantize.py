@@ -157,6 +157,16 @@ def quantize(
     )
 
 
+def input_levels(samples: NDArray, layer: Layer, bits: int = 8) -> NDArray[np.int64]:
+    """Samples as the levels that `quantize` takes them for: integers as they are, real numbers by the largest of them.
+
+    samples   [samples, ...]
+    returns   int64[samples, neurons], 0 to 2^bits - 1
+    """
+    real = _checked_samples(samples, layer, bits)
+    return np.rint(real / _input_scale(samples, real, bits, None)).astype(np.int64)
+
+
 def _of(bits: Bits, layer: str) -> int:
     return bits if isinstance(bits, int) else bits.get(layer, 4)
 

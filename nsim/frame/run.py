@@ -17,8 +17,10 @@ from nsim.frame import engine_compiled, engine_simpy
 from nsim.frame.activity import evaluate_frames
 from nsim.frame.machine import FrameTimes, build_frame_machine
 from nsim.frame.mapping import FrameMapping, Sequence
+from nsim.frame.quantize import input_levels, quantize
 from nsim.frame.result import FrameResult, SequenceRun
 from nsim.network import Network
+from nsim.neurons import Activation, Threshold
 from nsim.simulation import Progress, check_run, chosen_densities
 from nsim.spikes import load_input
 
@@ -81,6 +83,26 @@ def read_frames(inputs: str | Path | NDArray, network: Network, frames: int | No
         raise InputError(f"{frames} frames were asked for, but the input holds {available}: give --samples {available}")
     rows = (sample.at(step) for sample in samples for step in range(sample.timesteps))
     return np.stack(list(islice(rows, frames)))
+
+
+def calibrated(
+    network: Network, inputs: str | Path | NDArray | None, frames: int | None, dt_s: float | None
+) -> tuple[Network, str | Path | NDArray | None]:
+    """Integers for a network of real numbers, calibrated on its input, and that input in levels; others as they are.
+
+    raises   InputError if there is no input to calibrate on; see `nsim.frame.quantize.quantize`
+    """
+    neurons = [layer.neuron for layer in network.layers if layer.name != network.input]
+    if not all(isinstance(neuron, Activation | Threshold) for neuron in neurons):
+        return network, inputs  # integers already, or neurons that the mapping refuses
+    if inputs is None:
+        raise InputError(
+            f"network {network.name!r} has real weights, and chips with frames compute with integers: give samples to "
+            "calibrate on (--input)"
+        )
+    samples = read_frames(inputs, network, frames, dt_s)
+    whole, levels = quantize(network, samples), input_levels(samples, network.by_name[network.input])
+    return whole, levels.reshape(len(levels), 1, *network.by_name[network.input].shape)
 
 
 def joined(chunks: Iterator[Activity]) -> Activity:
