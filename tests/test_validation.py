@@ -151,3 +151,27 @@ def test_validation_script_compares_and_writes_a_table(tmp_path):
         rows = {(row["part"], row["anchor"]): row for row in csv.DictReader(table)}
     assert rows["PilotNet LIF", "mean timestep"]["verdict"] == "within"
     assert {row["verdict"] for key, row in rows.items() if key[0].startswith("Microbenchmarks")} == {"within"}
+
+
+def test_validation_of_speck_reproduces_what_is_fitted_and_says_what_is_not(tmp_path):
+    """arXiv:2304.06793: 1.58 and 3.36 us. Nature Comms 15:4464, table 1: two rows are fitted, two were kept apart."""
+    file = tmp_path / "rows.csv"
+    script = [sys.executable, "-m", "benchmarks.validation.speck", "--quick", "--csv", str(file)]
+    subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=True)
+    with file.open(encoding="utf-8", newline="") as table:
+        rows = {row["anchor"]: row for row in csv.DictReader(table)}
+    assert float(rows["one event through 1 layer"]["simulated"]) == 1.58
+    assert float(rows["one event through 9 layers"]["simulated"]) == 3.36
+    assert {rows[f"Gesture, {net}"]["verdict"] for net in ("vanilla", "dynamic")} == {"within"}
+    assert {rows[f"Gait-day, {net}"]["verdict"] for net in ("vanilla", "dynamic")} == {"OUTSIDE"}
+
+
+@pytest.mark.slow
+def test_validation_of_akd1000_keeps_to_the_published_runs(tmp_path):
+    file = tmp_path / "rows.csv"
+    script = [sys.executable, "-m", "benchmarks.validation.akd1000", "--csv", str(file)]
+    subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=True)
+    with file.open(encoding="utf-8", newline="") as table:
+        rows = list(csv.DictReader(table))
+    assert {row["verdict"] for row in rows} == {"within"}
+    assert {row["anchor"] for row in rows} >= {"one image", "ten images, pipelined"}

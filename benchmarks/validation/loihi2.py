@@ -15,25 +15,33 @@ benchmarks/README.md has the whole table and says what does not agree.
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 from scipy.stats import spearmanr
 
 if not __package__:  # run as a script
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.validation import microbenchmarks
+from benchmarks.validation.comparison import (
+    FITTED,
+    INDEPENDENT,
+    INPUT,
+    MICROBENCHMARKS,
+    PARTLY,
+    Row,
+    row,
+    show,
+    write_csv,
+)
 from nsim.activity import prescribe
 from nsim.barrier_chip import BarrierChip
 from nsim.chip_file import load_chip
@@ -48,7 +56,6 @@ from nsim.stations import build_machine
 from nsim.synapses import Box, Sparse
 from nsim.workloads import build
 
-PLAIN_WIDTH = 170  # when the output is not a terminal
 COUNTED_STEPS = 64  # timesteps over which counts are averaged; counting needs no engine
 
 SNN = "lava-dl pilotnet_snn log"
@@ -57,61 +64,6 @@ HALA = "Intel, Hala Point, 2024"
 BRIEF = "Intel, Loihi 2 brief, 2021"
 SANAFE = "SANA-FE, arch/loihi.yaml"
 RUNTIME = "arXiv:2601.10035, section 6"
-
-# How the constants behind a simulated number came about
-FITTED = "fitted"  # to this very measurement
-INPUT = "input"  # the measurement is itself in the chip file or in the network's activity
-PARTLY = "partly"  # one of them is chosen with this measurement in sight, or the activity comes from the same log
-INDEPENDENT = "independent"
-MICROBENCHMARKS = "Microbenchmarks"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One measurement and its simulated twin.
-
-    relation   how they should relate: "=" within `tolerance` (relative), "<=" or ">=" (measured is a bound), "in" (a
-               pair of bounds), "" (no verdict)
-    constants  FITTED, INPUT, PARTLY or INDEPENDENT; `why` says which constants
-    """
-
-    part: str
-    anchor: str
-    unit: str
-    measured: Any
-    simulated: Any
-    relation: str
-    tolerance: float
-    constants: str
-    why: str
-    source: str
-
-    @property
-    def error(self) -> float | None:
-        """Relative error; None where one of the two is not a number."""
-        numeric = all(isinstance(v, (int, float)) for v in (self.measured, self.simulated))
-        return self.simulated / self.measured - 1 if numeric and self.measured and self.relation != "in" else None
-
-    @property
-    def verdict(self) -> str:
-        if not self.relation:
-            return "-"
-        return "within" if self._agrees() else "OUTSIDE"
-
-    def _agrees(self) -> bool:
-        if self.relation == "<=":
-            return self.simulated <= self.measured
-        if self.relation == ">=":
-            return self.simulated >= self.measured
-        if self.relation == "in":
-            return self.measured[0] <= self.simulated <= self.measured[1]
-        return self.measured == self.simulated if self.error is None else abs(self.error) <= self.tolerance
-
-
-def row(part, anchor, unit, measured, simulated, constants, why, source, relation="=", tolerance=0.0) -> Row:
-    simulated = simulated.item() if isinstance(simulated, np.generic) else simulated
-    return Row(part, anchor, unit, measured, simulated, relation, tolerance, constants, why, source)
-
 
 # --- PilotNet: what was logged ------------------------------------------------------------------------------
 
@@ -577,68 +529,6 @@ def all_rows(timesteps: int, quick: bool, engine: str | None) -> Iterator[Row]:
     yield from slopes(engine)
 
 
-def shown(value: Any) -> str:
-    if isinstance(value, tuple):
-        return " to ".join(shown(v) for v in value)
-    if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.4g}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def show(rows: list[Row]) -> None:
-    screen = Console()
-    screen = screen if screen.is_terminal else Console(width=PLAIN_WIDTH)
-    compared = [entry for entry in rows if not entry.part.startswith(MICROBENCHMARKS)]
-    reasons = {why: number for number, why in enumerate(dict.fromkeys(entry.why for entry in compared), 1)}
-    screen.print(comparison(compared, "Measured on the chip and simulated", "measured", reasons))
-    for why, number in reasons.items():
-        screen.print(f"({number}) {why}", highlight=False)
-    slopes_ = [entry for entry in rows if entry.part.startswith(MICROBENCHMARKS)]
-    screen.print(comparison(slopes_, "Slope of time over work, and the constant it returns", "chip file"))
-    missing = Table(title="Published, but not comparable", title_justify="left")
-    for column in ("", "source", "what is missing"):
-        missing.add_column(column, overflow="fold")
-    for line in MISSING:
-        missing.add_row(*line)
-    screen.print(missing)
-    judged = [entry for entry in compared if entry.relation]
-    for kind in (INDEPENDENT, PARTLY, FITTED, INPUT):
-        own = [entry for entry in judged if entry.constants == kind]
-        agreeing = sum(entry.verdict == "within" for entry in own)
-        screen.print(f"{kind}: {agreeing} of {len(own)} comparisons are within what is expected", highlight=False)
-
-
-def comparison(rows: list[Row], title: str, reference: str, reasons: dict[str, int] | None = None) -> Table:
-    """One line per row under a line per part; with `reasons`, numbers that point to the notes below the table."""
-    table = Table(title=title, title_justify="left")
-    for column in ("", reference, "simulated", "error %", "verdict", "constants", "source"):
-        table.add_column(column, justify="right" if column == "error %" else "left", overflow="fold")
-    part = None
-    for entry in rows:
-        if entry.part != part:
-            part = entry.part
-            table.add_section()
-            table.add_row(f"[bold]{part}")
-        bound = entry.relation if entry.relation in ("<=", ">=") else ""
-        table.add_row(
-            f"{entry.anchor}{f' [{entry.unit}]' if entry.unit else ''}".replace("[", r"\["),
-            f"{bound} {shown(entry.measured)}".strip(),
-            shown(entry.simulated),
-            "" if entry.error is None else f"{round(100 * entry.error, 1) + 0.0:+.1f}",
-            "[red]OUTSIDE" if entry.verdict == "OUTSIDE" else entry.verdict,
-            f"{entry.constants} ({reasons[entry.why]})" if reasons else entry.why,
-            entry.source,
-        )
-    return table
-
-
-def write_csv(rows: list[Row], path: Path) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow([*(field.name for field in fields(Row)), "error", "verdict"])
-        writer.writerows([*astuple(entry), entry.error, entry.verdict] for entry in rows)
-
-
 def main(
     timesteps: Annotated[int, typer.Option(min=1, help="Timesteps of PilotNet LIF.")] = 64,
     quick: Annotated[bool, typer.Option("--quick", help="One timestep, and without the slowest rows.")] = False,
@@ -647,7 +537,7 @@ def main(
 ) -> None:
     """Compare published measurements of Loihi 2 with the simulator."""
     rows = list(all_rows(1 if quick else timesteps, quick, engine))
-    show(rows)
+    show(rows, MISSING)
     if csv_file:
         write_csv(rows, csv_file)
 
