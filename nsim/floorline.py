@@ -21,53 +21,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsim.barrier_chip import BarrierChip
+from nsim.bounds import Bounds, Times
 from nsim.counts import Counts
 from nsim.mapping import Mapping
 from nsim.mapping.storage import FORMATS, storage_format
 from nsim.stations import build_machine
 
 STATES = ("memory", "compute", "traffic", "barrier")
-Times = NDArray[np.int64]
 
 
-@dataclass(frozen=True, eq=False)
-class Bounds:
-    """Least time by each limit in every timestep, all int64[timesteps], and what sets it.
-
-    memory_core, compute_core   physical core with the largest term
-    traffic_station             number of the send stage or link with the largest term, see nsim.stations
-    max_synops                  synops of the core that does most of them: the x axis of the floorline plot
-    """
-
-    memory_ps: Times
-    compute_ps: Times
-    traffic_ps: Times
-    barrier_ps: Times
-    memory_core: Times
-    compute_core: Times
-    traffic_station: Times
-    max_synops: Times
-
-    @property
-    def least_ps(self) -> Times:
-        """No timestep is shorter than this: the largest of three terms, then the barrier."""
-        return np.maximum(np.maximum(self.memory_ps, self.compute_ps), self.traffic_ps) + self.barrier_ps
-
-    @property
-    def mean_ps(self) -> dict[str, float]:
-        """Mean over the timesteps of each term, by state."""
-        return {state: float(np.mean(getattr(self, f"{state}_ps"))) for state in STATES}
-
-    @property
-    def state(self) -> str:
-        """The predicted state: the largest mean term."""
-        return max(STATES, key=self.mean_ps.__getitem__)
-
-    @property
-    def margin(self) -> float:
-        """Largest mean term over the second largest; close to 1 near a boundary between states."""
-        second, first = sorted(self.mean_ps.values())[-2:]
-        return first / second if second else float("inf")
+def _with_barrier(memory: Times, compute: Times, traffic: Times, barrier_ps: int, synops: Times, first: int) -> Bounds:
+    """The largest of three, then the barrier. Tables int64[timesteps, cores or stations, numbered from `first`]."""
+    terms = [part.max(axis=1) for part in (memory, compute, traffic)]
+    barrier = np.full(len(memory), barrier_ps, np.int64)
+    return Bounds(
+        dict(zip(STATES, (*terms, barrier), strict=True)),
+        np.max(terms, axis=0) + barrier,
+        {"memory": memory.argmax(axis=1), "compute": compute.argmax(axis=1)},
+        traffic.argmax(axis=1) + first,
+        synops.max(axis=1),
+    )
 
 
 def timestep_bounds(counts: Counts, mapping: Mapping, barrier_ps: int, chip: BarrierChip | None = None) -> Bounds:
@@ -86,16 +59,7 @@ def timestep_bounds(counts: Counts, mapping: Mapping, barrier_ps: int, chip: Bar
     machine = build_machine(chip)
     passed = np.concatenate((counts.core_messages_out, counts.link_messages), axis=1)
     traffic = passed * machine.service_ps[machine.first[1] : machine.first[5]]
-    return Bounds(
-        memory.max(axis=1),
-        compute.max(axis=1),
-        traffic.max(axis=1),
-        np.full(len(memory), barrier_ps, np.int64),
-        memory.argmax(axis=1),
-        compute.argmax(axis=1),
-        traffic.argmax(axis=1) + machine.first[1],
-        counts.core_synops.max(axis=1),
-    )
+    return _with_barrier(memory, compute, traffic, barrier_ps, counts.core_synops, int(machine.first[1]))
 
 
 def expected_bounds(mapping: Mapping, densities: dict[str, float], barrier_ps: int) -> Bounds:
@@ -136,19 +100,10 @@ def expected_bounds(mapping: Mapping, densities: dict[str, float], barrier_ps: i
     traffic = (passed * machine.service_ps)[machine.first[1] : machine.first[5]]
     synops = by_core(copies.core, copy_rate * copies.synops.sum(axis=1))
 
-    def one(value: float | np.number) -> Times:
-        return np.array([round(float(value))], np.int64)
+    def one(part: NDArray) -> Times:
+        return np.rint(part)[None].astype(np.int64)
 
-    return Bounds(
-        one(memory.max()),
-        one(compute.max()),
-        one(traffic.max()),
-        one(barrier_ps),
-        one(memory.argmax()),
-        one(compute.argmax()),
-        one(traffic.argmax() + machine.first[1]),
-        one(synops.max()),
-    )
+    return _with_barrier(one(memory), one(compute), one(traffic), barrier_ps, one(synops), int(machine.first[1]))
 
 
 # --- from layer sizes alone ---------------------------------------------------------------------------------
@@ -225,21 +180,21 @@ def layer_bounds(layers: Sequence[LayerSize], chip: BarrierChip, weight_format: 
 
 def advice(state: str, bounds: Bounds, mapping: Mapping) -> str:
     """What to change next in this state, in a sentence; names the core or link that binds."""
-    step = int(np.argmax(getattr(bounds, f"{state}_ps")))
+    step = bounds.longest(state)
     if state == "memory":
-        core = int(bounds.memory_core[step])
+        core = int(bounds.cores["memory"][step])
         return (
             f"on the slope: core {core} ({'+'.join(mapping.layers_of(core))}) does most synops. Split its layer over "
             f"more cores, send it fewer messages{_if_weights_may_go(mapping, core)}"
         )
     if state == "compute":
-        core = int(bounds.compute_core[step])
+        core = int(bounds.cores["compute"][step])
         return (
             f"on the floor: core {core} ({'+'.join(mapping.layers_of(core))}) sweeps most neurons. Split its layer "
             "over more cores; sparsity changes nothing"
         )
     if state == "traffic":
-        name = build_machine(mapping.chip).name(int(bounds.traffic_station[step]))
+        name = build_machine(mapping.chip).name(int(bounds.station[step]))
         return (
             f"above slope and floor: {name} carries most. Use fewer destination cores (merge those of the next layer), "
             "another placement, or sparser activations"

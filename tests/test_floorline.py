@@ -47,9 +47,9 @@ def test_bounds_are_the_busiest_stages(mapping):
     rng = np.random.default_rng(0)
     counts = Counter(mapping, machine).count(next(prescribe(network, {x.name: 0.5 for x in network.layers}, 2, rng)))
     bounds = timestep_bounds(counts, mapping, 7)
-    assert (bounds.memory_ps <= counts.core_synapse_ps.max(axis=1)).all()
-    assert (bounds.compute_ps <= counts.core_sweep_ps.max(axis=1)).all()
-    assert (bounds.barrier_ps == 7).all()
+    assert (bounds.terms_ps["memory"] <= counts.core_synapse_ps.max(axis=1)).all()
+    assert (bounds.terms_ps["compute"] <= counts.core_sweep_ps.max(axis=1)).all()
+    assert (bounds.terms_ps["barrier"] == 7).all()
 
 
 MEMORY = (0.3, {"width": 512})  # message density and network

@@ -113,7 +113,7 @@ def published_bound_ps(found: Bottleneck) -> NDArray[np.int64]:
         (counts.format_synops @ synop_ps).max(axis=1),
         counts.core_words.max(axis=1) * actions.word_read.latency_ps,
         (counts.link_messages * machine.service_ps[machine.first[2] : machine.first[5]]).max(axis=1),
-        found.bounds.barrier_ps,
+        found.bounds.terms_ps["barrier"],
     )
     return np.max(terms, axis=0)
 

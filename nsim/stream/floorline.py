@@ -1,0 +1,91 @@
+"""The floorline of a stream: the least time until all that its events bring about is done, from counts and costs alone.
+
+Whatever the order of events, this lasts at least as long as
+  memory    the synapses of the busiest core: receiving its events, and reading and adding weights
+  compute   the sweeps that the slow clock asks of a core, in the same station: they add to its events
+  traffic   the busiest sensor, send stage, link or output: the copies that pass it
+  input     the last event of the sensor, or the last tick: nothing is over before it has come
+It never sees simulated times: counts and the sensor's events go in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsim.bounds import Bounds
+from nsim.stream.kernels import copies_of
+from nsim.stream.machine import StreamMachine
+from nsim.stream.times import SensorEvents, StreamTimes
+
+STATES = ("memory", "compute", "traffic", "input")
+
+
+@dataclass(frozen=True, eq=False)
+class StreamCounts:
+    """What a run is asked for, however long it takes: int64.
+
+    events, synops, sweeps   by core
+    served                   by station: copies that pass it
+    """
+
+    events: NDArray[np.int64]
+    synops: NDArray[np.int64]
+    sweeps: NDArray[np.int64]
+    served: NDArray[np.int64]
+
+
+def counts_of(times: StreamTimes) -> StreamCounts:
+    """The counts among what an engine measures."""
+    return StreamCounts(times.events, times.synops, times.sweeps, times.served)
+
+
+def stream_bounds(machine: StreamMachine, counts: StreamCounts, sensor: SensorEvents) -> Bounds:
+    """Bounds of one run, as one span."""
+    cores = machine.cores
+    memory = np.maximum(counts.events, counts.events * cores["event_ps"] + counts.synops * cores["synop_ps"])
+    compute = counts.sweeps * np.maximum(1, machine.neurons * cores["update_ps"])
+    ways = slice(machine.number("sensor"), machine.number("synapses"))
+    traffic = (counts.served * machine.service_ps)[ways]
+    head_ps = _first_arrival_ps(machine, sensor)
+    busy = np.where(counts.sweeps == 0, memory + np.where(memory > 0, head_ps, 0), memory + compute)
+    since = int(sensor.t_ps[0]) if sensor.t_ps.size else 0
+    passed = traffic + np.where(traffic > 0, since, 0)
+    input_ps = _input_ps(machine, sensor)
+    core = int(busy.argmax())
+    terms = int(memory[core]), int(compute[core]), int(traffic.max(initial=0)), input_ps
+    least = max(int(busy[core]), int(passed.max(initial=0)), input_ps)
+    return Bounds(
+        {state: np.array([term]) for state, term in zip(STATES, terms, strict=True)},
+        np.array([least]),
+        {"memory": np.array([int(memory.argmax())]), "compute": np.array([int(compute.argmax())])},
+        np.array([int(traffic.argmax()) + machine.number("sensor")]),
+        np.array([int(counts.synops.max())]),
+    )
+
+
+def _way_in_ps(machine: StreamMachine) -> int:
+    """From the end of an event's service at the sensor until it has passed a link, at least."""
+    sources = machine.sources[-1]
+    links = machine.ways["station"][sources["first"] : sources["end"]]
+    return int(machine.wire_ps[machine.number("sensor")] + machine.service_ps[links].min())
+
+
+def _first_arrival_ps(machine: StreamMachine, sensor: SensorEvents) -> int:
+    """No core has an event before the first has passed sensor and link."""
+    if not sensor.t_ps.size:
+        return 0
+    return int(sensor.t_ps[0] + machine.service_ps[machine.number("sensor")]) + _way_in_ps(machine)
+
+
+def _input_ps(machine: StreamMachine, sensor: SensorEvents) -> int:
+    """The last event with all its copies past sensor and link, or the last tick of the slow clock."""
+    last_tick = sensor.duration_ps // machine.tick_ps * machine.tick_ps if machine.tick_ps else 0
+    if not sensor.t_ps.size:
+        return last_tick
+    source = machine.sources[-1]
+    copies = int(copies_of(machine.ways, source["first"], source["end"], sensor.address[-1:])[0])
+    served_ps = int(sensor.t_ps[-1] + copies * machine.service_ps[machine.number("sensor")])
+    return max(last_tick, served_ps + _way_in_ps(machine))

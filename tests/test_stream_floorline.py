@@ -1,0 +1,87 @@
+"""The floorline of streams: never above the simulation, near it where one thing limits, and exact by hand."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from nsim.stream.engine_compiled import run_stream
+from nsim.stream.floorline import counts_of, stream_bounds
+from nsim.stream.machine import build_stream_machine
+from nsim.stream.mapping import map_stream
+from nsim.stream.times import SensorEvents
+from tests.streams import SPECK, cases, chain, events_at
+
+
+def bounds_of(machine, events, times, costs=None):
+    return stream_bounds(costs or machine, counts_of(times), events)
+
+
+@given(cases())
+def test_no_stream_is_drained_before_its_bound(case):
+    times = run_stream(case.machine, case.events)
+    assert bounds_of(case.machine, case.events, times).least_ps[0] <= times.end_ps
+
+
+def with_cost(machine, name, factor):
+    cores = machine.cores.copy()
+    cores[name] = np.rint(cores[name] * factor)
+    return replace(machine, cores=cores)
+
+
+@pytest.mark.parametrize(
+    ("gap_ps", "ticks", "state"),
+    [(10_000, 0, "memory"), (10**9, 0, "input"), (10**8, 100_000, "compute")],
+)
+def test_each_state_is_predicted_and_near(gap_ps, ticks, state):
+    """One core: events far too fast, events it keeps up with, and a slow clock that is too fast."""
+    machine = build_stream_machine(map_stream(chain(1, bias=1 if ticks else 0, threshold=30_000), SPECK), ticks)
+    events = events_at(machine.mapping, [gap_ps * k for k in range(500 if not ticks else 10)])
+    times = run_stream(machine, events, critical_path=True)
+    bounds = bounds_of(machine, events, times)
+    path = times.path.by_state_ps
+    assert bounds.state == max(path, key=path.get) == state
+    assert 1 <= times.end_ps / bounds.least_ps[0] < 1.01
+
+
+def test_traffic_where_the_sensor_is_slow():
+    machine = build_stream_machine(map_stream(chain(1, threshold=30_000), SPECK))
+    service = machine.service_ps.copy()
+    service[machine.number("sensor")] = 10**6
+    machine = replace(machine, service_ps=service)
+    events = events_at(machine.mapping, [0] * 100)
+    times = run_stream(machine, events, critical_path=True)
+    bounds, path = bounds_of(machine, events, times), times.path.by_state_ps
+    assert bounds.state == max(path, key=path.get) == "traffic"
+    assert machine.kind(int(bounds.station[0])) == ("sensor", 0)
+    assert times.end_ps / bounds.least_ps[0] < 1.01
+
+
+def test_one_event_by_hand():
+    """The input's bound: the event's time, then sensor, wire and link; the synapses' adds what the core takes."""
+    machine = build_stream_machine(map_stream(chain(1, threshold=30_000), SPECK))
+    times = run_stream(machine, events := events_at(machine.mapping, [7_000]))
+    core = machine.mapping.layers[0].core
+    work = int(machine.cores["event_ps"][core] + 9 * machine.cores["synop_ps"][core])
+    bounds = bounds_of(machine, events, times)
+    assert bounds.terms_ps["memory"][0] == work
+    assert bounds.terms_ps["input"][0] == 7_000 + 20_000 + 64_500 + 20_000
+    assert bounds.least_ps[0] == times.end_ps - 64_500 == 7_000 + 20_000 + 64_500 + 20_000 + work
+
+
+def test_a_wrong_cost_is_caught():
+    """A fifth more per synaptic operation on the analytical side puts the bound above the simulation."""
+    machine = build_stream_machine(map_stream(chain(1, threshold=30_000), SPECK))
+    events = events_at(machine.mapping, [0] * 500)
+    times = run_stream(machine, events)
+    assert bounds_of(machine, events, times).least_ps[0] <= times.end_ps
+    assert bounds_of(machine, events, times, with_cost(machine, "synop_ps", 1.2)).least_ps[0] > times.end_ps
+
+
+def test_nothing_takes_no_time():
+    machine = build_stream_machine(map_stream(chain(1), SPECK))
+    events = SensorEvents(np.zeros(0, np.int64), np.zeros(0, np.int64), 0)
+    bounds = bounds_of(machine, events, run_stream(machine, events))
+    assert bounds.least_ps.tolist() == [0]
+    assert bounds.margin == float("inf")
