@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from nsim.floorline import Bounds, advice, timestep_bounds
-from nsim.mapping import Mapping
+from nsim.bounds import Bounds
+from nsim.floorline import advice, timestep_bounds
+from nsim.mapping import Mapping, with_costs_of
 from nsim.mapping.storage import FORMATS
 from nsim.plots import Workload
 from nsim.result import Result
@@ -16,16 +19,57 @@ Simulate = Callable[[Mapping], Result]
 
 
 @dataclass(frozen=True, eq=False)
-class Bottleneck:
-    """A run and its three witnesses.
+class Bottleneck(ABC):
+    """A run and its three witnesses; a subclass for what a run is made of on each kind of chip.
 
-    bounds   of every timestep, from its counts
-    saved    share of the time saved by a tenth lower costs, by state
+    bounds   of every span (timestep, frame or stream), from its counts
+    saved    share of the time saved by a tenth lower costs, by state; empty if that was not asked for
     """
 
-    result: Result
+    result: Any
     bounds: Bounds
     saved: dict[str, float]
+
+    unit = "timestep"  # what a span is
+
+    @property
+    @abstractmethod
+    def time_ps(self) -> int:
+        """Simulated time of all spans."""
+
+    @property
+    @abstractmethod
+    def path_ps(self) -> dict[str, int]:
+        """What that consists of along the critical path, by state."""
+
+    @property
+    @abstractmethod
+    def energy_fj(self) -> float:
+        """Of a span; 0 if no cost is known."""
+
+    @property
+    @abstractmethod
+    def synop_ps(self) -> float:
+        """Least time of one synop: the slope of the plot."""
+
+    @property
+    @abstractmethod
+    def cores(self) -> int:
+        """Cores in use."""
+
+    @property
+    @abstractmethod
+    def advice(self) -> str:
+        """What to change next, in a sentence."""
+
+    @property
+    def run_line(self) -> str:
+        """What else there is to say of the run; nothing, usually."""
+        return ""
+
+    @property
+    def spans(self) -> int:
+        return self.bounds.least_ps.size
 
     @property
     def predicted(self) -> str:
@@ -35,8 +79,7 @@ class Bottleneck:
     @property
     def simulated(self) -> str:
         """State by the critical path: its largest share."""
-        assert self.result.state is not None
-        return self.result.state
+        return max(self.path_ps, key=self.path_ps.__getitem__)
 
     @property
     def sensitive(self) -> str:
@@ -44,36 +87,68 @@ class Bottleneck:
         return max(self.saved, key=self.saved.__getitem__)
 
     @property
-    def advice(self) -> str:
-        return advice(self.simulated, self.bounds, self.result.mapping)
-
-    @property
     def over_bound(self) -> float:
         """Simulated time over the floorline's, at least 1."""
-        return float(self.result.total_ps / self.bounds.least_ps.sum())
+        least = int(self.bounds.least_ps.sum())
+        return self.time_ps / least if least else 1.0
 
     def workload(self, label: str) -> Workload:
         """Its point on the floorline plot."""
-        steps, means = self.result.steps, self.bounds.mean_ps
-        energy = self.result.energy
-        actions = self.result.mapping.chip.actions
-        used = [form for form in FORMATS if self.result.actions[f"synop_{form}"]]  # none in a silent run
+        means = self.bounds.mean_ps
         return Workload(
             label,
             float(self.bounds.max_synops.mean()),
-            self.result.total_ps / steps,
-            energy.known_fj / steps if energy.known_fj else None,
-            min(getattr(actions, f"synop_{form}").latency_ps for form in used or FORMATS),
-            max(means["compute"], means["barrier"]),
+            self.time_ps / self.spans,
+            self.energy_fj or None,
+            self.synop_ps,
+            max(term for state, term in means.items() if state not in ("memory", "traffic")),
             self.simulated,
         )
 
 
-def find_bottleneck(mapping: Mapping, simulate: Simulate) -> Bottleneck:
+class TimestepBottleneck(Bottleneck):
+    """A run of timesteps."""
+
+    result: Result
+
+    @property
+    def time_ps(self) -> int:
+        return self.result.total_ps
+
+    @property
+    def path_ps(self) -> dict[str, int]:
+        assert self.result.states is not None
+        return {state: int(times.sum()) for state, times in self.result.states.items()}
+
+    @property
+    def energy_fj(self) -> float:
+        return self.result.energy.known_fj / self.spans
+
+    @property
+    def synop_ps(self) -> float:
+        actions = self.result.mapping.chip.actions
+        used = [form for form in FORMATS if self.result.actions[f"synop_{form}"]]  # none in a silent run
+        return min(getattr(actions, f"synop_{form}").latency_ps for form in used or FORMATS)
+
+    @property
+    def cores(self) -> int:
+        return self.result.mapping.placement.size
+
+    @property
+    def advice(self) -> str:
+        return advice(self.simulated, self.bounds, self.result.mapping)
+
+
+def bottleneck_of(result: Result, saved: dict[str, float] | None = None) -> TimestepBottleneck:
+    """The witnesses of a run of timesteps whose critical path was recorded."""
+    return TimestepBottleneck(result, timestep_bounds(result.counts, result.mapping, result.barrier_ps), saved or {})
+
+
+def find_bottleneck(mapping: Mapping, simulate: Simulate) -> TimestepBottleneck:
     """Run a mapping, and again with each group of costs a tenth lower.
 
     simulate   runs a mapping on the same activity every time, and records the critical path
     """
     result = simulate(mapping)
-    bounds = timestep_bounds(result.counts, mapping, result.barrier_ps)
-    return Bottleneck(result, bounds, sensitivity(mapping, result.total_ps, lambda other: simulate(other).total_ps))
+    saved = sensitivity(mapping.chip, result.total_ps, lambda chip: simulate(with_costs_of(mapping, chip)).total_ps)
+    return bottleneck_of(result, saved)

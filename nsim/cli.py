@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nsim.errors import ChipError, InputError, InterruptedRunError, NsimError
+from nsim.errors import InputError, InterruptedRunError, NsimError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nsim.bottleneck import Bottleneck
     from nsim.chip import Chip
     from nsim.frame.chip import FrameChip
     from nsim.network import Network
@@ -47,6 +50,9 @@ WeightFormat = Annotated[
 Engine = Annotated[str, typer.Option(help="compiled, or simpy: the same times from the readable reference.")]
 Threads = Annotated[int | None, typer.Option(help="Threads to use. [default: all]")]
 Seed = Annotated[int, typer.Option(help="Seed of drawn activity, or of events that are made up.")]
+ClockMode = Annotated[
+    str | None, typer.Option(help="On chips with frames: performance, economy or low-power. [default: the chip's]")
+]
 Dt = Annotated[
     float | None,
     typer.Option(help="Seconds per timestep, for NIR graphs and event input; without timesteps, per slow-clock tick."),
@@ -79,9 +85,7 @@ def run(
     mode: Annotated[
         str | None, typer.Option(help="On chips with frames: minimal or all-nps. [default: all-nps]")
     ] = None,
-    clock_mode: Annotated[
-        str | None, typer.Option(help="On chips with frames: performance, economy or low-power. [default: the chip's]")
-    ] = None,
+    clock_mode: ClockMode = None,
     core_options: Annotated[
         str | None,
         typer.Option(help="On chips without timesteps: decimate.LAYER=4,balance.LAYER=on,core.LAYER=0,..."),
@@ -232,98 +236,125 @@ def floorline(
     threads: Threads = None,
     seed: Seed = 0,
     dt: Dt = None,
+    mode: Annotated[
+        list[str] | None, typer.Option(help="On chips with frames, as in `nsim run`; several give several points.")
+    ] = None,
+    clock_mode: ClockMode = None,
+    core_options: Annotated[
+        list[str] | None,
+        typer.Option(help="On chips without timesteps, as in `nsim run`; several give several points."),
+    ] = None,
     plot: Annotated[Path, typer.Option(help="Where to draw it: .png, .pdf or .svg.")] = Path("floorline.png"),
 ) -> None:
     """Say what limits a network on a chip, in three ways; what to change; and draw the floorline plot."""
     from nsim import screen
-    from nsim.barrier_chip import BarrierChip
-    from nsim.bottleneck import find_bottleneck
     from nsim.chip_file import load_chip
     from nsim.formats import load_network
-    from nsim.mapping import map_network
+    from nsim.frame.chip import FrameChip
     from nsim.mosaic.chip import refuse_simulation
     from nsim.plots import check_figure, draw_floorline
-    from nsim.simulation import check_run, simulate
+    from nsim.simulation import check_run
+    from nsim.stream.chip import StreamChip
 
     check_run(timesteps, samples, engine, dt, threads, seed)
     check_figure(plot)
     target = load_chip(chip)
     refuse_simulation(target)
-    if not isinstance(target, BarrierChip):
-        raise ChipError(f"chip {target.name!r} has no timesteps, which a floorline is for: use nsim run")
+    _refuse_options(
+        target,
+        {
+            **{"partition": (_listed(partition), None), "placement": (placement, "row-major")},
+            **{"weight-format": (weight_format, None), "timesteps": (timesteps, None), "threads": (threads, None)},
+            **{"activity": (activity, None), "samples": (samples, None), "mode": (_listed(mode), None)},
+            **{"clock-mode": (clock_mode, None), "core-options": (_listed(core_options), None)},
+        },
+    )
     loaded = load_network(network, dt_s=dt)
-    found = {}
-    for name in partition or ["default"]:
-        mapping = map_network(loaded, target, name, placement, weight_format)
-        with screen.progress() as progress:
-            same_run = partial(
-                simulate,
-                inputs=input,
-                activity=activity,
-                timesteps=timesteps,
-                samples=samples,
-                dt_s=dt or loaded.dt_s,
-                seed=seed,
-                engine=engine,
-                threads=threads,
-                progress=progress,
-                critical_path=True,
-            )
-            found[name] = find_bottleneck(mapping, same_run)
+    same: dict[str, Any] = {"inputs": input, "seed": seed, "engine": engine}
+    dt_s = dt or loaded.dt_s
+    found: Mapping[str, Bottleneck]
+    if isinstance(target, FrameChip):
+        choice, drawn = "mode", {"activity": activity, "frames": samples, "dt_s": dt_s}
+        found = _frame_bottlenecks(loaded, target, mode or ["all-nps"], clock_mode, **same, **drawn)
+    elif isinstance(target, StreamChip):
+        choice = "core options"
+        found = _stream_bottlenecks(loaded, target, core_options or ["none"], **same, tick_s=dt)
+    else:
+        choice, length = "partition", {"timesteps": timesteps, "samples": samples, "dt_s": dt_s, "threads": threads}
+        mapped = {"placement": placement, "dense_layers": weight_format}
+        found = _timestep_bottlenecks(
+            loaded, target, partition or ["default"], mapped, **same, **length, activity=activity
+        )
     points = [each.workload(name) for name, each in found.items()]
-    draw_floorline(points, plot, f"{loaded.name} on {target.title}", target.power.static_mw)
-    screen.show_floorline(found, plot)
+    unit = next(iter(found.values())).unit
+    draw_floorline(points, plot, f"{loaded.name} on {target.title}", target.power.static_mw, unit)
+    screen.show_floorline(found, plot, choice)
 
 
-@app.command("map")
-def map_(
-    network: Annotated[
-        str,
-        typer.Argument(
-            help="Matrix [source, target]: .npy, .npz (CSR); .nir with a recurrent layer; random:p1=0.9,p3=0.1"
-        ),
-    ],
-    chip: ChipName,
-    grid: Annotated[str | None, typer.Option(help="Rows x columns of neuron tiles: 5x5. [default: the chip's]")] = None,
-    neurons_per_tile: Annotated[int | None, typer.Option(help="Neurons of a tile. [default: the chip's]")] = None,
-    place: Annotated[str, typer.Option(help="index (neuron q in tile q // n) or annealed.")] = "index",
-    routes: Annotated[
-        str, typer.Option(help="published, balanced (least memory) or fitting (least beyond capacity).")
-    ] = "published",
-    seed: Annotated[int, typer.Option(help="Seed of a random network, and of annealing and balancing.")] = 0,
-    dt: Dt = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Which tile and port decide the sizes.")] = False,
-    plot: Annotated[Path | None, typer.Option(help="Draw the grid: .png, .pdf or .svg.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for summary.json and tables.")] = None,
-) -> None:
-    """Map a recurrent network on neuron tiles. Exit code 0: it fits; 1: some port is too narrow; 2: wrong input."""
-    from contextlib import nullcontext
+def _listed(given: list[str] | None) -> str | None:
+    """Several values of an option as one text."""
+    return None if given is None else ", ".join(given)
 
-    import numpy as np
 
-    from nsim.chip_file import load_chip
-    from nsim.mosaic import page
-    from nsim.mosaic.mapping import check_options, fabric_of, map_on_tiles, mosaic, parse_grid
-    from nsim.mosaic.picture import draw_grid
-    from nsim.mosaic.read import load_connectivity
-    from nsim.plots import check_figure
-    from nsim.result import OutputFolder
+def _timestep_bottlenecks(
+    network: Network, chip: Chip, partitions: list[str], mapped: dict, **options: Any
+) -> Mapping[str, Bottleneck]:
+    """By partition, on chips with timesteps."""
+    from nsim import screen
+    from nsim.bottleneck import find_bottleneck
+    from nsim.mapping import map_network
+    from nsim.simulation import simulate
 
-    check_options(place, routes, seed)
-    if plot:
-        check_figure(plot)
-    with OutputFolder(out) if out else nullcontext() as folder:
-        target = mosaic(load_chip(chip))
-        fabric = fabric_of(target, parse_grid(grid) if grid else None, neurons_per_tile)
-        loaded = load_connectivity(network, fabric, np.random.default_rng(seed), dt)
-        mapping = map_on_tiles(loaded, target, fabric, place, routes, seed)
-        if plot:
-            draw_grid(mapping, plot)
-        if folder:
-            folder.write(page.MapFiles(mapping))
-    page.show_map(mapping, explain, plot, out)
-    if not mapping.mappable:
-        raise typer.Exit(1)
+    found = {}
+    for name in partitions:
+        mapping = map_network(network, chip, name, **mapped)
+        with screen.progress() as progress:
+            found[name] = find_bottleneck(mapping, partial(simulate, **options, progress=progress, critical_path=True))
+    return found
+
+
+def _frame_bottlenecks(
+    network: Network, chip: FrameChip, modes: list[str], clock_mode: str | None, **options: Any
+) -> Mapping[str, Bottleneck]:
+    """By mapping mode, on chips with frames."""
+    from nsim import screen
+    from nsim.frame.bottleneck import find_bottleneck
+    from nsim.frame.run import calibrated, simulate_frames
+    from nsim.mapping import map_network
+
+    network, options["inputs"] = calibrated(network, options["inputs"], options["frames"], options["dt_s"])
+    found = {}
+    for name in modes:
+        mapping = map_network(network, chip, mode=name, clock_mode=clock_mode)
+        with screen.progress("frames") as progress:
+            run = partial(simulate_frames, **options, progress=progress, critical_path=True)
+            alone = partial(simulate_frames, **options | {"frames": 1})
+            found[name] = find_bottleneck(mapping, run, alone)
+    return found
+
+
+def _stream_bottlenecks(
+    network: Network, chip: StreamChip, chosen: list[str], inputs: Path | None, **options: Any
+) -> Mapping[str, Bottleneck]:
+    """By options of the cores, on chips without timesteps."""
+    from nsim import screen
+    from nsim.events import load_events
+    from nsim.stream.bottleneck import find_bottleneck
+    from nsim.stream.mapping import map_stream
+    from nsim.stream.options import parse_core_options
+    from nsim.stream.quantize import quantized
+    from nsim.stream.run import DEFAULT_EVENTS, simulate_stream
+
+    whole = quantized(network, chip)
+    stream = load_events(inputs or DEFAULT_EVENTS.format(seed=options["seed"]), whole.by_name[whole.input].shape)
+    found = {}
+    for text in chosen:
+        cores = parse_core_options(None if text == "none" else text)
+        mapping = map_stream(whole, chip, cores.core).with_options(cores.decimate, cores.balanced(whole))
+        with screen.progress("sensor events") as progress:
+            run = partial(simulate_stream, **options, progress=progress, critical_path=True)
+            found[text] = find_bottleneck(mapping, stream, run)
+    return found
 
 
 @app.command()

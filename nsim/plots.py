@@ -12,19 +12,33 @@ import numpy as np
 from nsim.errors import OutputError
 
 # Okabe and Ito 2008: distinguishable with any colour vision
-COLOURS = {"memory": "#0072B2", "compute": "#E69F00", "traffic": "#D55E00", "barrier": "#999999"}
+COLOURS = {"memory": "#0072B2", "compute": "#E69F00", "traffic": "#D55E00"} | dict.fromkeys(
+    ("barrier", "input", "programming"), "#999999"
+)
 NUMBERED = 12  # of more points neither labels nor order can be read
-MARKERS = {"memory": "o", "compute": "s", "traffic": "^", "barrier": "D"}
+MARKERS = {"memory": "o", "compute": "s", "traffic": "^"} | dict.fromkeys(("barrier", "input", "programming"), "D")
+
+# By what a point stands for: what the floor is, and what lies above slope and floor
+FLOORS = {
+    "timestep": "neuron updates or barrier",
+    "frame": "neuron updates along the layers, or programming",
+    "stream": "duration of the input, or sweeps",
+}
+ABOVE = {
+    "timestep": "message traffic",
+    "frame": "other layers in series, or message traffic",
+    "stream": "message traffic",
+}
 
 
 @dataclass(frozen=True)
 class Workload:
     """One point of a floorline plot: a run, and the bounds from its counts.
 
-    max_synops           synops per timestep of the core that does most
-    time_ps, energy_fj   per timestep, simulated; energy None if no cost is known
+    max_synops           synops per timestep (frame, stream) of the core that does most
+    time_ps, energy_fj   likewise, simulated; energy None if no cost is known
     synop_ps             least time of one synop in this run: the slope
-    floor_ps             compute bound or barrier, whichever is larger
+    floor_ps             compute bound or what takes the barrier's place, whichever is larger
     state                simulated bottleneck state
     """
 
@@ -48,12 +62,15 @@ def check_figure(path: Path) -> None:
         raise OutputError(f"figure {path} is to go to a folder that does not exist: make {path.parent} first")
 
 
-def draw_floorline(points: Sequence[Workload], path: str | Path, title: str, static_mw: float | None = None) -> None:
+def draw_floorline(
+    points: Sequence[Workload], path: str | Path, title: str, static_mw: float | None = None, unit: str = "timestep"
+) -> None:
     """Write the floorline plot: max synops per core against time, and against energy where it is known.
 
     Slope and floor are the lowest of all points, so that no point can lie below them. Points are joined in their order,
     the trajectory of an optimisation, and numbered; their labels stand below.
     static_mw   draws the energy of static power alone at the floorline's time
+    unit        what a point stands for: a timestep, a frame or a stream
     """
     from matplotlib.figure import Figure
 
@@ -61,9 +78,9 @@ def draw_floorline(points: Sequence[Workload], path: str | Path, title: str, sta
     figure = Figure(figsize=(11 if with_energy else 6.4, 5.2), layout="constrained")
     axes = figure.subplots(1, 2 if with_energy else 1, squeeze=False)[0]
     figure.suptitle(title)
-    draw_time(axes[0], points)
+    draw_time(axes[0], points, unit)
     if with_energy:
-        _draw_energy(axes[1], points, static_mw)
+        _draw_energy(axes[1], points, static_mw, unit)
     if 1 < len(points) <= NUMBERED:
         figure.supxlabel("\n".join(f"{number}  {point.label}" for number, point in enumerate(points, 1)), fontsize=8)
     save_figure(figure, path)
@@ -86,7 +103,7 @@ def _floorline(points: Sequence[Workload]) -> tuple[np.ndarray, float, float]:
     return x, min(point.synop_ps for point in points) / 1e6, min(point.floor_ps for point in points) / 1e6
 
 
-def draw_time(axes: Any, points: Sequence[Workload]) -> None:
+def draw_time(axes: Any, points: Sequence[Workload], unit: str = "timestep") -> None:
     """The floorline of these workloads, and they themselves, into existing axes."""
     x, slope_us, floor_us = _floorline(points)
     line = np.maximum(slope_us * x, floor_us)
@@ -101,26 +118,26 @@ def draw_time(axes: Any, points: Sequence[Workload]) -> None:
         label = "slope or floor of one point alone"
         axes.plot(*zip(*higher, strict=True), "_", color="black", ms=9, label=label, zorder=2)
     note = {"textcoords": "offset points", "fontsize": 8}
-    axes.annotate("floor: neuron updates or barrier", (x[0], floor_us), (4, -12), **note)
+    axes.annotate(f"floor: {FLOORS[unit]}", (x[0], floor_us), (4, -12), **note)
     right = x[-1] / 1.6
     label = f"slope: {slope_us * 1e3:.2g} ns per synop"
     axes.annotate(label, (right, slope_us * right), (-8, 0), ha="right", va="center", **note)
-    above = "above both, and above its own: message traffic" if higher else "above both: message traffic"
+    above = f"above both{', and above its own' if higher else ''}: {ABOVE[unit]}"
     axes.text(0.03, 0.96, above, transform=axes.transAxes, fontsize=8, va="top")
-    axes.text(0.03, 0.04, "shorter than any timestep can be", transform=axes.transAxes, fontsize=8)
+    axes.text(0.03, 0.04, f"shorter than any {unit} can be", transform=axes.transAxes, fontsize=8)
     axes.set(xscale="log", yscale="log", xlim=(x[0], x[-1]), ylim=(low, high))
-    axes.set(xlabel="synops of the busiest core per timestep", ylabel="time per timestep (us)")
+    axes.set(xlabel=f"synops of the busiest core per {unit}", ylabel=f"time per {unit} (us)")
     axes.legend(loc="lower right", fontsize=8)
 
 
-def _draw_energy(axes: Any, points: Sequence[Workload], static_mw: float | None) -> None:
+def _draw_energy(axes: Any, points: Sequence[Workload], static_mw: float | None, unit: str) -> None:
     x, slope_us, floor_us = _floorline(points)
     if static_mw:
         static_uj = np.maximum(slope_us * x, floor_us) * static_mw * 1e-3
         axes.plot(x, static_uj, color="black", lw=1, ls="--", label="static power alone, at the floorline")
     _draw_points(axes, points, [(point.energy_fj or 0.0) / 1e9 for point in points])
     axes.set(xscale="log", yscale="log", xlim=(x[0], x[-1]))
-    axes.set(xlabel="synops of the busiest core per timestep", ylabel="energy per timestep (uJ)")
+    axes.set(xlabel=f"synops of the busiest core per {unit}", ylabel=f"energy per {unit} (uJ)")
     axes.legend(loc="lower right", fontsize=8)
 
 

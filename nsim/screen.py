@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from nsim.simulation import Progress as Report
 from nsim.workloads import BUILTIN, options, summary
 
 PLAIN_WIDTH = 110  # when the output is not a terminal
+ALONE = {"frame": " with nothing else on the chip", "stream": ", until all is drained"}
 
 
 def console() -> Console:
@@ -182,38 +183,44 @@ def caveats(network: Network, chip: Chip, facts: dict) -> list[str]:
     return lines
 
 
-def show_floorline(found: dict[str, Bottleneck], plot: Path) -> None:
-    """By partition: bounds, what was simulated, three opinions of the state, and what to change."""
+def show_floorline(found: Mapping[str, Bottleneck], plot: Path, choice: str = "partition") -> None:
+    """By mapping: bounds, what was simulated, three opinions of the state, and what to change.
+
+    choice   what the mappings differ in
+    """
     screen = console()
-    first = next(iter(found.values())).result
-    screen.print(Text(f"{first.mapping.network.name} on {first.mapping.chip.title}, per timestep", style="bold"))
+    one = next(iter(found.values()))
+    network, chip = one.result.mapping.network, one.result.mapping.chip
+    screen.print(Text(f"{network.name} on {chip.title}, per {one.unit}{ALONE.get(one.unit, '')}", style="bold"))
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
-    table.add_column("partition")
-    for heading in ("cores", "memory", "compute", "traffic", "barrier", "floorline", "simulated", "over"):
+    table.add_column(choice)
+    for heading in ("cores", *one.bounds.states, "floorline", "simulated", "over"):
         table.add_column(heading, justify="right")
     for name, each in found.items():
         bounds = [seconds(time) for time in each.bounds.mean_ps.values()]
-        times = seconds(each.bounds.least_ps.mean()), seconds(each.result.total_ps / each.result.steps)
-        cores = str(each.result.mapping.placement.size)
-        table.add_row(name, cores, *bounds, *times, f"{each.over_bound - 1:.1%}")
+        times = seconds(each.bounds.least_ps.mean()), seconds(each.time_ps / each.spans)
+        table.add_row(name, str(each.cores), *bounds, *times, f"{each.over_bound - 1:.1%}")
     screen.print(table)
     screen.print()
     states = Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
-    for heading in ("partition", "state by floorline", "by critical path", "by sensitivity"):
+    for heading in (choice, "state by floorline", "by critical path", "by sensitivity"):
         states.add_column(heading)
     for name, each in found.items():
         predicted = f"{each.predicted} (x{each.bounds.margin:.1f} the next)"
-        share = float(each.result.states[each.simulated].sum() / each.result.total_ps) if each.result.states else 0.0
-        sensitive = f"{each.sensitive} (costs -10%: time -{each.saved[each.sensitive]:.1%})"
+        share = each.path_ps[each.simulated] / max(1, each.time_ps)
+        lowered = "input" if each.sensitive == "input" else "costs"
+        sensitive = f"{each.sensitive} ({lowered} -10%: time -{each.saved[each.sensitive]:.1%})"
         states.add_row(name, predicted, f"{each.simulated} ({share:.0%})", sensitive)
     screen.print(states)
     for name, each in found.items():
         screen.print()
         screen.print(Text(f"{name}: {each.advice}."))
         chain = [f"{s['station']} {s['share']:.0%}" for s in each.result.critical_stations[:4] if s["share"] >= 0.005]
-        screen.print(Text(f"Critical path: {', '.join(chain) or 'the barrier'}."))
+        screen.print(Text(f"Critical path: {', '.join(chain) or each.simulated}."))
+        if line := each.run_line:
+            screen.print(Text(f"{line}."))
     screen.print()
-    for line in caveats(first.mapping.network, first.mapping.chip, first.summary()):
+    for line in caveats(network, chip, one.result.summary()):
         screen.print(Text(line, style="dim"))
     screen.print(f"The floorline plot is in {plot}")
 

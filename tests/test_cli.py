@@ -421,3 +421,24 @@ def test_environment_is_not_needed(tmp_path):
     environment = {k: v for k, v in os.environ.items() if k not in ("HOME", "PYTHONPATH")}
     done = subprocess.run([*NSIM, "chips"], capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("network", "options", "words"),
+    [
+        ("cnn", ("--chip", "akd1000", "--mode", "minimal"), ("programming", "More NPs", "frames behind each other")),
+        ("speck-gesture", ("--chip", "speck", "--core-options", "decimate.conv1=4"), ("input", "keeps up")),
+    ],
+)
+def test_floorline_of_frames_and_streams(network, options, words, tmp_path):
+    figure = tmp_path / "plot.png"
+    done = nsim("floorline", network, *options, "--plot", figure)
+    assert done.returncode == 0, done.stderr
+    for word in (*words, "memory", "compute", "traffic", "by floorline", "by critical path", "by sensitivity"):
+        assert word in done.stdout
+    assert figure.stat().st_size > 10_000
+
+
+def test_floorline_refuses_options_of_other_chips(tmp_path):
+    assert "--partition even:4" in refused("floorline", "cnn", "--chip", "akd1000", "--partition", "even:4")
+    assert "--mode minimal" in refused("floorline", "mlp", "--chip", "loihi2", "--mode", "minimal")

@@ -12,7 +12,7 @@ from nsim.counts import Counter
 from nsim.floorline import LayerSize, expected_bounds, layer_bounds, layer_work, timestep_bounds
 from nsim.mapping import map_network, with_costs_of
 from nsim.plots import Workload, draw_time
-from nsim.sensitivity import ACTIONS, cheaper, sensitivity
+from nsim.sensitivity import COSTS, cheaper, sensitivity
 from nsim.simulation import simulate
 from nsim.stations import build_machine
 from nsim.workloads import build
@@ -149,7 +149,7 @@ def test_bounds_from_layer_sizes_are_those_of_the_mapping(weight_format):
 # --- sensitivity, and all three together
 
 
-@pytest.mark.parametrize("state", list(ACTIONS))
+@pytest.mark.parametrize("state", list(COSTS["barrier"]))
 def test_only_the_costs_of_one_state_fall(state):
     chip = shipped("loihi")
     lower = cheaper(chip, state, 0.5)
@@ -158,7 +158,8 @@ def test_only_the_costs_of_one_state_fall(state):
         for name, action in chip.actions
         if action.latency_ps and getattr(lower.actions, name).latency_ps != action.latency_ps
     }
-    assert changed_costs == {name for name in ACTIONS[state] if getattr(chip.actions, name).latency_ps}
+    names = [key.split(".")[1] for key in COSTS["barrier"][state] if key.startswith("actions.")]
+    assert changed_costs == {name for name in names if getattr(chip.actions, name).latency_ps}
     assert (lower.links != chip.links) == (lower.host != chip.host) == (state == "traffic")
     assert (lower.barrier != chip.barrier) == (state == "barrier")
 
@@ -210,10 +211,10 @@ def test_no_time_is_saved_twice():
     """All costs a tenth lower save a tenth, so the four parts cannot save more than that, ties apart."""
     mapping = map_network(build("ndns-sdnn"), shipped("loihi2"), partition=8)
 
-    def time_ps(each):
-        return simulate(each, timesteps=2).total_ps
+    def time_ps(chip):
+        return simulate(with_costs_of(mapping, chip), timesteps=2).total_ps
 
-    saved = sensitivity(mapping, time_ps(mapping), time_ps)
+    saved = sensitivity(mapping.chip, time_ps(mapping.chip), time_ps)
     assert sum(saved.values()) == pytest.approx(0.1, abs=0.02)
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from nsim.barrier_chip import BarrierChip
-from nsim.bottleneck import Bottleneck
+from nsim.bottleneck import TimestepBottleneck, bottleneck_of
 from nsim.chip import changed
-from nsim.floorline import STATES, timestep_bounds
+from nsim.floorline import STATES
 from nsim.mapping import Mapping
 from nsim.network import Connection, Layer, Network
 from nsim.neurons import Lif, Relay
@@ -62,16 +62,16 @@ def with_places(chip: BarrierChip, places: int) -> BarrierChip:
     return changed(chip, {f"buffers.{name}": places for name in BUFFERS})
 
 
-def measure(mapping: Mapping, *, seed: int, **options: Any) -> Bottleneck:
+def measure(mapping: Mapping, *, seed: int, **options: Any) -> TimestepBottleneck:
     """Run a mapping: what the floorline predicts from its counts, and what the simulation shows.
 
     options   of nsim.simulate: activity or inputs, timesteps
     """
     result = simulate(mapping, seed=seed, critical_path=True, **options)
-    return Bottleneck(result, timestep_bounds(result.counts, mapping, result.barrier_ps), {})
+    return bottleneck_of(result)
 
 
-def facts(found: Bottleneck) -> dict[str, Any]:
+def facts(found: TimestepBottleneck) -> dict[str, Any]:
     """Columns that tables have in common; times and counts per timestep."""
     result, bounds = found.result, found.bounds
     received = float(result.counts.core_messages_in.max(axis=1).mean())

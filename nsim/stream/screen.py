@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nsim.screen import caveats, console, joules, scaled, seconds
+from nsim.stream.bottleneck import cures
 from nsim.stream.result import STAGES, StreamResult
 
 WIDTH_OF_FULL = 10  # characters of a bar for a load of 1
@@ -133,15 +134,10 @@ def _fitting_line(facts: dict[str, Any]) -> str:
 
 def _cure_line(result: StreamResult, facts: dict[str, Any]) -> str | None:
     """What helps an overloaded core, and whether its layer would fit on a faster one."""
-    worst, chip = facts["bottleneck"], result.mapping.chip
+    worst = facts["bottleneck"]
     if worst["load"] <= 1 or worst["core"] is None:
         return None
-    layer = result.mapping.by_core[worst["core"]]
-    cures = f"fewer channels or a smaller kernel in {layer.name}, pooling or a decimator before it"
-    fast = [core for core in chip.parallel.cores if core != worst["core"] and chip.holds(core, layer.entries)]
-    if worst["core"] not in chip.parallel.cores and fast:
-        cures += f"; a faster core (--core-options core.{layer.name}={fast[0]})"
-    return f"What helps: {cures}."
+    return f"What helps: {cures(result.mapping, worst['core'])}."
 
 
 # --- the rest -------------------------------------------------------------------------------------------------

@@ -1,0 +1,99 @@
+"""The three witnesses of frames and streams, and which costs of a chip file make which state."""
+
+from functools import partial, reduce
+
+import pytest
+
+from nsim.chip import changed
+from nsim.chip_file import load_chip
+from nsim.events import load_events
+from nsim.frame.bottleneck import find_bottleneck as of_frames
+from nsim.frame.run import simulate_frames
+from nsim.mapping import map_network
+from nsim.sensitivity import COSTS, cheaper
+from nsim.stream.bottleneck import find_bottleneck as of_stream
+from nsim.stream.mapping import map_stream
+from nsim.stream.run import simulate_stream
+from nsim.workloads import build
+
+AKD1000, SPECK = load_chip("akd1000"), load_chip("speck")
+TIMES = ("clocks", "latency_ps", "wire_ps", "wire_clocks", "message_ps", "message_clocks", "clocks_per_byte")
+RATES = ("bandwidth_gbps", "bits_per_clock")
+
+
+def times_of(chip, table=None, path=""):
+    """Key paths of all values of a chip's actions, links, host, program and barrier that are times or rates."""
+    if table is None:
+        tables = [name for name in ("actions", "links", "host", "program", "barrier") if hasattr(chip, name)]
+        return {key for name in tables for key in times_of(chip, getattr(chip, name), name)}
+    found = set()
+    for name, value in table:
+        key = f"{path}.{name}"
+        if hasattr(type(value), "model_fields"):
+            found |= times_of(chip, value, key)
+        elif name in (*TIMES, *RATES):
+            found.add(key)
+    return found
+
+
+@pytest.mark.parametrize("name", ["loihi2", "loihi", "akd1000", "speck"])
+def test_every_time_of_a_chip_file_makes_one_state(name):
+    """The table leaves out no cost of the file, and lists none twice."""
+    chip = load_chip(name)
+    listed = [key for keys in COSTS[chip.discipline].values() for key in keys]
+    assert len(listed) == len(set(listed))
+    assert times_of(chip) == set(listed)
+
+
+@pytest.mark.parametrize(
+    ("chip", "state"),
+    [(c, s) for c in (AKD1000, SPECK) for s in COSTS[c.discipline]],
+    ids=lambda v: getattr(v, "name", v),
+)
+def test_only_the_costs_of_the_state_fall(chip, state):
+    lower = cheaper(chip, state, 0.5)
+    for key in times_of(chip):
+        before, after = (reduce(getattr, key.split("."), each) for each in (chip, lower))
+        factor = 1.0 if key not in COSTS[chip.discipline][state] else 2.0 if key.endswith(RATES) else 0.5
+        assert after == pytest.approx(before * factor), key
+
+
+def frames_on(chip, network, frames=2, **options):
+    run = partial(simulate_frames, critical_path=True, **options)
+    return of_frames(map_network(network, chip, mode="minimal"), partial(run, frames=frames), partial(run, frames=1))
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        ({}, "memory"),
+        ({"actions.neuron_update.clocks": 200.0}, "compute"),
+        ({"actions.message_in.clocks": 400.0}, "traffic"),
+    ],
+)
+def test_three_witnesses_of_a_frame_agree(changes, state):
+    found = frames_on(changed(AKD1000, changes), build("cnn"))
+    assert (found.predicted, found.simulated, found.sensitive) == (state,) * 3
+    assert sum(found.path_ps.values()) == found.time_ps
+    assert 1 <= found.over_bound < 1.1
+    assert "conv" in found.advice
+    assert "2 frames behind each other" in found.run_line
+
+
+@pytest.mark.parametrize(
+    ("changes", "rate", "state", "words"),
+    [
+        ({}, 2e4, "input", "keeps up"),
+        ({}, 2e6, "memory", "fewer channels"),
+        ({"links.sensor.bandwidth_gbps": 0.001}, 2e5, "traffic", "sensor carries most"),
+    ],
+)
+def test_three_witnesses_of_a_stream_agree(changes, rate, state, words):
+    chip = changed(SPECK, changes)
+    mapping = map_stream(build("speck-gesture"), chip)
+    stream = load_events(f"edges:rate={rate},seconds=0.01", mapping.sensor_shape)
+    found = of_stream(mapping, stream, partial(simulate_stream, critical_path=True))
+    assert (found.predicted, found.simulated, found.sensitive) == (state,) * 3
+    assert sum(found.path_ps.values()) == found.time_ps
+    assert 1 <= found.over_bound < 1.15
+    assert words in found.advice
