@@ -26,7 +26,7 @@ FLOORS = {
 }
 ABOVE = {
     "timestep": "message traffic",
-    "frame": "other layers in series, or message traffic",
+    "frame": "other layers, or traffic",
     "stream": "message traffic",
 }
 

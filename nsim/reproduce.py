@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path("benchmarks", "experiments")
 BEGIN, END = "<!-- figures of nsim reproduce: begin -->", "<!-- figures of nsim reproduce: end -->"
+SHARED = ("__init__", "common", "other_disciplines")  # scripts beside the experiments that are none
 COLOURS = 96  # of a figure: a third of the size, and no difference to see
 Row = Mapping[str, str | int | float | bool | None]
 
@@ -88,7 +89,7 @@ def repository() -> Path:
 
 def experiments(root: Path) -> list[Experiment]:
     """All experiments of a clone, by number."""
-    names = [path.stem for path in (root / FOLDER).glob("*.py") if path.stem not in ("__init__", "common")]
+    names = [path.stem for path in (root / FOLDER).glob("*.py") if path.stem not in SHARED]
     if str(root) not in sys.path:
         sys.path.insert(0, str(root))
     return sorted((_loaded(name) for name in names), key=lambda each: each.number)
@@ -146,7 +147,9 @@ def write(name: str, outcome: Outcome, folder: Path) -> None:
             table.writerows({key: _plain(value) for key, value in row.items()} for row in outcome.rows)
         drawn = io.BytesIO()
         figure.savefig(drawn, dpi=100)
-        Image.open(drawn).convert("RGB").quantize(COLOURS).save(folder / f"{name}.png", optimize=True)
+        Image.open(drawn).convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE).save(
+            folder / f"{name}.png", optimize=True
+        )
     except OSError as error:
         raise OutputError(f"cannot write the results of {name} to {folder}: {error.strerror or error}") from None
 

@@ -362,7 +362,7 @@ def test_options_for_frames_are_refused_elsewhere():
     assert "--mode minimal is not for chip 'loihi2', which works on timesteps" in refused(
         "run", "mlp", "--chip", "loihi2", "--mode", "minimal"
     )
-    assert "no timesteps" in refused("floorline", "cnn", "--chip", "akd1000")
+    assert "works on frames" in refused("floorline", "cnn", "--chip", "akd1000", "--placement", "greedy")
 
 
 # ---- Measured

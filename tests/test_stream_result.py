@@ -299,8 +299,9 @@ def test_wrong_options_are_refused_in_one_line(options, words):
     assert words in refused(*RUN, *options)
 
 
-def test_the_floorline_is_for_chips_with_timesteps():
-    assert "has no timesteps" in refused("floorline", "speck-gesture", "--chip", "speck")
+def test_the_floorline_of_a_stream_has_no_partitions():
+    options = ("--chip", "speck", "--partition", "even:2")
+    assert "works on events" in refused("floorline", "speck-gesture", *options)
 
 
 def test_core_options_are_for_chips_without_timesteps():

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nsim.barrier_chip import BarrierChip
-from nsim.bottleneck import TimestepBottleneck, bottleneck_of
+from nsim.bottleneck import Bottleneck, TimestepBottleneck, bottleneck_of
 from nsim.chip import changed
 from nsim.floorline import STATES
 from nsim.mapping import Mapping
@@ -71,22 +71,37 @@ def measure(mapping: Mapping, *, seed: int, **options: Any) -> TimestepBottlenec
     return bottleneck_of(result)
 
 
-def facts(found: TimestepBottleneck) -> dict[str, Any]:
-    """Columns that tables have in common; times and counts per timestep."""
-    result, bounds = found.result, found.bounds
-    received = float(result.counts.core_messages_in.max(axis=1).mean())
+def facts(found: Bottleneck) -> dict[str, Any]:
+    """Columns that tables have in common; times and counts per timestep, frame or stream.
+
+    The columns of the barrier hold what takes its place: programming, or the input. None where it makes no sense.
+    """
+    bounds = found.bounds
+    terms = zip(STATES, bounds.mean_ps.values(), strict=True)
     return {
-        "time_us": result.total_ps / result.steps / 1e6,
+        "time_us": found.time_ps / found.spans / 1e6,
         "bound_us": float(bounds.least_ps.mean()) / 1e6,
-        **{f"{state}_bound_us": bounds.mean_ps[state] / 1e6 for state in STATES},
-        "receiving_us": received * result.mapping.chip.actions.message_in.latency_ps / 1e6,  # inside the memory bound
-        "total_synops": float(result.counts.core_synops.sum(axis=1).mean()),
+        **{f"{state}_bound_us": term / 1e6 for state, term in terms},
+        **(_counts(found) if isinstance(found, TimestepBottleneck) else dict.fromkeys(COUNTS)),
         "max_core_synops": float(bounds.max_synops.mean()),
-        "messages": float(result.counts.core_messages_in.sum(axis=1).mean()),
-        "cores": result.mapping.used_cores.size,
+        "cores": found.cores,
         "predicted_state": found.predicted,
         "simulated_state": found.simulated,
     }
+
+
+COUNTS = ("receiving_us", "total_synops", "messages")
+
+
+def _counts(found: TimestepBottleneck) -> dict[str, float]:
+    result = found.result
+    received = float(result.counts.core_messages_in.max(axis=1).mean())
+    values = (
+        received * result.mapping.chip.actions.message_in.latency_ps / 1e6,  # inside the memory bound
+        float(result.counts.core_synops.sum(axis=1).mean()),
+        float(result.counts.core_messages_in.sum(axis=1).mean()),
+    )
+    return dict(zip(COUNTS, values, strict=True))
 
 
 def percent(share: float) -> str:

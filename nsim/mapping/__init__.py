@@ -144,8 +144,8 @@ def map_network(
             raise MappingError(f"{option} {given!r} is not for chip {chip.name!r}: leave it out")
     if not isinstance(chip, BarrierChip):
         raise MappingError(
-            f"chip {chip.name!r} has no timesteps (discipline {chip.discipline!r}), so partition and floorline "
-            "do not apply: use nsim run, or nsim.stream in Python"
+            f"chip {chip.name!r} has no timesteps (discipline {chip.discipline!r}), so nothing to "
+            "partition: use nsim.stream.mapping.map_stream"
         )
     _check_messages(network, chip)
     _check_layers(network, chip)

@@ -1,0 +1,109 @@
+"""Random workloads of chips with frames and of chips without timesteps, for the experiments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+
+from nsim.bottleneck import Bottleneck
+from nsim.chip import Chip, changed
+from nsim.chip_file import load_chip
+from nsim.errors import MappingError
+from nsim.events import EventStream, load_events
+from nsim.frame.bottleneck import bottleneck_of as frame_bottleneck_of
+from nsim.frame.bottleneck import find_bottleneck as find_in_frames
+from nsim.frame.run import simulate_frames
+from nsim.mapping import map_network
+from nsim.network import Connection, Layer, Network
+from nsim.neurons import FixedIf, Relay
+from nsim.stream.bottleneck import bottleneck_of as stream_bottleneck_of
+from nsim.stream.bottleneck import find_bottleneck as find_in_stream
+from nsim.stream.mapping import StreamMapping, map_stream
+from nsim.stream.run import simulate_stream
+from nsim.synapses import Convolution, convolved_shape
+from nsim.workloads.quantized import RandomQuantized
+
+# Costs that a variant of a chip has up to so many times as high
+SLOWER = {
+    "akd1000": {"actions.neuron_update.clocks": 300.0, "actions.message_in.clocks": 300.0},
+    "speck": {"actions.leak_update.latency_ps": 30.0, "links.sensor.bandwidth_gbps": 1 / 300},
+}
+FRAMES = 2
+Found = tuple[str, Bottleneck]
+
+
+def varied(chip: Chip, rng: np.random.Generator) -> Chip:
+    """The chip with one of its costs higher."""
+    costs = SLOWER[chip.name]
+    key = str(rng.choice(list(costs)))
+    table, name, field = key.split(".")
+    value = getattr(getattr(getattr(chip, table), name), field) * costs[key] ** rng.random()
+    other: Chip = changed(chip, {key: value if field in ("clocks", "bandwidth_gbps") else round(value)})
+    return other
+
+
+def workloads(name: str, vary: bool, sensitivity: bool, seed: int) -> Iterator[Found]:
+    """Random workloads without end, on the chip as shipped or on variants; sensitivity: the third witness too."""
+    rng = np.random.default_rng(seed)
+    draw = {"akd1000": frames, "speck": stream}[name]
+    while True:
+        chip = load_chip(name)
+        try:
+            yield draw(varied(chip, rng) if vary else chip, sensitivity, rng)
+        except MappingError:
+            continue
+
+
+def frames(chip: Chip, sensitivity: bool, rng: np.random.Generator) -> Found:
+    """One to three convolutions and a classifier on a random image, in a random mode, with random activity."""
+    side = int(rng.choice([16, 24, 32]))
+    made = RandomQuantized((3, side, side), 0.3, rng, 1.0)
+    made.convolution("conv0", int(8 * rng.integers(1, 5)), int(rng.choice([1, 2])))
+    for number in range(1, int(rng.integers(1, 4))):
+        layer = made.separable if rng.random() < 0.3 else made.convolution
+        layer(f"conv{number}", int(8 * rng.integers(1, 9)), int(rng.choice([1, 2])))
+    made.classifier("fc", 10)
+    network = made.network("frames", 0)
+    activity = {layer.name: float(10 ** rng.uniform(-2, 0)) for layer in network.layers}
+    mapping = map_network(network, chip, mode=str(rng.choice(["minimal", "all-nps"])))
+    run = partial(simulate_frames, activity=activity, frames=FRAMES, critical_path=True)
+    if sensitivity:
+        return "frames", find_in_frames(mapping, run, partial(simulate_frames, activity=activity, frames=1))
+    return "frames", frame_bottleneck_of(run(mapping))
+
+
+def stream(chip: Chip, sensitivity: bool, rng: np.random.Generator) -> Found:
+    """One to four convolutions on a moving edge; some with biases and a slow clock."""
+    biased = bool(rng.random() < 0.4)
+    mapping = map_stream(convolutions(rng, biased), chip)  # type: ignore[arg-type]
+    rate = 10 ** rng.uniform(4, 6.5)
+    events = load_events(f"edges:rate={rate},seconds={2e3 / rate},seed={rng.integers(1000)}", mapping.sensor_shape)
+    tick_s = float(10 ** rng.uniform(-4, -2.5)) if biased else None
+
+    def run(mapping: StreamMapping, events: EventStream):
+        return simulate_stream(mapping, events, tick_s=tick_s, critical_path=True)
+
+    if sensitivity:
+        return "stream", find_in_stream(mapping, events, run)
+    return "stream", stream_bottleneck_of(run(mapping, events))
+
+
+def convolutions(rng: np.random.Generator, biased: bool) -> Network:
+    """Kernels 3 x 3 whose neurons start below threshold, and make about one spike of an event."""
+    layers = [Layer("input", (2, 64, 64), Relay(binary=True), on_chip=False)]
+    connections = []
+    for number in range(int(rng.integers(1, 5))):
+        source, channels = layers[-1], int(2 ** rng.integers(2, 6))
+        pool = int(rng.choice([1, 2])) if source.shape[1] >= 16 else 1
+        kernel = rng.integers(-20, 40, (channels, source.shape[0], 3, 3))
+        pooled = source.shape[0], source.shape[1] // pool, source.shape[2] // pool
+        target = convolved_shape(pooled, kernel, (1, 1), (1, 1), (1, 1))
+        threshold = channels * 9 * 10
+        start = rng.integers(0, threshold, int(np.prod(target)))
+        neuron = FixedIf(threshold, bias=-1 if biased else 0, initial=start)
+        layers.append(Layer(f"conv{number}", target, neuron))
+        synapses = Convolution(kernel, source.shape, target, (1, 1), (1, 1), pool=(pool, pool))
+        connections.append(Connection(source.name, layers[-1].name, synapses))
+    return Network("stream", tuple(layers), tuple(connections), "input", layers[-1].name)
