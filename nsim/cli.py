@@ -233,6 +233,9 @@ def floorline(
     seed: Seed = 0,
     dt: Dt = None,
     plot: Annotated[Path, typer.Option(help="Where to draw it: .png, .pdf or .svg.")] = Path("floorline.png"),
+    mode: Annotated[
+        list[str] | None, typer.Option(help="On chips with frames, as in `nsim run`; several give several points.")
+    ] = None,
 ) -> None:
     """Say what limits a network on a chip, in three ways; what to change; and draw the floorline plot."""
     from nsim import screen
@@ -240,6 +243,7 @@ def floorline(
     from nsim.bottleneck import find_bottleneck
     from nsim.chip_file import load_chip
     from nsim.formats import load_network
+    from nsim.frame.chip import FrameChip
     from nsim.mapping import map_network
     from nsim.mosaic.chip import refuse_simulation
     from nsim.plots import check_figure, draw_floorline
@@ -249,9 +253,20 @@ def floorline(
     check_figure(plot)
     target = load_chip(chip)
     refuse_simulation(target)
+    _refuse_options(
+        target,
+        {
+            **{"partition": (partition, None), "placement": (placement, "row-major"), "mode": (mode, None)},
+            **{"weight-format": (weight_format, None), "timesteps": (timesteps, None), "threads": (threads, None)},
+        },
+    )
+    loaded = load_network(network, dt_s=dt)
+    if isinstance(target, FrameChip):
+        drawn = {"activity": activity, "dt_s": dt or loaded.dt_s, "seed": seed, "engine": engine}
+        _floorline_of_frames(loaded, target, plot, mode or ["all-nps"], samples, inputs=input, **drawn)
+        return
     if not isinstance(target, BarrierChip):
         raise ChipError(f"chip {target.name!r} has no timesteps, which a floorline is for: use nsim run")
-    loaded = load_network(network, dt_s=dt)
     found = {}
     for name in partition or ["default"]:
         mapping = map_network(loaded, target, name, placement, weight_format)
@@ -273,6 +288,39 @@ def floorline(
     points = [each.workload(name) for name, each in found.items()]
     draw_floorline(points, plot, f"{loaded.name} on {target.title}", target.power.static_mw)
     screen.show_floorline(found, plot)
+
+
+def _floorline_of_frames(
+    network: Network, chip: FrameChip, plot: Path, modes: list[str], samples: int | None, **options: Any
+) -> None:
+    """The part of `nsim floorline` that is for chips with frames."""
+    from nsim import screen
+    from nsim.frame.bottleneck import find_bottleneck
+    from nsim.frame.run import calibrated, simulate_frames
+    from nsim.frame.screen import show_floorline
+    from nsim.mapping import map_network
+    from nsim.plots import draw_floorline
+
+    whole, options["inputs"] = calibrated(network, options["inputs"], samples, options["dt_s"])
+    found = {}
+    for mode in modes:
+        with screen.progress("frames") as progress:
+
+            def run(target: FrameChip, all_of_them: bool, mode: str = mode, report: Any = progress) -> Any:
+                mapping = map_network(whole, target, mode=mode)
+                if len(mapping.sequences) > 1:
+                    raise ChipError(
+                        f"{whole.name!r} takes {len(mapping.sequences)} sequences on {target.name!r}, but a floorline "
+                        "is for one: use a smaller network, or nsim run"
+                    )
+                frames = samples if all_of_them else 1
+                path = {"frames": frames, "critical_path": all_of_them, "progress": report}
+                return simulate_frames(mapping, **options, **path)
+
+            found[mode] = find_bottleneck(chip, run)
+    points = [each.workload(mode) for mode, each in found.items()]
+    draw_floorline(points, plot, f"{whole.name} on {chip.title}", chip.power.static_mw, per="frame")
+    show_floorline(found, plot)
 
 
 @app.command("map")

@@ -48,12 +48,15 @@ def check_figure(path: Path) -> None:
         raise OutputError(f"figure {path} is to go to a folder that does not exist: make {path.parent} first")
 
 
-def draw_floorline(points: Sequence[Workload], path: str | Path, title: str, static_mw: float | None = None) -> None:
+def draw_floorline(
+    points: Sequence[Workload], path: str | Path, title: str, static_mw: float | None = None, per: str = "timestep"
+) -> None:
     """Write the floorline plot: max synops per core against time, and against energy where it is known.
 
     Slope and floor are the lowest of all points, so that no point can lie below them. Points are joined in their order,
     the trajectory of an optimisation, and numbered; their labels stand below.
     static_mw   draws the energy of static power alone at the floorline's time
+    per         what x and y are counted by: "timestep", or "frame"
     """
     from matplotlib.figure import Figure
 
@@ -61,9 +64,9 @@ def draw_floorline(points: Sequence[Workload], path: str | Path, title: str, sta
     figure = Figure(figsize=(11 if with_energy else 6.4, 5.2), layout="constrained")
     axes = figure.subplots(1, 2 if with_energy else 1, squeeze=False)[0]
     figure.suptitle(title)
-    draw_time(axes[0], points)
+    draw_time(axes[0], points, per)
     if with_energy:
-        _draw_energy(axes[1], points, static_mw)
+        _draw_energy(axes[1], points, static_mw, per)
     if 1 < len(points) <= NUMBERED:
         figure.supxlabel("\n".join(f"{number}  {point.label}" for number, point in enumerate(points, 1)), fontsize=8)
     save_figure(figure, path)
@@ -86,8 +89,8 @@ def _floorline(points: Sequence[Workload]) -> tuple[np.ndarray, float, float]:
     return x, min(point.synop_ps for point in points) / 1e6, min(point.floor_ps for point in points) / 1e6
 
 
-def draw_time(axes: Any, points: Sequence[Workload]) -> None:
-    """The floorline of these workloads, and they themselves, into existing axes."""
+def draw_time(axes: Any, points: Sequence[Workload], per: str = "timestep") -> None:
+    """The floorline of these workloads, and they themselves, into existing axes. per: "timestep", or "frame"."""
     x, slope_us, floor_us = _floorline(points)
     line = np.maximum(slope_us * x, floor_us)
     times = [point.time_ps / 1e6 for point in points]
@@ -101,26 +104,29 @@ def draw_time(axes: Any, points: Sequence[Workload]) -> None:
         label = "slope or floor of one point alone"
         axes.plot(*zip(*higher, strict=True), "_", color="black", ms=9, label=label, zorder=2)
     note = {"textcoords": "offset points", "fontsize": 8}
-    axes.annotate("floor: neuron updates or barrier", (x[0], floor_us), (4, -12), **note)
+    frames = per == "frame"
+    floor = "floor: neuron updates" if frames else "floor: neuron updates or barrier"
+    axes.annotate(floor, (x[0], floor_us), (4, -12), **note)
     right = x[-1] / 1.6
     label = f"slope: {slope_us * 1e3:.2g} ns per synop"
     axes.annotate(label, (right, slope_us * right), (-8, 0), ha="right", va="center", **note)
     above = "above both, and above its own: message traffic" if higher else "above both: message traffic"
+    above += ", or layers that take turns" if frames else ""
     axes.text(0.03, 0.96, above, transform=axes.transAxes, fontsize=8, va="top")
-    axes.text(0.03, 0.04, "shorter than any timestep can be", transform=axes.transAxes, fontsize=8)
+    axes.text(0.03, 0.04, f"shorter than any {per} can be", transform=axes.transAxes, fontsize=8)
     axes.set(xscale="log", yscale="log", xlim=(x[0], x[-1]), ylim=(low, high))
-    axes.set(xlabel="synops of the busiest core per timestep", ylabel="time per timestep (us)")
+    axes.set(xlabel=f"synops of the busiest core per {per}", ylabel=f"time per {per} (us)")
     axes.legend(loc="lower right", fontsize=8)
 
 
-def _draw_energy(axes: Any, points: Sequence[Workload], static_mw: float | None) -> None:
+def _draw_energy(axes: Any, points: Sequence[Workload], static_mw: float | None, per: str) -> None:
     x, slope_us, floor_us = _floorline(points)
     if static_mw:
         static_uj = np.maximum(slope_us * x, floor_us) * static_mw * 1e-3
         axes.plot(x, static_uj, color="black", lw=1, ls="--", label="static power alone, at the floorline")
     _draw_points(axes, points, [(point.energy_fj or 0.0) / 1e9 for point in points])
     axes.set(xscale="log", yscale="log", xlim=(x[0], x[-1]))
-    axes.set(xlabel="synops of the busiest core per timestep", ylabel="energy per timestep (uJ)")
+    axes.set(xlabel=f"synops of the busiest core per {per}", ylabel=f"energy per {per} (uJ)")
     axes.legend(loc="lower right", fontsize=8)
 
 

@@ -6,11 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nsim.chip_file import load_chip
+from nsim.frame.bottleneck import ACTIONS, cheaper
 from nsim.frame.floorline import frame_bounds
 from nsim.frame.run import simulate_frames
 from nsim.mapping import map_network
 from nsim.workloads import build
 from tests.frame_networks import conv, dense, quantized_network, separable
+from tests.test_cli import nsim, refused
 
 CHIP = load_chip("akd1000")
 
@@ -47,6 +49,7 @@ def test_akidanet_is_near_its_bounds():
     result = simulate_frames(map_network(build("akidanet", width=0.25, size=160), CHIP), frames=6, critical_path=False)
     bounds = check(result)
     assert result.latency_ps < 1.1 * bounds.latency_ps
+    assert result.total_ps < 1.1 * bounds.least_run_ps
     assert bounds.state == "memory"
     parts = {part.core: part.layer for part in result.runs[0].mapping.parts}
     assert [parts[core] for core in bounds.chain][:4] == ["conv_0", "conv_1", "conv_2", "conv_3"]
@@ -82,3 +85,34 @@ def test_state_of_one_frame_agrees_with_its_critical_path(mode):
     result = simulate_frames(map_network(build("cnn"), CHIP, mode=mode), frames=1, critical_path=True)
     states = {state: time for state, time in result.states.items() if state != "programming"}
     assert max(states, key=states.get) == bounds_of(result).state
+
+
+def test_nsim_floorline_says_what_limits_frames_and_draws_it(tmp_path):
+    figure = tmp_path / "plot.svg"
+    options = ("--chip", "akd1000", "--samples", 2, "--mode", "minimal", "--mode", "all-nps")
+    done = nsim("floorline", "cnn", *options, "--plot", figure)
+    assert done.returncode == 0, done.stderr
+    for words in (
+        "one alone",
+        "2 in a row",
+        "by floorline",
+        "by critical path",
+        "by sensitivity",
+        "the rate is set by",
+    ):
+        assert words in done.stdout
+    assert "per frame" in figure.read_text()
+
+
+def test_what_a_floorline_of_frames_is_not_for():
+    assert "takes 2 sequences" in refused("floorline", "akidanet:width=1.0", "--chip", "akd1000", "--mode", "minimal")
+    assert "--partition ['even:2'] is not for" in refused(
+        "floorline", "cnn", "--chip", "akd1000", "--partition", "even:2"
+    )
+
+
+@pytest.mark.parametrize("state", ["memory", "compute", "traffic"])
+def test_only_the_costs_of_one_state_fall(state):
+    lower = cheaper(CHIP, state, 0.5)
+    fallen = {name for name, action in CHIP.actions if getattr(lower.actions, name).clocks < action.clocks}
+    assert fallen == {name for name in ACTIONS[state] if getattr(CHIP.actions, name).clocks}

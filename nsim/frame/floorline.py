@@ -3,7 +3,8 @@
 Whatever the order of events,
 - a core works on a frame, then sweeps, and only then takes the next one; it begins when the cores that feed it have
   finished the frame. So one frame takes at least as long as the longest chain of cores from the input to the results,
-  and a run at least as long as the busiest core is at work, frame after frame;
+  and a run at least as long as the busiest core is at work, frame after frame, with the longest chain before it for the
+  first frame and behind it for the last;
 - a core with a single input buffer takes turns with each core that feeds it: a run lasts as long as both, one after the
   other;
 - a send stage, link or receiver is busy for every message that passes it.
@@ -32,6 +33,7 @@ class FrameBounds:
     chain_ps     of the first frame alone, by state: work and sweeps along the longest chain of cores, its busiest stage
     chain        the cores of that chain, first to last
     run_ps       of the run of all frames, by state: work and sweeps of what keeps it busy longest, its busiest stage
+    fill_ps      of that run: the chain before them for the first frame, and behind them for the last
     cores        the core behind that, or two that take turns
     max_synops   per frame, of the core that does most of them, and what its work takes per synop
     """
@@ -40,6 +42,7 @@ class FrameBounds:
     chain_ps: dict[str, int]
     chain: tuple[int, ...]
     run_ps: dict[str, int]
+    fill_ps: int
     cores: tuple[int, ...]
     max_synops: float
     synop_ps: float
@@ -52,7 +55,7 @@ class FrameBounds:
     @property
     def least_run_ps(self) -> int:
         """No run of these frames takes less."""
-        return max(self.run_ps["memory"] + self.run_ps["compute"], self.run_ps["traffic"])
+        return max(self.run_ps["memory"] + self.run_ps["compute"] + self.fill_ps, self.run_ps["traffic"])
 
     @property
     def state(self) -> str:
@@ -70,8 +73,14 @@ def frame_bounds(counts: Counts, mapping: Sequence, machine: FrameMachine) -> Fr
     sweep = np.where(used, counts.core_sweep_ps, 0)
     passed = np.concatenate((counts.core_messages_out, counts.link_messages, counts.core_messages_in), axis=1)
     stages = passed * machine.service_ps[machine.first[1] : machine.first[6]]
-    chain = _longest_chain(flow.feeders, work[0] + sweep[0])
-    cores = _busiest(flow.feeders, mapping.input_buffers, (work + sweep).sum(axis=0), used)
+    times = work + sweep
+    chain = _chain_to_the_end(*_longest(flow.feeders, times[0]))
+    single = np.flatnonzero(used & (mapping.input_buffers == 1)).tolist()
+    turns = [(core,) for core in flow.used] + [(feeder, core) for core in single for feeder in flow.feeders[core]]
+    before = _longest(flow.feeders, times[0])[0] - times[0]
+    behind = _longest(flow.receivers, times[-1])[0] - times[-1]
+    fill = {cores: int(before[cores[0]] + behind[cores[-1]]) for cores in turns}
+    cores = max(turns, key=lambda cores: times[:, list(cores)].sum() + fill[cores])
     synops = counts.core_synops.sum(axis=0)
     most = int(synops.argmax())
     return FrameBounds(
@@ -79,6 +88,7 @@ def frame_bounds(counts: Counts, mapping: Sequence, machine: FrameMachine) -> Fr
         _by_state(work[:1], sweep[:1], stages[:1], chain),
         chain,
         _by_state(work, sweep, stages, cores),
+        fill[cores],
         cores,
         float(synops[most] / len(work)),
         float(work[:, most].sum() / max(1, synops[most])),
@@ -94,30 +104,22 @@ def _by_state(work: NDArray, sweep: NDArray, stages: NDArray, cores: tuple[int, 
     }
 
 
-def _longest_chain(feeders: tuple[tuple[int, ...], ...], times_ps: NDArray[np.int64]) -> tuple[int, ...]:
-    """Cores that wait for each other, one after another, with the largest sum of times."""
+def _longest(
+    feeders: tuple[tuple[int, ...], ...], times_ps: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Of every core: the longest sum of times along cores that wait for each other, up to it; the core before it."""
     total, before = np.zeros(len(feeders), np.int64), np.full(len(feeders), -1)
     for core in TopologicalSorter(dict(enumerate(feeders))).static_order():
         if feeders[core]:
             before[core] = max(feeders[core], key=total.__getitem__)
             total[core] = total[before[core]]
         total[core] += times_ps[core]
+    return total, before
+
+
+def _chain_to_the_end(total: NDArray[np.int64], before: NDArray[np.int64]) -> tuple[int, ...]:
+    """The cores of the longest of these sums."""
     chain = [int(total.argmax())]
     while before[chain[0]] >= 0:
         chain.insert(0, int(before[chain[0]]))
     return tuple(chain)
-
-
-def _busiest(
-    feeders: tuple[tuple[int, ...], ...],
-    buffers: NDArray[np.int64],
-    times_ps: NDArray[np.int64],
-    used: NDArray[np.bool_],
-) -> tuple[int, ...]:
-    """The core with the largest sum of times, or two that take turns if theirs is larger."""
-    best: tuple[int, ...] = (int(times_ps.argmax()),)
-    for core in np.flatnonzero(used & (buffers == 1)).tolist():
-        for feeder in feeders[core]:
-            if times_ps[[core, feeder]].sum() > times_ps[list(best)].sum():
-                best = feeder, core
-    return best

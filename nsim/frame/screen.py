@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from rich.table import Table
+from rich.text import Text
 
+from nsim.frame.bottleneck import FrameBottleneck
+from nsim.frame.floorline import STATES
 from nsim.frame.result import FrameResult
-from nsim.screen import caveats, facts_grid, joules, scaled, seconds, show_page
+from nsim.screen import caveats, console, facts_grid, joules, scaled, seconds, show_page
 
 
 def show_frames(result: FrameResult, out: Path | None) -> None:
@@ -25,6 +28,45 @@ def show_frames(result: FrameResult, out: Path | None) -> None:
     grid.add_row("Program", seconds(facts["program_time_ps"]), _program_line(facts))
     notes = caveats(result.mapping.network, result.chip, facts)
     show_page(_title(result, facts), grid, _layer_table(result), notes, out)
+
+
+def show_floorline(found: dict[str, FrameBottleneck], plot: Path) -> None:
+    """By mode: bounds of one frame and of many, what was simulated, three opinions of the state, and what to change."""
+    screen = console()
+    first = next(iter(found.values())).result
+    screen.print(Text(f"{first.mapping.network.name} on {first.chip.title}, per frame", style="bold"))
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
+    table.add_column("mode")
+    for heading in ("NPs", "", "memory", "compute", "traffic", "filling", "floorline", "simulated", "over"):
+        table.add_column(heading, justify="right")
+    for name, each in found.items():
+        result, bounds = each.result, each.bounds
+        frames = bounds.frames
+        alone = [seconds(bounds.chain_ps[state]) for state in STATES]
+        many = [seconds(bounds.run_ps[state] / frames) for state in STATES]
+        over = result.latency_ps / bounds.latency_ps - 1, result.total_ps / bounds.least_run_ps - 1
+        times = seconds(bounds.latency_ps), seconds(result.latency_ps), f"{over[0]:.1%}"
+        table.add_row(name, str(result.mapping.processors), "one alone", *alone, "", *times)
+        times = seconds(bounds.least_run_ps / frames), seconds(result.time_per_frame_ps), f"{over[1]:.1%}"
+        table.add_row("", "", f"{frames} in a row", *many, seconds(bounds.fill_ps / frames), *times)
+    screen.print(table)
+    screen.print()
+    states = Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
+    for heading in ("mode", "one alone: by floorline", "by critical path", "by sensitivity"):
+        states.add_column(heading)
+    for name, each in found.items():
+        share = each.result.states[each.simulated] / each.result.latency_ps
+        sensitive = f"{each.sensitive} (costs -10%: time -{each.saved[each.sensitive]:.1%})"
+        states.add_row(name, each.bounds.state, f"{each.simulated} ({share:.0%})", sensitive)
+    screen.print(states)
+    for name, each in found.items():
+        screen.print()
+        screen.print(Text(f"{name}: {each.advice}."))
+        screen.print(Text(f"Longest chain: {' > '.join(each.named(each.bounds.chain))}."))
+    screen.print()
+    for line in caveats(first.mapping.network, first.chip, first.summary()):
+        screen.print(Text(line, style="dim"))
+    screen.print(f"The floorline plot is in {plot}")
 
 
 def cycles(number: float) -> str:
