@@ -71,10 +71,13 @@ def walk_back(first, services, station, start_ps, end_ps, cause, by_kind_ps, ser
     station, start_ps, end_ps, cause [services or more]  as the engines log them
     by_kind_ps                       int64[kinds + 1]    in place, wires last
     service_ps, wire_ps              int64[stations]     in place
+    returns                          when the first of them began: 0 in a timestep
     """
     entry = services - 1
+    begin_ps = 0
     while entry >= 0:
         here = station[entry]
+        begin_ps = start_ps[entry]
         kind = np.searchsorted(first, here, side="right") - 1
         by_kind_ps[kind] += end_ps[entry] - start_ps[entry]
         service_ps[here] += end_ps[entry] - start_ps[entry]
@@ -84,6 +87,7 @@ def walk_back(first, services, station, start_ps, end_ps, cause, by_kind_ps, ser
             by_kind_ps[-1] += waited
             wire_ps[station[before]] += waited
         entry = before
+    return begin_ps
 
 
 # One service in a journal: its times, the key of the completion that let it start (-1: the beginning), and the entry of

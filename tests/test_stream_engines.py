@@ -1,6 +1,7 @@
 """Chips without timesteps: both engines are one model, service by service, spike by spike; and the laws it obeys."""
 
 from dataclasses import fields, replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -40,6 +41,43 @@ def test_both_engines_agree_on_every_service(case):
 def test_recording_changes_nothing(case):
     recorded = engine_compiled.run_stream(case.machine, case.events, record=True)
     assert_same(engine_compiled.run_stream(case.machine, case.events), recorded, except_for=("log",))
+
+
+def causes(log: list) -> list:
+    """The services on the critical path, last one first, from the one that the run ends with."""
+    services, number = [], len(log) - 1
+    while number >= 0:
+        services.append(log[number])
+        number = log[number].cause
+    return services
+
+
+@given(cases())
+def test_the_critical_path_accounts_for_the_whole_run(case):
+    """Both engines find the same parts, which are those of the logged chain and sum to the picosecond."""
+    compiled = engine_compiled.run_stream(case.machine, case.events, record=True, critical_path=True)
+    assume(len(compiled.log) < MOST_SERVICES)
+    readable = engine_simpy.run_stream(case.machine, case.events, critical_path=True)
+    for times in (readable, compiled):
+        assert sum(times.path.by_state_ps.values()) == times.end_ps
+    for name in ("by_kind_ps", "service_ps", "wire_ps"):
+        np.testing.assert_array_equal(getattr(readable.path.times, name), getattr(compiled.path.times, name))
+    assert readable.path.input_ps == compiled.path.input_ps
+    log = compiled.log
+    if log and log[-1].end_ps < compiled.end_ps:  # the wire out of the chip comes last
+        output = case.machine.number("output")
+        log = log[: 1 + max(k for k, service in enumerate(log) if service.station == output)]
+    path = causes(log)
+    synapses = case.machine.number("synapses")
+    swept = sum(s.end_ps - s.start_ps for s in path if s.station >= synapses and s.address == -1)
+    worked = sum(s.end_ps - s.start_ps for s in path if s.station >= synapses and s.address >= 0)
+    assert (compiled.path.by_state_ps["compute"], compiled.path.by_state_ps["memory"]) == (swept, worked)
+    wires = {0, *case.machine.wire_ps.tolist()}
+    for later, earlier in pairwise(path):  # a service starts when its cause has ended, or a wire after it
+        assert later.start_ps - earlier.end_ps in wires
+    if path:
+        first = path[-1]
+        assert first.station == 0 or first.start_ps == case.events.t_ps[first.origin] == compiled.path.input_ps
 
 
 def test_the_cases_hold_what_they_are_for():

@@ -6,6 +6,7 @@ It follows the rules of `engine_simpy.py` to the picosecond; tests compare every
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from nsim.errors import InputError
 from nsim.heap import empty_heap
 from nsim.queues import idle_stations
 from nsim.stream import event_loop
+from nsim.stream.critical_path import path_of
 from nsim.stream.event_loop import DROPPED, HANDLED, LEFT_CHIP, NEXT_EVENT, NOW, UNUSED
 from nsim.stream.machine import StreamMachine
 from nsim.stream.times import BY_CORE, BY_STATION, SensorEvents, Service, StreamTimes, empty_times
@@ -24,32 +26,40 @@ Progress = Callable[[int, int], None]
 
 
 def run_stream(
-    machine: StreamMachine, events: SensorEvents, record: bool = False, progress: Progress | None = None
+    machine: StreamMachine,
+    events: SensorEvents,
+    record: bool = False,
+    critical_path: bool = False,
+    progress: Progress | None = None,
 ) -> StreamTimes:
     """Simulate the consequences of these sensor events.
 
-    record    keep every service
-    progress  called with the sensor events that have entered and their number
+    record         keep every service
+    critical_path  find out what the time consists of; needs 56 bytes for every service
+    progress       called with the sensor events that have entered and their number
     """
     times = empty_times(machine, events)
     layout, fixed, state = _layout(machine, events), _fixed(machine, events), _state(machine, times)
-    log = np.empty((6, FIRST_RECORDS if record else 0), np.int64)
+    logs = record or critical_path
+    log = np.empty((7, FIRST_RECORDS if logs else 0), np.int64)
     numbers = state.numbers
     event_loop.start(layout, fixed, state)
     status = event_loop.PAUSED
     while status != event_loop.DONE:
-        if record and log.shape[1] == numbers[HANDLED]:
+        if logs and log.shape[1] == numbers[HANDLED]:
             log = _wider(log)
-        at_once = log.shape[1] - int(numbers[HANDLED]) if record else AT_ONCE
+        at_once = log.shape[1] - int(numbers[HANDLED]) if logs else AT_ONCE
         status = event_loop.run_on(layout, fixed, state, log, at_once)
         if status == event_loop.NO_ROOM:
             state = _grown(state)
         if progress:
             progress(int(numbers[NEXT_EVENT]), events.t_ps.size)
     _take_over(times, state)
-    services = [Service(*entry) for entry in log[:, : numbers[HANDLED]].T.tolist()] if record else None
+    log = log[:, : numbers[HANDLED]]
+    services = [Service(*entry) for entry in log.T.tolist()] if record else None
     outputs, dropped = state.outputs[:, : numbers[LEFT_CHIP]], state.dropped[:, : numbers[DROPPED]]
-    return times.finished(int(numbers[NOW]), outputs, dropped, services)
+    done = times.finished(int(numbers[NOW]), outputs, dropped, services)
+    return replace(done, path=path_of(machine, log, done.end_ps)) if critical_path else done
 
 
 def _layout(machine: StreamMachine, events: SensorEvents) -> event_loop.Layout:

@@ -15,13 +15,14 @@ Places, granting, wires and ties are those of `nsim/engine_simpy.py`. What is sp
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import simpy
 
 from nsim.engine_simpy import Completion, Queue
 from nsim.errors import SimulationError
+from nsim.stream.critical_path import path_of
 from nsim.stream.kernels import copy_address, integrate, next_copy, pass_on, sweep
 from nsim.stream.machine import StreamMachine
 from nsim.stream.times import SensorEvents, Service, StreamTimes, empty_times
@@ -38,6 +39,7 @@ class Message:
     origin: int
     wire_ps: int = 0  # of the station it leaves
     ready_ps: int = 0
+    granted_by: int = -1  # completion during which it got its place
 
 
 class Station:
@@ -52,6 +54,7 @@ class Station:
 
     def granted(self, message: Message, queued: int) -> None:
         message.ready_ps = self.run.now + message.wire_ps
+        message.granted_by = self.run.handled
         if not self.queue.get_queue:  # else the station is idle and takes it at once
             longest = self.run.times.longest_queue
             longest[self.number] = max(longest[self.number], queued)
@@ -62,8 +65,9 @@ class Station:
     def serve(self, message: Message, service_ps: int) -> Process:
         now = self.run.now
         start = max(now, message.ready_ps)
+        cause = message.granted_by if start > now else self.run.handled
         yield Completion(self.run.env, self.number, start + service_ps - now)
-        self.entry = self.run.completed(self.number, message, start)
+        self.entry = self.run.completed(self.number, message, start, cause)
 
     def hand_on(self, message: Message, target: int) -> Process:
         """Ask for a place at another station and block until it is granted."""
@@ -78,7 +82,7 @@ class Station:
         copy, end = (int(number) for number in self.run.machine.sources[source])
         while (copy := int(next_copy(ways, copy, end, message.address))) < end:
             address = int(copy_address(ways, copy, message.address))
-            found.append((int(ways[copy]["station"]), Message(address, message.origin, 0, message.ready_ps)))
+            found.append((int(ways[copy]["station"]), replace(message, address=address, wire_ps=0)))
             copy += 1
         return found
 
@@ -194,6 +198,7 @@ class Run:
     machine: StreamMachine
     events: SensorEvents
     record: bool = False
+    critical_path: bool = False
     env: simpy.Environment = field(default_factory=simpy.Environment)
     stations: dict[int, Station] = field(default_factory=dict)
     log: list[list[int]] = field(default_factory=list)
@@ -209,18 +214,18 @@ class Run:
     def now(self) -> int:
         return int(self.env.now)
 
-    def completed(self, station: int, message: Message, start: int) -> int:
+    def completed(self, station: int, message: Message, start: int, cause: int) -> int:
         now, times = self.now, self.times
         self.handled += 1
         times.busy_ps[station] += now - start
         times.served[station] += 1
-        if self.record:
-            self.log.append([station, message.address, message.origin, start, now, now])
+        if self.record or self.critical_path:
+            self.log.append([station, message.address, message.origin, start, now, now, cause])
         return self.handled
 
     def left(self, station: int, asked: int, entry: int) -> None:
         self.times.blocked_ps[station] += self.now - asked
-        if self.record:
+        if self.record or self.critical_path:
             self.log[entry][5] = self.now
 
     def drop(self, core: int, event: Message) -> None:
@@ -232,7 +237,9 @@ class Run:
         self._check_finished()
         outputs, dropped = (np.array(rows, np.int64).reshape(-1, 3).T for rows in (self.outputs, self.dropped))
         log = [Service(*entry) for entry in self.log] if self.record else None
-        return self.times.finished(self.now, outputs, dropped, log)
+        done = self.times.finished(self.now, outputs, dropped, log)
+        entries = np.array(self.log, np.int64).reshape(-1, 7).T
+        return replace(done, path=path_of(self.machine, entries, done.end_ps)) if self.critical_path else done
 
     def _create_stations(self) -> None:
         machine = self.machine
@@ -254,6 +261,12 @@ class Run:
             raise SimulationError(f"the run ended with {left} events waiting for each other: this is a defect")
 
 
-def run_stream(machine: StreamMachine, events: SensorEvents, record: bool = False) -> StreamTimes:
-    """Simulate the consequences of these sensor events; record: keep every service."""
-    return Run(machine, events, record).run()
+def run_stream(
+    machine: StreamMachine, events: SensorEvents, record: bool = False, critical_path: bool = False
+) -> StreamTimes:
+    """Simulate the consequences of these sensor events.
+
+    record         keep every service
+    critical_path  find out what the time consists of
+    """
+    return Run(machine, events, record, critical_path).run()

@@ -32,6 +32,7 @@ STATION = np.dtype(
         ("start_ps", np.int64),  # of the service under way
         ("busy_ps", np.int64),  # of all services begun; served likewise
         ("served", np.int64),
+        ("cause", np.int64),  # of the service under way, kept only if recorded
     ]
 )
 
@@ -42,6 +43,7 @@ MESSAGE = np.dtype(
         ("ready_ps", np.int64),  # moment from which the next station can serve it
         ("address", np.int64),
         ("origin", np.int64),  # the sensor event whose consequences brought it
+        ("granted_by", np.int64),  # completion that granted its place, kept only if recorded
     ]
 )
 
@@ -138,13 +140,14 @@ def _give_back(messages, numbers, message):
 
 
 @njit(cache=True, nogil=True)
-def _begin(stations, heap, numbers, bits, station, start_ps, service_ps):
-    """A service starts: plan its end."""
+def _begin(stations, heap, numbers, bits, station, start_ps, service_ps, cause):
+    """A service starts: plan its end. cause: the completion that let it start, -1 for none."""
     push(heap, numbers[PENDING], (start_ps + service_ps) << bits | station)
     numbers[PENDING] += 1
     stations[station].start_ps = start_ps
     stations[station].busy_ps += service_ps
     stations[station].served += 1
+    stations[station].cause = cause
 
 
 @njit(cache=True, nogil=True)
@@ -197,6 +200,7 @@ def _log_service(log, stations, numbers, station, address, origin, now):
     at = numbers[HANDLED]
     log[0, at], log[1, at], log[2, at] = station, address, origin
     log[3, at], log[4, at], log[5, at] = stations[station].start_ps, now, now
+    log[6, at] = stations[station].cause
     stations[station].entry = at
     numbers[HANDLED] += 1
 
@@ -210,6 +214,7 @@ def _next_event(stations, messages, numbers, t_ps, event_address, entered_ps, no
     numbers[NEXT_EVENT] += 1
     message = _new_message(messages, numbers, event_address[event], event)
     messages[message].ready_ps = t_ps[event]
+    messages[message].granted_by = -1
     entered_ps[event] = max(now, t_ps[event])
     stations[SENSOR].current = message
     return message
@@ -222,7 +227,7 @@ def _begin_sweep(layout, fixed, stations, messages, work, heap, numbers, neurons
     stations[station].current = _new_message(messages, numbers, -1, NO_ORIGIN)
     cores, ways, sources, biases = fixed.cores, fixed.ways, fixed.sources, fixed.biases
     service_ps = _sweep(cores, ways, sources, neurons, biases, spikes, work, core)
-    _begin(stations, heap, numbers, layout.bits, station, now, service_ps)
+    _begin(stations, heap, numbers, layout.bits, station, now, service_ps, numbers[HANDLED] - 1)
 
 
 @njit(cache=True, nogil=True)
@@ -238,7 +243,7 @@ def _tick(layout, fixed, stations, messages, work, heap, numbers, neurons, spike
                 work[core].tick_waits = 1
     numbers[NEXT_TICK] += 1
     if numbers[NEXT_TICK] * layout.tick_ps <= layout.duration_ps:
-        _begin(stations, heap, numbers, layout.bits, CLOCK, now, layout.tick_ps)
+        _begin(stations, heap, numbers, layout.bits, CLOCK, now, layout.tick_ps, numbers[HANDLED] - 1)
 
 
 @njit(cache=True, nogil=True)
@@ -247,20 +252,20 @@ def start(layout, fixed, state):
     stations, messages, heap, numbers = state.stations, state.messages, state.heap, state.numbers
     numbers[NEXT_TICK] = 1
     if 0 < layout.tick_ps <= layout.duration_ps:
-        _begin(stations, heap, numbers, layout.bits, CLOCK, 0, layout.tick_ps)
+        _begin(stations, heap, numbers, layout.bits, CLOCK, 0, layout.tick_ps, -1)
     message = _next_event(stations, messages, numbers, fixed.t_ps, fixed.address, state.entered_ps, 0)
     if message >= 0:
         ways, end = fixed.sources[-1].first, fixed.sources[-1].end
         state.copy_at[-1] = next_copy(fixed.ways, ways, end, messages[message].address)
         service_ps = stations[SENSOR].service_ps
-        _begin(stations, heap, numbers, layout.bits, SENSOR, messages[message].ready_ps, service_ps)
+        _begin(stations, heap, numbers, layout.bits, SENSOR, messages[message].ready_ps, service_ps, -1)
 
 
 @njit(cache=True, nogil=True)
 def run_on(layout, fixed, state, log, completions):
     """Handle so many completions more: PAUSED, or DONE if none is left, or NO_ROOM if arrays must grow first.
 
-    log    int64[6, room] for every service of the run (see times.Service), or int64[6, 0]
+    log    int64[7, room] for every service of the run (see times.Service), or int64[7, 0]
     """
     cores, ways, sources, weights, _, drops, t_ps, event_address = fixed
     stations, messages, work, heap, numbers, neurons, spikes, copy_at, entered_ps, outputs, dropped = state
@@ -314,6 +319,7 @@ def run_on(layout, fixed, state, log, completions):
             freed = station
         else:
             answer = ask(stations, messages, station, message, onward, now)
+            messages[message].granted_by = numbers[HANDLED] - 1
             if answer == TAKEN:
                 taken = onward
             if answer != WAITS:
@@ -332,6 +338,7 @@ def run_on(layout, fixed, state, log, completions):
                         work[core].spike_at += 1
                         message = _new_message(messages, numbers, address, work[core].spike_origin)
                         answer = ask(stations, messages, station, message, first_send + core, now)
+                        messages[message].granted_by = numbers[HANDLED] - 1
                         if answer != WAITS:
                             freed = station  # for its next spike
                         if answer != TAKEN:
@@ -344,7 +351,8 @@ def run_on(layout, fixed, state, log, completions):
                 elif station < first_link:
                     source = station - first_send if station > SENSOR else sensor
                     if copy_at[source] < sources[source].end:
-                        _begin(stations, heap, numbers, bits, station, now, stations[station].service_ps)
+                        service = stations[station].service_ps
+                        _begin(stations, heap, numbers, bits, station, now, service, numbers[HANDLED] - 1)
                         continue
                     if station == SENSOR:
                         message = _next_event(stations, messages, numbers, t_ps, event_address, entered_ps, now)
@@ -359,6 +367,7 @@ def run_on(layout, fixed, state, log, completions):
                     waiting = admit(stations, messages, station, now)
                     if waiting >= 0:
                         freed = messages[waiting].owner
+                        messages[waiting].granted_by = numbers[HANDLED] - 1
             start = max(now, messages[message].ready_ps)
             address = messages[message].address
             service = stations[taken].service_ps
@@ -368,6 +377,7 @@ def run_on(layout, fixed, state, log, completions):
             elif taken < first_link:
                 source = taken - first_send if taken > SENSOR else sensor
                 copy_at[source] = next_copy(ways, sources[source].first, sources[source].end, address)
-            _begin(stations, heap, numbers, bits, taken, start, service)
+            cause = messages[message].granted_by if start > now else numbers[HANDLED] - 1
+            _begin(stations, heap, numbers, bits, taken, start, service, cause)
             taken = -1
     return DONE if numbers[PENDING] == 0 else PAUSED

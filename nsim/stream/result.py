@@ -177,6 +177,40 @@ class StreamResult:
         last = int(self.sensor.t_ps[-1]) if self.sensor.t_ps.size else 0
         return max(0, self.times.end_ps - last)
 
+    # --- what limits it
+
+    @property
+    def states(self) -> dict[str, int] | None:
+        """The time of the run by state along its critical path: they sum to end_ps. None if it was not asked for."""
+        return None if self.times.path is None else self.times.path.by_state_ps
+
+    @cached_property
+    def critical_stations(self) -> list[dict[str, Any]]:
+        """The stations on the critical path, those with the largest share first."""
+        path = self.times.path
+        if path is None:
+            return []
+        spent = path.times.service_ps + path.times.wire_ps
+        rows = [
+            {
+                "station": self.path_station_name(station),
+                "service_ps": int(path.times.service_ps[station]),
+                "wire_ps": int(path.times.wire_ps[station]),
+                "share": float(spent[station] / self.times.end_ps),
+            }
+            for station in np.flatnonzero(spent).tolist()
+        ]
+        return sorted(rows, key=lambda row: -row["share"])
+
+    def path_station_name(self, station: int) -> str:
+        """A station with its layer: "conv1 (core 0) synapses"; those beyond the last are sweeps."""
+        sweep = station >= self.machine.stations
+        kind, index = ("sweeps", station - self.machine.stations) if sweep else self.machine.kind(station)
+        if kind not in (*STAGES, "sweeps"):
+            return kind
+        layer = self.mapping.by_core.get(index)
+        return f"{layer.name} (core {index}) {kind}" if layer else f"core {index} {kind}"
+
     # --- energy
 
     @cached_property

@@ -33,6 +33,7 @@ def simulate_stream(
     seed: int = 0,
     engine: str = "compiled",
     progress: Progress | None = None,
+    critical_path: bool = False,
 ) -> StreamResult:
     """Run a mapped network on an event stream.
 
@@ -42,6 +43,7 @@ def simulate_stream(
     seed      of the default events
     engine    "compiled", or "simpy", the readable reference: equal to the picosecond, and slow
     progress  called with the sensor events that have entered, and their number
+    critical_path  find out what the time consists of (`StreamResult.states`); needs 56 bytes for every service
     raises    InputError for events that do not fit, SimulationError for an unknown engine, InterruptedRunError
     """
     if engine not in ENGINES:
@@ -55,7 +57,7 @@ def simulate_stream(
     sensor = _sensor_events(machine, stream, seconds)
     try:
         options = {"progress": progress} if engine == "compiled" else {}
-        times = ENGINES[engine](machine, sensor.events, **options)
+        times = ENGINES[engine](machine, sensor.events, critical_path=critical_path, **options)
     except KeyboardInterrupt:
         raise InterruptedRunError("interrupted before the last event was served: no results") from None
     return StreamResult(machine, engine, seed, sensor.events, sensor.index, sensor.copies, len(stream), times, note)

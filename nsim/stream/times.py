@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nsim.stream.machine import StreamMachine
+
+if TYPE_CHECKING:
+    from nsim.stream.critical_path import StreamPath
 
 BY_STATION = ("busy_ps", "blocked_ps", "served", "longest_queue")
 BY_CORE = ("events", "synops", "spikes", "sweeps", "lost_ticks")
@@ -34,6 +37,7 @@ class Service:
 
     address, origin  of the event served; a tick of the clock has its number as address, a sweep has -1
     left_ps          when all that it brought had found its place
+    cause            number of the completion that let it start; -1 for none: an event came, or the clock began
     """
 
     station: int
@@ -42,6 +46,7 @@ class Service:
     start_ps: int
     end_ps: int
     left_ps: int
+    cause: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +60,7 @@ class StreamTimes:
     dropped_*    events that a balancer dropped: when, before which core, origin
     state        int16[neurons], at the end
     log          every service in order of completion, if recorded
+    path         what the critical path consists of, if asked for
     """
 
     end_ps: int
@@ -76,6 +82,7 @@ class StreamTimes:
     dropped_core: NDArray[np.int64]
     dropped_origin: NDArray[np.int64]
     log: list[Service] | None = None
+    path: StreamPath | None = None
 
     def finished(
         self, now_ps: int, outputs: NDArray[np.int64], dropped: NDArray[np.int64], log: list[Service] | None
