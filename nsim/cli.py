@@ -177,15 +177,14 @@ def _run_stream(
 ) -> None:
     """The part of `nsim run` that is for chips without timesteps."""
     from nsim import screen
-    from nsim.stream.mapping import map_stream
+    from nsim.mapping import map_network
     from nsim.stream.options import parse_core_options
-    from nsim.stream.quantize import quantized
     from nsim.stream.run import simulate_stream
     from nsim.stream.screen import show_stream
 
     chosen = parse_core_options(core_options)
-    whole = quantized(network, chip)
-    mapping = map_stream(whole, chip, chosen.core).with_options(chosen.decimate, chosen.balanced(whole))
+    mapping = map_network(network, chip, placement=chosen.core)
+    mapping = mapping.with_options(chosen.decimate, chosen.balanced(network))
     with screen.progress("sensor events") as progress:
         result = simulate_stream(mapping, progress=progress, **options)
     if folder:

@@ -259,10 +259,8 @@ def test_bad_requests(mapping, images):
         simulate_frames(mapping, images, activity=0.1)
     with pytest.raises(SimulationError, match="no engine 'fast'"):
         simulate_frames(mapping, engine="fast")
-    with pytest.raises(
-        SimulationError, match="'small' is on chip 'akd1000', which works on frames: use simulate_frames"
-    ):
-        simulate(mapping)  # type: ignore[arg-type]
+    with pytest.raises(SimulationError, match=r"one hardware sequence of 'small' .*: give the whole FrameMapping"):
+        simulate(mapping.sequences[0])
     with pytest.raises(InputError, match="samples is 0: give at least 1"):
         simulate_frames(mapping, frames=0)
 
