@@ -94,10 +94,10 @@ class MosaicChip(Chip):
         return [name for name, action in self.actions if action.latency_ps is None]
 
 
-def refuse_simulation(chip: Chip) -> None:
-    """Say what works with a chip of tiles, which cannot be simulated yet; other chips pass."""
+def refuse_tiles(chip: Chip) -> None:
+    """Say what works with a chip of tiles where one with cores is needed; other chips pass."""
     if isinstance(chip, MosaicChip):
         raise MappingError(
-            f"chip {chip.name!r} cannot be simulated yet: what works is nsim map NETWORK --chip {chip.name}, which "
-            "routes a recurrent network on its tiles"
+            f"chip {chip.name!r} has neuron tiles instead of cores: what works is nsim map NETWORK --chip {chip.name} "
+            "and nsim run, with a recurrent network (in Python nsim.mosaic.mapping and nsim.mosaic.run)"
         )

@@ -90,8 +90,8 @@ def build_lines(mapping: MosaicMapping, shared: bool, branches: Branches | None 
     missing = missing_latencies(mapping)
     if missing:
         raise ChipError(
-            f"chip {mapping.chip.name!r} has no {', '.join(missing)}, which times need: give values of your own in a "
-            "copy of the chip file"
+            f"chip {mapping.chip.name!r} has no {', '.join(missing)}, without which there is no time: give values of "
+            "your own in a copy of the chip file, or leave out --shared-lines"
         )
     branches = branches or find_branches(mapping.routing)
     fabric, edges = mapping.fabric, 4 * mapping.fabric.cells
