@@ -14,6 +14,7 @@ from nsim.errors import ChipError, InputError, InterruptedRunError, NsimError
 if TYPE_CHECKING:
     from nsim.chip import Chip
     from nsim.frame.chip import FrameChip
+    from nsim.mosaic.chip import MosaicChip
     from nsim.network import Network
     from nsim.result import OutputFolder
     from nsim.stream.chip import StreamChip
@@ -51,6 +52,15 @@ Dt = Annotated[
     float | None,
     typer.Option(help="Seconds per timestep, for NIR graphs and event input; without timesteps, per slow-clock tick."),
 ]
+Grid = Annotated[
+    str | None, typer.Option(help="On chips of tiles: rows x columns of neuron tiles, as in 5x5. [default: the chip's]")
+]
+NeuronsPerTile = Annotated[int | None, typer.Option(help="On chips of tiles: neurons of a tile. [default: the chip's]")]
+Place = Annotated[str, typer.Option(help="On chips of tiles: index (neuron q in tile q // n) or annealed.")]
+TileRoutes = Annotated[
+    str,
+    typer.Option(help="On chips of tiles: published, balanced (least memory) or fitting (least beyond capacity)."),
+]
 
 
 @app.command()
@@ -86,14 +96,24 @@ def run(
         str | None,
         typer.Option(help="On chips without timesteps: decimate.LAYER=4,balance.LAYER=on,core.LAYER=0,..."),
     ] = None,
+    grid: Grid = None,
+    neurons_per_tile: NeuronsPerTile = None,
+    place: Place = "index",
+    routes: TileRoutes = "published",
+    shared_lines: Annotated[
+        bool, typer.Option("--shared-lines", help="On chips of tiles: spikes wait for the lines of the chip file.")
+    ] = False,
 ) -> None:
-    """Run a network on a chip and print what it takes. On chips with frames every sample is a frame."""
+    """Run a network on a chip and print what it takes. On chips with frames every sample is a frame.
+
+    On chips of tiles NETWORK is what nsim map takes: a matrix, a .nir graph with a recurrent layer, or random:p1=0.9.
+    """
     from contextlib import nullcontext
 
     from nsim.chip_file import load_chip
     from nsim.formats import load_network
     from nsim.frame.chip import FrameChip
-    from nsim.mosaic.chip import refuse_simulation
+    from nsim.mosaic.chip import MosaicChip
     from nsim.result import OutputFolder
     from nsim.simulation import check_run, check_trace
     from nsim.stream.chip import StreamChip
@@ -103,7 +123,6 @@ def run(
     mapped = {"partition": partition, "placement": placement, "dense_layers": weight_format}
     with OutputFolder(out) if out else nullcontext() as folder:
         target = load_chip(chip)
-        refuse_simulation(target)
         _refuse_options(
             target,
             {
@@ -111,8 +130,16 @@ def run(
                 **{"weight-format": (weight_format, None), "timesteps": (timesteps, None), "trace": (trace, None)},
                 **{"threads": (threads, None), "activity": (activity, None), "samples": (samples, None)},
                 **{"mode": (mode, None), "clock-mode": (clock_mode, None), "core-options": (core_options, None)},
+                **{"grid": (grid, None), "neurons-per-tile": (neurons_per_tile, None), "place": (place, "index")},
+                **{"routes": (routes, "published"), "shared-lines": (shared_lines, False)},
             },
         )
+        if isinstance(target, MosaicChip):
+            tiles = {"grid": grid, "neurons_per_tile": neurons_per_tile, "place": place, "routes": routes}
+            length = {"activity": activity, "timesteps": timesteps, "samples": samples, "dt_s": dt}
+            line = {"inputs": input, "seed": seed, "engine": engine, "shared_lines": shared_lines}
+            _run_tiles(network, target, folder, tiles, **length, **line)
+            return
         loaded = load_network(network, dt_s=dt)
         same: dict[str, Any] = {"inputs": input, "seed": seed, "engine": engine}
         dt_s = dt or loaded.dt_s
@@ -192,12 +219,45 @@ def _run_stream(
     show_stream(result, folder.path if folder else None)
 
 
+def _run_tiles(
+    network: str, chip: MosaicChip, folder: OutputFolder | None, tiles: dict[str, Any], **options: Any
+) -> None:
+    """The part of `nsim run` that is for chips of tiles."""
+    import numpy as np
+
+    from nsim import screen
+    from nsim.mosaic.mapping import check_options, fabric_of, map_on_tiles, parse_grid
+    from nsim.mosaic.read import load_tile_network
+    from nsim.mosaic.run import simulate_tiles
+    from nsim.mosaic.screen import show_tiles
+
+    seed, grid = options["seed"], tiles["grid"]
+    check_options(tiles["place"], tiles["routes"], seed)
+    fabric = fabric_of(chip, parse_grid(grid) if grid else None, tiles["neurons_per_tile"])
+    loaded = load_tile_network(network, fabric, np.random.default_rng(seed), options["dt_s"])
+    mapping = map_on_tiles(loaded.connectivity, chip, fabric, tiles["place"], tiles["routes"], seed)
+    with screen.progress("ticks") as progress:
+        result = simulate_tiles(
+            loaded, mapping, progress=progress, **{**options, "dt_s": options["dt_s"] or loaded.whole.dt_s}
+        )
+    if folder:
+        folder.write(result)
+    show_tiles(result, folder.path if folder else None)
+    _say_if_interrupted(result.steps, result.planned_timesteps, "ticks")
+
+
 # What a chip works on, and the options of `nsim run` that only some chips know, by discipline
-WORKS_ON = {"barrier": "timesteps", "frame": "frames", "stream": "events as they come (give them by --input)"}
+WORKS_ON = {
+    "barrier": "timesteps",
+    "frame": "frames",
+    "stream": "events as they come (give them by --input)",
+    "tick": "ticks of real time, on neuron tiles",
+}
 OPTIONS = {
     "barrier": {"partition", "placement", "weight-format", "activity", "timesteps", "samples", "threads", "trace"},
     "frame": {"activity", "samples", "mode", "clock-mode"},
     "stream": {"core-options"},
+    "tick": {"activity", "timesteps", "samples", "grid", "neurons-per-tile", "place", "routes", "shared-lines"},
 }
 
 
@@ -244,14 +304,14 @@ def floorline(
     from nsim.formats import load_network
     from nsim.frame.chip import FrameChip
     from nsim.mapping import map_network
-    from nsim.mosaic.chip import refuse_simulation
+    from nsim.mosaic.chip import refuse_tiles
     from nsim.plots import check_figure, draw_floorline
     from nsim.simulation import check_run, simulate
 
     check_run(timesteps, samples, engine, dt, threads, seed)
     check_figure(plot)
     target = load_chip(chip)
-    refuse_simulation(target)
+    refuse_tiles(target)
     _refuse_options(
         target,
         {
@@ -331,12 +391,10 @@ def map_(
         ),
     ],
     chip: ChipName,
-    grid: Annotated[str | None, typer.Option(help="Rows x columns of neuron tiles: 5x5. [default: the chip's]")] = None,
-    neurons_per_tile: Annotated[int | None, typer.Option(help="Neurons of a tile. [default: the chip's]")] = None,
-    place: Annotated[str, typer.Option(help="index (neuron q in tile q // n) or annealed.")] = "index",
-    routes: Annotated[
-        str, typer.Option(help="published, balanced (least memory) or fitting (least beyond capacity).")
-    ] = "published",
+    grid: Grid = None,
+    neurons_per_tile: NeuronsPerTile = None,
+    place: Place = "index",
+    routes: TileRoutes = "published",
     seed: Annotated[int, typer.Option(help="Seed of a random network, and of annealing and balancing.")] = 0,
     dt: Dt = None,
     explain: Annotated[bool, typer.Option("--explain", help="Which tile and port decide the sizes.")] = False,

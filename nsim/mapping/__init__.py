@@ -29,7 +29,7 @@ from nsim.mapping.partition import (
 )
 from nsim.mapping.place import place
 from nsim.mapping.storage import FORMATS, storage_format, synops_per_message, words_per_message
-from nsim.mosaic.chip import refuse_simulation
+from nsim.mosaic.chip import refuse_tiles
 from nsim.network import Network
 from nsim.neurons import Relay
 from nsim.stream.chip import StreamChip
@@ -143,7 +143,7 @@ def map_network(
     """
     if dense_layers not in (None, "dense", "sparse"):
         raise MappingError(f"no weight format {dense_layers!r} for fully connected layers: choose dense or sparse")
-    refuse_simulation(chip)
+    refuse_tiles(chip)
     _refuse_options(
         chip,
         {"partition": (partition, "default"), "placement": (placement or "row-major", "row-major")}
