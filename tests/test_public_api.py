@@ -112,7 +112,7 @@ def test_a_run_refuses_options_of_other_chips(mappings, chip, options):
             "placement 'greedy' is not for chip 'speck', whose cores differ: give cores",
         ),
         ("speck", {"placement": {"conv9": 0}}, "placement names 'conv9'"),
-        ("mosaic", {}, "chip 'mosaic' cannot be simulated yet"),
+        ("mosaic", {}, "chip 'mosaic' has neuron tiles instead of cores"),
     ],
 )
 def test_a_mapping_refuses_options_of_other_chips(chip, options, words):
