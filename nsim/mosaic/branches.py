@@ -3,7 +3,7 @@
 A spike leaves its tile by the neuron's own lines, enters the routers beside it, is handed on by all lines of the tree
 that leave a router, and ends in the rows of the destination tiles; it also reads the neuron's row in its own tile. A
 router passes a spike once: where lines of one neuron enter it from several sides, the one over the fewest routers
-counts (of equal ones, the one whose branch comes first), and the others end there.
+counts (of equal ones the first by the sides on its way, in the order N, E, S, W), and the others end there.
 """
 
 from __future__ import annotations

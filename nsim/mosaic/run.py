@@ -153,7 +153,7 @@ class _Run:
                 self.progress(self.done, self.planned)
 
     def _tick(self, firing: NDArray[np.int64]) -> None:
-        """Count, and time, a tick in which these neurons of the tiles fire. Noted at its end, so that Ctrl-C cuts."""
+        """Count, and time, a tick in which these neurons of the tiles fire; noted when it has been simulated."""
         times = self.engine.tick(firing) if self.engine else None
         entries = self.branches.entries(firing)
         counted = entries_by_kind(self.branches.fabric, entries)
