@@ -1,4 +1,18 @@
-"""nsim: a cycle-approximate discrete-event simulator of neuromorphic accelerators."""
+"""nsim: a cycle-approximate discrete-event simulator of neuromorphic accelerators.
+
+The same three calls for every chip: load, map, simulate. What they take beyond that depends on the chip.
+
+    from nsim import load_chip, load_network, map_network, simulate
+
+    mapping = map_network(load_network("mlp"), load_chip("loihi2"), partition="even:4")
+    print(simulate(mapping, timesteps=10).summary()["time_per_timestep_ps"])
+
+    mapping = map_network(load_network("cnn"), load_chip("akd1000"), mode="minimal")
+    print(simulate(mapping, samples=8).summary()["latency_ps"])
+
+    mapping = map_network(load_network("speck-gesture"), load_chip("speck"))
+    print(simulate(mapping, "edges:rate=1e5,seconds=0.02").summary()["latency_median_ps"])
+"""
 
 from __future__ import annotations
 
@@ -8,21 +22,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nsim.chip_file import load_chip
     from nsim.formats import load_network
+    from nsim.frame.quantize import quantize
     from nsim.frame.result import FrameResult
-    from nsim.frame.run import simulate_frames
     from nsim.mapping import map_network
     from nsim.result import Result
     from nsim.simulation import simulate
+    from nsim.stream.result import StreamResult
 
-__all__ = ["FrameResult", "Result", "load_chip", "load_network", "map_network", "simulate", "simulate_frames"]
+__all__ = ["FrameResult", "Result", "StreamResult", "load_chip", "load_network", "map_network", "quantize", "simulate"]
 _HOMES = {
     "load_chip": "nsim.chip_file",
     "load_network": "nsim.formats",
     "map_network": "nsim.mapping",
+    "quantize": "nsim.frame.quantize",
     "FrameResult": "nsim.frame.result",
     "Result": "nsim.result",
+    "StreamResult": "nsim.stream.result",
     "simulate": "nsim.simulation",
-    "simulate_frames": "nsim.frame.run",
 }
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nsim.bottleneck import Bottleneck
     from nsim.chip import Chip
     from nsim.frame.chip import FrameChip
+    from nsim.mosaic.chip import MosaicChip
     from nsim.network import Network
     from nsim.result import OutputFolder
     from nsim.stream.chip import StreamChip
@@ -57,6 +58,15 @@ Dt = Annotated[
     float | None,
     typer.Option(help="Seconds per timestep, for NIR graphs and event input; without timesteps, per slow-clock tick."),
 ]
+Grid = Annotated[
+    str | None, typer.Option(help="On chips of tiles: rows x columns of neuron tiles, as in 5x5. [default: the chip's]")
+]
+NeuronsPerTile = Annotated[int | None, typer.Option(help="On chips of tiles: neurons of a tile. [default: the chip's]")]
+Place = Annotated[str, typer.Option(help="On chips of tiles: index (neuron q in tile q // n) or annealed.")]
+TileRoutes = Annotated[
+    str,
+    typer.Option(help="On chips of tiles: published, balanced (least memory) or fitting (least beyond capacity)."),
+]
 
 
 @app.command()
@@ -90,14 +100,24 @@ def run(
         str | None,
         typer.Option(help="On chips without timesteps: decimate.LAYER=4,balance.LAYER=on,core.LAYER=0,..."),
     ] = None,
+    grid: Grid = None,
+    neurons_per_tile: NeuronsPerTile = None,
+    place: Place = "index",
+    routes: TileRoutes = "published",
+    shared_lines: Annotated[
+        bool, typer.Option("--shared-lines", help="On chips of tiles: spikes wait for the lines of the chip file.")
+    ] = False,
 ) -> None:
-    """Run a network on a chip and print what it takes. On chips with frames every sample is a frame."""
+    """Run a network on a chip and print what it takes. On chips with frames every sample is a frame.
+
+    On chips of tiles NETWORK is what nsim map takes: a matrix, a .nir graph with a recurrent layer, or random:p1=0.9.
+    """
     from contextlib import nullcontext
 
     from nsim.chip_file import load_chip
     from nsim.formats import load_network
     from nsim.frame.chip import FrameChip
-    from nsim.mosaic.chip import refuse_simulation
+    from nsim.mosaic.chip import MosaicChip
     from nsim.result import OutputFolder
     from nsim.simulation import check_run, check_trace
     from nsim.stream.chip import StreamChip
@@ -107,7 +127,6 @@ def run(
     mapped = {"partition": partition, "placement": placement, "dense_layers": weight_format}
     with OutputFolder(out) if out else nullcontext() as folder:
         target = load_chip(chip)
-        refuse_simulation(target)
         _refuse_options(
             target,
             {
@@ -115,8 +134,16 @@ def run(
                 **{"weight-format": (weight_format, None), "timesteps": (timesteps, None), "trace": (trace, None)},
                 **{"threads": (threads, None), "activity": (activity, None), "samples": (samples, None)},
                 **{"mode": (mode, None), "clock-mode": (clock_mode, None), "core-options": (core_options, None)},
+                **{"grid": (grid, None), "neurons-per-tile": (neurons_per_tile, None), "place": (place, "index")},
+                **{"routes": (routes, "published"), "shared-lines": (shared_lines, False)},
             },
         )
+        if isinstance(target, MosaicChip):
+            tiles = {"grid": grid, "neurons_per_tile": neurons_per_tile, "place": place, "routes": routes}
+            length = {"activity": activity, "timesteps": timesteps, "samples": samples, "dt_s": dt}
+            line = {"inputs": input, "seed": seed, "engine": engine, "shared_lines": shared_lines}
+            _run_tiles(network, target, folder, tiles, **length, **line)
+            return
         loaded = load_network(network, dt_s=dt)
         same: dict[str, Any] = {"inputs": input, "seed": seed, "engine": engine}
         dt_s = dt or loaded.dt_s
@@ -181,15 +208,14 @@ def _run_stream(
 ) -> None:
     """The part of `nsim run` that is for chips without timesteps."""
     from nsim import screen
-    from nsim.stream.mapping import map_stream
+    from nsim.mapping import map_network
     from nsim.stream.options import parse_core_options
-    from nsim.stream.quantize import quantized
     from nsim.stream.run import simulate_stream
     from nsim.stream.screen import show_stream
 
     chosen = parse_core_options(core_options)
-    whole = quantized(network, chip)
-    mapping = map_stream(whole, chip, chosen.core).with_options(chosen.decimate, chosen.balanced(whole))
+    mapping = map_network(network, chip, placement=chosen.core)
+    mapping = mapping.with_options(chosen.decimate, chosen.balanced(network))
     with screen.progress("sensor events") as progress:
         result = simulate_stream(mapping, progress=progress, **options)
     if folder:
@@ -197,12 +223,45 @@ def _run_stream(
     show_stream(result, folder.path if folder else None)
 
 
+def _run_tiles(
+    network: str, chip: MosaicChip, folder: OutputFolder | None, tiles: dict[str, Any], **options: Any
+) -> None:
+    """The part of `nsim run` that is for chips of tiles."""
+    import numpy as np
+
+    from nsim import screen
+    from nsim.mosaic.mapping import check_options, fabric_of, map_on_tiles, parse_grid
+    from nsim.mosaic.read import load_tile_network
+    from nsim.mosaic.run import simulate_tiles
+    from nsim.mosaic.screen import show_tiles
+
+    seed, grid = options["seed"], tiles["grid"]
+    check_options(tiles["place"], tiles["routes"], seed)
+    fabric = fabric_of(chip, parse_grid(grid) if grid else None, tiles["neurons_per_tile"])
+    loaded = load_tile_network(network, fabric, np.random.default_rng(seed), options["dt_s"])
+    mapping = map_on_tiles(loaded.connectivity, chip, fabric, tiles["place"], tiles["routes"], seed)
+    with screen.progress("ticks") as progress:
+        result = simulate_tiles(
+            loaded, mapping, progress=progress, **{**options, "dt_s": options["dt_s"] or loaded.whole.dt_s}
+        )
+    if folder:
+        folder.write(result)
+    show_tiles(result, folder.path if folder else None)
+    _say_if_interrupted(result.steps, result.planned_timesteps, "ticks")
+
+
 # What a chip works on, and the options of `nsim run` that only some chips know, by discipline
-WORKS_ON = {"barrier": "timesteps", "frame": "frames", "stream": "events as they come (give them by --input)"}
+WORKS_ON = {
+    "barrier": "timesteps",
+    "frame": "frames",
+    "stream": "events as they come (give them by --input)",
+    "tick": "ticks of real time, on neuron tiles",
+}
 OPTIONS = {
     "barrier": {"partition", "placement", "weight-format", "activity", "timesteps", "samples", "threads", "trace"},
     "frame": {"activity", "samples", "mode", "clock-mode"},
     "stream": {"core-options"},
+    "tick": {"activity", "timesteps", "samples", "grid", "neurons-per-tile", "place", "routes", "shared-lines"},
 }
 
 
@@ -251,7 +310,7 @@ def floorline(
     from nsim.chip_file import load_chip
     from nsim.formats import load_network
     from nsim.frame.chip import FrameChip
-    from nsim.mosaic.chip import refuse_simulation
+    from nsim.mosaic.chip import refuse_tiles
     from nsim.plots import check_figure, draw_floorline
     from nsim.simulation import check_run
     from nsim.stream.chip import StreamChip
@@ -259,7 +318,7 @@ def floorline(
     check_run(timesteps, samples, engine, dt, threads, seed)
     check_figure(plot)
     target = load_chip(chip)
-    refuse_simulation(target)
+    refuse_tiles(target)
     _refuse_options(
         target,
         {
@@ -339,22 +398,71 @@ def _stream_bottlenecks(
     """By options of the cores, on chips without timesteps."""
     from nsim import screen
     from nsim.events import load_events
+    from nsim.mapping import map_network
     from nsim.stream.bottleneck import find_bottleneck
-    from nsim.stream.mapping import map_stream
     from nsim.stream.options import parse_core_options
-    from nsim.stream.quantize import quantized
     from nsim.stream.run import DEFAULT_EVENTS, simulate_stream
 
-    whole = quantized(network, chip)
-    stream = load_events(inputs or DEFAULT_EVENTS.format(seed=options["seed"]), whole.by_name[whole.input].shape)
+    events = inputs or DEFAULT_EVENTS.format(seed=options["seed"])
+    stream = load_events(events, network.by_name[network.input].shape)
     found = {}
     for text in chosen:
         cores = parse_core_options(None if text == "none" else text)
-        mapping = map_stream(whole, chip, cores.core).with_options(cores.decimate, cores.balanced(whole))
+        mapping = map_network(network, chip, placement=cores.core)
+        mapping = mapping.with_options(cores.decimate, cores.balanced(network))
         with screen.progress("sensor events") as progress:
             run = partial(simulate_stream, **options, progress=progress, critical_path=True)
             found[text] = find_bottleneck(mapping, stream, run)
     return found
+
+
+@app.command("map")
+def map_(
+    network: Annotated[
+        str,
+        typer.Argument(
+            help="Matrix [source, target]: .npy, .npz (CSR); .nir with a recurrent layer; random:p1=0.9,p3=0.1"
+        ),
+    ],
+    chip: ChipName,
+    grid: Grid = None,
+    neurons_per_tile: NeuronsPerTile = None,
+    place: Place = "index",
+    routes: TileRoutes = "published",
+    seed: Annotated[int, typer.Option(help="Seed of a random network, and of annealing and balancing.")] = 0,
+    dt: Dt = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Which tile and port decide the sizes.")] = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw the grid: .png, .pdf or .svg.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for summary.json and tables.")] = None,
+) -> None:
+    """Map a recurrent network on neuron tiles. Exit code 0: it fits; 1: some port is too narrow; 2: wrong input."""
+    from contextlib import nullcontext
+
+    import numpy as np
+
+    from nsim.chip_file import load_chip
+    from nsim.mosaic import page
+    from nsim.mosaic.mapping import check_options, fabric_of, map_on_tiles, mosaic, parse_grid
+    from nsim.mosaic.picture import draw_grid
+    from nsim.mosaic.read import load_connectivity
+    from nsim.plots import check_figure
+    from nsim.result import OutputFolder
+
+    check_options(place, routes, seed)
+    if plot:
+        check_figure(plot)
+    with OutputFolder(out) if out else nullcontext() as folder:
+        target = mosaic(load_chip(chip))
+        fabric = fabric_of(target, parse_grid(grid) if grid else None, neurons_per_tile)
+        loaded = load_connectivity(network, fabric, np.random.default_rng(seed), dt)
+        mapping = map_on_tiles(loaded, target, fabric, place, routes, seed)
+        if plot:
+            draw_grid(mapping, plot)
+        if folder:
+            folder.write(page.MapFiles(mapping))
+    page.show_map(mapping, explain, plot, out)
+    if not mapping.mappable:
+        raise typer.Exit(1)
 
 
 @app.command()

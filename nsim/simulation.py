@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nsim import engine_compiled, engine_simpy
 from nsim.activity import Activity, Densities, evaluate, parse_activity, prescribe
+from nsim.chip import Chip
 from nsim.counts import Counter, Counts
 from nsim.errors import InputError, OutputError, SimulationError
+from nsim.events import EventStream
 from nsim.mapping import Mapping
 from nsim.network import Network
 from nsim.neurons import Relay
@@ -21,11 +24,18 @@ from nsim.spikes import Events, Frames, load_input
 from nsim.stations import ChunkTimes, Machine, build_machine
 from nsim.trace import ServiceTrace
 
+if TYPE_CHECKING:
+    from nsim.frame.mapping import FrameMapping
+    from nsim.frame.result import FrameResult
+    from nsim.stream.mapping import StreamMapping
+    from nsim.stream.result import StreamResult
+
 ENGINES = {"compiled": engine_compiled, "simpy": engine_simpy}
 DEFAULT_TIMESTEPS = 100
 Progress = Callable[[int, int], None]
 
 
+@overload
 def simulate(
     mapping: Mapping,
     inputs: str | Path | NDArray | None = None,
@@ -40,27 +50,138 @@ def simulate(
     progress: Progress | None = None,
     trace: ServiceTrace | None = None,
     critical_path: bool = False,
-) -> Result:
-    """Run a mapped network.
+) -> Result: ...
 
-    inputs     a file or an array of frames or events (see nsim.spikes); the network is evaluated on it
+
+@overload
+def simulate(
+    mapping: FrameMapping,
+    inputs: str | Path | NDArray | None = None,
+    *,
+    activity: str | float | Densities | None = None,
+    samples: int | None = None,
+    dt_s: float | None = None,
+    seed: int = 0,
+    engine: str = "compiled",
+    progress: Progress | None = None,
+    critical_path: bool = False,
+) -> FrameResult: ...
+
+
+@overload
+def simulate(
+    mapping: StreamMapping,
+    inputs: str | Path | NDArray | EventStream | None = None,
+    *,
+    dt_s: float | None = None,
+    seconds: float | None = None,
+    seed: int = 0,
+    engine: str = "compiled",
+    progress: Progress | None = None,
+) -> StreamResult: ...
+
+
+def simulate(
+    mapping: Mapping | FrameMapping | StreamMapping,
+    inputs: str | Path | NDArray | EventStream | None = None,
+    *,
+    activity: str | float | Densities | None = None,
+    timesteps: int | None = None,
+    samples: int | None = None,
+    dt_s: float | None = None,
+    seconds: float | None = None,
+    seed: int = 0,
+    engine: str = "compiled",
+    threads: int | None = None,
+    progress: Progress | None = None,
+    trace: ServiceTrace | None = None,
+    critical_path: bool = False,
+) -> Result | FrameResult | StreamResult:
+    """Run a mapped network on whatever kind of chip it is mapped to.
+
+    A mapping to a chip with timesteps takes all options but `seconds`, and gives a Result. One to a chip with frames
+    takes activity, samples, dt_s and critical_path, and gives a FrameResult: every sample is a frame. One to a chip
+    without timesteps takes dt_s and seconds, and gives a StreamResult. All take seed, engine and progress.
+
+    inputs     a file or an array of frames or events (see nsim.spikes; without timesteps, nsim.events); the network is
+               evaluated on it
     activity   instead of inputs, message densities by layer: a number for all, a dictionary of numbers or schedules, or
-               text as on the command line. Neither: the activity that a built-in network comes with
+               text as on the command line. Neither: the activity that a built-in network comes with; without timesteps,
+               events that are made up
     timesteps  per sample; by default what the input holds, or 100
-    samples    how many of the input's samples, or how often to draw activity; by default all, or 1
-    dt_s       seconds per timestep, to bin events
+    samples    how many of the input's samples, or how often to draw activity; by default all, or 1 (4 frames)
+    dt_s       seconds per timestep or frame, to bin events; without timesteps, the period of the slow clock
+    seconds    watch the sensor so long; by default until the last event
+    seed       of drawn activity, or of events that are made up
     engine     "compiled", or "simpy", the readable reference: equal to the picosecond, and slow
     threads    that the compiled engine uses; by default all this process may use. The result is the same
-    progress   called with the timesteps done and the total
+    progress   called with the timesteps, frames or sensor events done, and the total
     trace      writes every service of every message; slows the run down and fills the disk
-    critical_path   find out what every timestep's duration consists of (`Result.states`); slows the run down a little
-    Ctrl-C returns what was simulated until then, if that is at least one timestep.
-    raises     InputError for input that does not fit, SimulationError for an unknown engine or a deadlock
+    critical_path   find out what every timestep's duration, or the latency of one frame alone, consists of (`states` of
+               the result); slows the run down a little
+    Ctrl-C returns what was simulated until then, if that is at least one timestep or frame.
+    raises     InputError for input that does not fit, SimulationError for an unknown engine, a deadlock, or an option
+               that is for other chips
     """
+    _refuse_options(
+        mapping.chip,
+        {"activity": activity, "timesteps": timesteps, "samples": samples, "seconds": seconds, "threads": threads}
+        | {"trace": trace, "critical_path": critical_path or None},
+    )
+    if isinstance(inputs, EventStream) and mapping.chip.discipline != "stream":
+        raise InputError("an EventStream is for chips without timesteps: give frames, or an array of events")
+    shared: dict[str, Any] = {"inputs": inputs, "seed": seed, "engine": engine, "progress": progress}
+    drawn: dict[str, Any] = {"activity": activity, "dt_s": dt_s, "critical_path": critical_path}
+    if isinstance(mapping, Mapping):
+        length: dict[str, Any] = {"timesteps": timesteps, "samples": samples}
+        return simulate_timesteps(mapping, **shared, **drawn, **length, threads=threads, trace=trace)
+    from nsim.frame.run import simulate_frames  # they build on this module
+    from nsim.stream.mapping import StreamMapping
+    from nsim.stream.run import simulate_stream
+
+    if isinstance(mapping, StreamMapping):
+        return simulate_stream(mapping, **shared, tick_s=dt_s, seconds=seconds)
+    return simulate_frames(mapping, **shared, **drawn, frames=samples)
+
+
+# Options of `simulate` that only some chips know, by discipline, and what these chips work on
+OPTIONS = {
+    "barrier": ({"activity", "timesteps", "samples", "threads", "trace", "critical_path"}, "timesteps"),
+    "frame": ({"activity", "samples", "critical_path"}, "frames"),
+    "stream": ({"seconds"}, "events as they come"),
+}
+
+
+def _refuse_options(chip: Chip, given: dict[str, object]) -> None:
+    known, unit = OPTIONS[chip.discipline]
+    for name, value in given.items():
+        if value is not None and name not in known:
+            raise SimulationError(
+                f"{name} {value!r} is not for chip {chip.name!r}, which works on {unit}: leave it out"
+            )
+
+
+def simulate_timesteps(
+    mapping: Mapping,
+    inputs: str | Path | NDArray | None,
+    *,
+    activity: str | float | Densities | None,
+    timesteps: int | None,
+    samples: int | None,
+    dt_s: float | None,
+    seed: int,
+    engine: str,
+    threads: int | None,
+    progress: Progress | None,
+    trace: ServiceTrace | None,
+    critical_path: bool,
+) -> Result:
+    """The part of `simulate` that is for chips with timesteps."""
     check_run(timesteps, samples, engine, dt_s, threads, seed)
-    if mapping.chip.discipline == "frame":
+    if mapping.chip.discipline != "barrier":
         raise SimulationError(
-            f"{mapping.network.name!r} is on chip {mapping.chip.name!r}, which works on frames: use simulate_frames"
+            f"this is one hardware sequence of {mapping.network.name!r} on chip {mapping.chip.name!r}: give the whole "
+            "FrameMapping"
         )
     if inputs is not None and activity is not None:
         raise InputError("both an input and an activity were given: the one is evaluated, the other drawn; choose one")

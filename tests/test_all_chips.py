@@ -1,16 +1,14 @@
 """One small convolutional network on every chip that can hold it: the same outputs where the arithmetic is the same."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from nsim import map_network, quantize, simulate
 from nsim.events import EventStream
-from nsim.frame.run import simulate_frames
-from nsim.mapping import map_network
 from nsim.network import Connection, Layer, Network
-from nsim.neurons import FixedIf, QuantizedInput, QuantizedRelu, Relay
-from nsim.simulation import simulate
-from nsim.stream.mapping import map_stream
-from nsim.stream.run import simulate_stream
+from nsim.neurons import FixedIf, QuantizedInput, QuantizedRelu, Relay, Threshold
 from nsim.synapses import Convolution, Dense, Shape, convolved_shape
 from tests.machines import shipped
 
@@ -81,7 +79,7 @@ def test_integrators_in_timesteps(integrators, events, spikes, chip, engine):
 def test_integrators_event_by_event(integrators, events, spikes, engine, interval_ps):
     """Events far apart or all at once: on Speck their spikes are the same."""
     stream = EventStream(np.arange(len(events)) * interval_ps, events.astype(np.int64), 128)
-    result = simulate_stream(map_stream(integrators, shipped("speck")), stream, engine=engine)
+    result = simulate(map_network(integrators, shipped("speck")), stream, engine=engine)
     assert np.bincount(result.outputs["channel"], minlength=5).tolist() == spikes.tolist()
     assert (np.diff(result.outputs["t_ps"]) >= 0).all() and result.outputs["t_ps"][0] > 0
 
@@ -131,7 +129,7 @@ def levels(rectifiers, images) -> np.ndarray:
 @pytest.mark.parametrize("mode", ["minimal", "all-nps"])
 def test_rectifiers_frame_by_frame(rectifiers, images, levels, engine, mode):
     mapping = map_network(rectifiers, shipped("akd1000"), mode=mode)
-    result = simulate_frames(mapping, images[:, None], engine=engine)
+    result = simulate(mapping, images[:, None], engine=engine)
     np.testing.assert_array_equal(result.outputs, levels)
     assert result.summary()["latency_ps"] > 0
 
@@ -144,3 +142,63 @@ def test_rectifiers_in_timesteps(rectifiers, images, levels, engine):
         result = simulate(mapping, image, timesteps=5, engine=engine)
         np.testing.assert_array_equal(result.outputs[3:], [expected] * 2)
         assert (result.step_ps > 0).all()
+
+
+# --- thresholds: frames on AKD1000 (quantised), timesteps on Loihi and Loihi 2 (as it is)
+
+
+@pytest.fixture(scope="module")
+def thresholds() -> Network:
+    """Real numbers that are whole and use all levels of 4 bits, so that quantisation is exact; binary activations."""
+    rng = np.random.default_rng(5)
+    layers = [Layer("input", (1, 8, 8), Relay(binary=True), on_chip=False)]
+    connections = []
+    for name, filters in (("conv1", 6), ("conv2", 5)):
+        synapses = convolution(rng, layers[-1].shape, filters, -7, 7)
+        synapses.kernel.flat[:2] = -7, 7
+        connections.append(Connection(layers[-1].name, name, replace(synapses, kernel=synapses.kernel.astype(float))))
+        level = np.repeat(rng.integers(-4, 8, filters) + 0.5, 64)
+        layers.append(Layer(name, synapses.target_shape, Threshold(level)))
+    matrix = rng.integers(-7, 8, (20, layers[-1].neurons)).astype(float)
+    matrix.flat[:2] = -7, 7
+    connections.append(Connection("conv2", "out", Dense(matrix, layers[-1].shape, (20, 1, 1))))
+    layers.append(Layer("out", (20, 1, 1), Threshold(np.full(20, 0.5))))
+    return Network("thresholds", tuple(layers), tuple(connections), "input", "out")
+
+
+@pytest.fixture(scope="module")
+def masks() -> np.ndarray:
+    return np.random.default_rng(6).integers(0, 2, (4, 1, 8, 8))
+
+
+@pytest.fixture(scope="module")
+def fired(thresholds, masks) -> np.ndarray:
+    """Which outputs fire, by comparison of matrix products: [masks, 20]."""
+    found = []
+    for mask in masks:
+        values = mask.ravel().astype(float)
+        for layer, connection in zip(thresholds.layers[1:], thresholds.connections, strict=True):
+            sums = np.zeros(layer.neurons)
+            connection.synapses.add(np.arange(values.size), values, sums)
+            values = (sums > layer.neuron.threshold).astype(float)
+        found.append(values)
+    assert 0.2 < np.mean(found) < 0.8 and len(np.unique(found, axis=0)) == len(masks)
+    return np.array(found)
+
+
+@pytest.mark.parametrize("engine", ["compiled", "simpy"])
+def test_thresholds_frame_by_frame(thresholds, masks, fired, engine):
+    whole = quantize(thresholds, masks, input_bits=1)
+    result = simulate(map_network(whole, shipped("akd1000")), masks[:, None], engine=engine)
+    np.testing.assert_array_equal(result.outputs, fired)
+    assert (result.frames["duration_ps"] > 0).all()
+
+
+@pytest.mark.parametrize("engine", ["compiled", "simpy"])
+@pytest.mark.parametrize("chip", ["loihi2", "loihi"])
+def test_thresholds_in_timesteps(thresholds, masks, fired, chip, engine):
+    """An image in each timestep: its outputs come three timesteps later."""
+    frames = np.concatenate([masks, np.zeros((3, 1, 8, 8), masks.dtype)])
+    result = simulate(map_network(thresholds, shipped(chip)), frames, engine=engine)
+    np.testing.assert_array_equal(result.outputs[3:], fired)
+    assert (result.step_ps > 0).all()

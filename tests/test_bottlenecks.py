@@ -97,3 +97,12 @@ def test_three_witnesses_of_a_stream_agree(changes, rate, state, words):
     assert sum(found.path_ps.values()) == found.time_ps
     assert 1 <= found.over_bound < 1.15
     assert words in found.advice
+
+
+@pytest.mark.slow
+def test_sequences_that_take_turns_add_up():
+    """Two of them, programmed anew in every frame: their parts and the programming are bounds of one frame."""
+    found = frames_on(AKD1000, build("akidanet", width=1.0), frames=1)
+    assert len(found.bounds.behind) == 2
+    assert found.bounds.terms_ps["programming"][0] == found.path_ps["programming"] > 0
+    assert 1 <= found.over_bound < 1.1

@@ -100,3 +100,12 @@ def test_state_of_one_frame_agrees_with_its_critical_path(mode):
     result = simulate_frames(map_network(build("cnn"), CHIP, mode=mode), frames=1, critical_path=True)
     states = {state: time for state, time in result.states.items() if state != "programming"}
     assert max(states, key=states.get) == latency_bounds(parts_of(result)).state
+
+
+def test_sequences_add_up_and_programming_comes_on_top():
+    (part,) = parts_of(simulate_frames(map_network(build("cnn"), CHIP, mode="minimal"), frames=2))
+    for bounds, times in ((latency_bounds, 1), (run_bounds, 2)):
+        once, twice = bounds([part]), bounds([part, part], 7)
+        assert twice.least_ps[0] == 2 * once.least_ps[0] + 7 * times
+        assert twice.terms_ps["programming"][0] == 7 * times
+        assert twice.terms_ps["memory"][0] == 2 * once.terms_ps["memory"][0]

@@ -323,7 +323,9 @@ def test_a_network_is_mapped_to_the_chip_it_is_given():
         ({"mode": "minimal"}, "mode 'minimal'"),
         ({"clock_mode": "economy"}, "clock mode 'economy'"),
     ):
-        with pytest.raises(MappingError, match=f"{words} is not for chip 'loihi2': leave it out"):
+        with pytest.raises(
+            MappingError, match=f"{words} is not for chip 'loihi2', which splits layers by a partition: leave"
+        ):
             map_network(build("mlp"), loihi2, **options)
     with pytest.raises(MappingError, match=r"layer 'conv_1' pools \(max\), which chip 'loihi2' cannot"):
         map_network(network, loihi2)

@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+from pathlib import Path
 
 import nir
 import numpy as np
@@ -258,10 +259,8 @@ def test_bad_requests(mapping, images):
         simulate_frames(mapping, images, activity=0.1)
     with pytest.raises(SimulationError, match="no engine 'fast'"):
         simulate_frames(mapping, engine="fast")
-    with pytest.raises(
-        SimulationError, match="'small' is on chip 'akd1000', which works on frames: use simulate_frames"
-    ):
-        simulate(mapping)  # type: ignore[arg-type]
+    with pytest.raises(SimulationError, match=r"one hardware sequence of 'small' .*: give the whole FrameMapping"):
+        simulate(mapping.sequences[0])
     with pytest.raises(InputError, match="samples is 0: give at least 1"):
         simulate_frames(mapping, frames=0)
 
@@ -362,7 +361,6 @@ def test_options_for_frames_are_refused_elsewhere():
     assert "--mode minimal is not for chip 'loihi2', which works on timesteps" in refused(
         "run", "mlp", "--chip", "loihi2", "--mode", "minimal"
     )
-    assert "works on frames" in refused("floorline", "cnn", "--chip", "akd1000", "--placement", "greedy")
 
 
 # ---- Measured
@@ -413,3 +411,12 @@ def test_a_real_network_is_quantised_with_its_input(real_graph):
 
 def test_a_real_network_without_input_is_refused(real_graph):
     assert "give samples to calibrate on (--input)" in refused("run", real_graph / "graph.nir", "--chip", "akd1000")
+
+
+def test_keys_of_the_summary_are_those_documented():
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    section = readme.split("On chips with frames `frames.csv`")[1].split("On chips without timesteps")[0]
+    documented = set(re.findall(r"`(\w+)`", section)) - {"_cycles"}
+    summary = simulate_frames(map_network(build("cnn"), load_chip("akd1000")), frames=1).summary()
+    assert documented > {"latency_ps", "interval_ps", "bottleneck"}
+    assert documented <= set(summary)

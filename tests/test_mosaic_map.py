@@ -10,7 +10,9 @@ import pytest
 import scipy.sparse
 
 from nsim.chip_file import available_chips, load_chip
-from nsim.errors import ChipError, NetworkError
+from nsim.errors import ChipError, MappingError, NetworkError
+from nsim.formats import load_network
+from nsim.mapping import map_network
 from nsim.mosaic.fabric import Fabric
 from nsim.mosaic.mapping import map_on_tiles
 from nsim.mosaic.picture import draw_grid
@@ -181,11 +183,12 @@ def test_wrong_words_are_refused_in_one_line(arguments, problem, tmp_path):
     assert problem in refused("map", *arguments, *CHIP, cwd=tmp_path)
 
 
-def test_chips_without_tiles_and_chips_without_simulation():
+def test_chips_without_tiles_and_chips_without_cores():
     assert "--chip mosaic" in refused("map", "random:p1=1", "--chip", "loihi2")
-    line = refused("run", "mlp", *CHIP)
-    assert "cannot be simulated yet" in line and "nsim map NETWORK --chip mosaic" in line
-    assert "nsim map" in refused("floorline", "mlp", *CHIP)
+    line = refused("floorline", "mlp", *CHIP)
+    assert "instead of cores" in line and "nsim map NETWORK --chip mosaic" in line
+    with pytest.raises(MappingError, match="instead of cores"):
+        map_network(load_network("mlp"), load_chip("mosaic"))
 
 
 # --- what comes out ---------------------------------------------------------------------------------------------

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping as Table
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from nsim.barrier_chip import BarrierChip
+from nsim.chip import Chip
 from nsim.mapping import Mapping, map_network
 from nsim.network import Connection, Layer, Network
 from nsim.neurons import Lif
@@ -65,7 +66,10 @@ def measure_ps(benchmark: Microbenchmark, engine: str | None = None) -> float:
     return float(coefficients[0] / scale[0])
 
 
-def variant(chip: BarrierChip, changes: Table[str, Any]) -> BarrierChip:
+AnyChip = TypeVar("AnyChip", bound=Chip)
+
+
+def variant(chip: AnyChip, changes: Table[str, Any]) -> AnyChip:
     """The chip with other values, by key such as "actions.spike.latency_ps"; their plausible ranges are dropped."""
     data = chip.model_dump(exclude_unset=True)
     for key, value in changes.items():
@@ -75,7 +79,7 @@ def variant(chip: BarrierChip, changes: Table[str, Any]) -> BarrierChip:
             table = table[part]
         table[name] = value
         table.pop(f"{name}_range", None)
-    return BarrierChip.model_validate(data)
+    return type(chip).model_validate(data)
 
 
 # --- set-ups ------------------------------------------------------------------------------------------------

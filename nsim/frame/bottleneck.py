@@ -62,7 +62,11 @@ class FrameBottleneck(Bottleneck):
         frames = self.result.done_frames
         (*_, busiest) = sorted(zip(self.run.behind, self.result.runs, strict=True), key=lambda pair: len(pair[0]))
         names = [_core(self.result, self.result.runs.index(busiest[1]), core) for core in busiest[0][:2]]
-        turns = " and ".join(names) + (" take turns" if len(names) == 2 else " sets the pace")
+        turns = " and ".join(names) + (
+            " take turns (tiles of the second that are small enough for two frames would end that)"
+            if len(names) == 2
+            else " sets the pace"
+        )
         least, time_ps = int(self.run.least_ps[0]), self.result.total_ps
         return (
             f"{frames} frames behind each other take at least {least / frames / 1e6:,.4g} us each, simulated "

@@ -108,12 +108,12 @@ def _stage(chip: FrameChip, source: Layer, connection: Connection, layer: Layer,
         raise MappingError(
             f"layer {source.name!r} sends values of a {type(neuron).__name__} without a width in bits, but chip "
             f"{chip.name!r} takes unsigned integers of {_listed(chip.convolution.activation_bits)} bits "
-            f"({chip.input_block.input_bits} from images): quantise the network"
+            f"({chip.input_block.input_bits} from images): quantise the network (nsim.quantize)"
         )
     if not isinstance(layer.neuron, QuantizedRelu):
         raise MappingError(
             f"layer {layer.name!r} has neurons of type {type(layer.neuron).__name__}, but chip {chip.name!r} only has "
-            "quantised rectifiers: quantise the network"
+            "quantised rectifiers: quantise the network (nsim.quantize)"
         )
     if np.any(connection.source_delay) or np.any(connection.target_delay):
         raise MappingError(f"connection {connection.name} has delays, which chip {chip.name!r} has not: remove them")
@@ -277,7 +277,7 @@ def _check_values(chip: FrameChip, stage: Stage) -> None:
     if weights.dtype.kind != "i":
         raise MappingError(
             f"layer {stage.name!r} has weights of type {weights.dtype}, but chip {chip.name!r} takes integers of "
-            f"{bits} bits: quantise the network"
+            f"{bits} bits: quantise the network (nsim.quantize)"
         )
     low, high = weight_range(bits)
     least, most = int(weights.min()), int(weights.max())

@@ -29,13 +29,15 @@ from nsim.mapping.partition import (
 )
 from nsim.mapping.place import place
 from nsim.mapping.storage import FORMATS, storage_format, synops_per_message, words_per_message
-from nsim.mosaic.chip import refuse_simulation
+from nsim.mosaic.chip import refuse_tiles
 from nsim.network import Network
 from nsim.neurons import Relay
+from nsim.stream.chip import StreamChip
 from nsim.synapses import Separable
 
 if TYPE_CHECKING:
     from nsim.frame.mapping import FrameMapping
+    from nsim.stream.mapping import StreamMapping
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +99,12 @@ def map_network(  # type: ignore[overload-overlap]
 
 
 @overload
+def map_network(  # type: ignore[overload-overlap]
+    network: Network, chip: StreamChip, *, placement: MappingABC[str, int] | None = None
+) -> StreamMapping: ...
+
+
+@overload
 def map_network(
     network: Network,
     chip: Chip,
@@ -110,42 +118,55 @@ def map_network(
     network: Network,
     chip: Chip,
     partition: str | Path | int | MappingABC[str, int] = "default",
-    placement: str = "row-major",
+    placement: str | MappingABC[str, int] | None = None,
     dense_layers: str | None = None,
     mode: str | None = None,
     clock_mode: str | None = None,
-) -> Mapping | FrameMapping:
-    """Put a network on a chip.
+) -> Mapping | FrameMapping | StreamMapping:
+    """Put a network on a chip; `nsim.simulate` runs what comes out.
 
+    On chips with timesteps (a Mapping):
     partition     "default" (the vendor's compiler), a number of cores per layer or a dictionary of them by layer name,
                   "even:4" or "even:conv1=8,fc0=2", or the path of a partition file
-    placement     "row-major", "greedy" or "random:SEED"
+    placement     "row-major" (None), "greedy" or "random:SEED"
     dense_layers  storage format of fully connected layers, "dense" or "sparse"; None: the chip's default
-    mode          of chips with frames, instead of the three above: "minimal" or "all-nps" (None)
-    clock_mode    of chips with frames; None: the chip's default
+
+    On chips with frames (a FrameMapping), which take integers: see `nsim.quantize` for a network of real numbers:
+    mode          "minimal" or "all-nps" (None)
+    clock_mode    None: the chip's default
+
+    On chips without timesteps (a StreamMapping), for which a network of real numbers is rounded; decimators and
+    balancers are set by `StreamMapping.with_options`:
+    placement     core by layer name, for layers that are to be on a certain one; the others are matched
+
     raises        MappingError if a limit of the chip is broken, or an option is for other chips
     """
     if dense_layers not in (None, "dense", "sparse"):
         raise MappingError(f"no weight format {dense_layers!r} for fully connected layers: choose dense or sparse")
-    refuse_simulation(chip)
+    refuse_tiles(chip)
+    _refuse_options(
+        chip,
+        {"partition": (partition, "default"), "placement": (placement or "row-major", "row-major")}
+        | {"weight format": (dense_layers, None), "mode": (mode, None), "clock mode": (clock_mode, None)},
+    )
     if isinstance(chip, FrameChip):
         from nsim.frame.mapping import map_frames  # it builds on this module
 
-        for option, given, usual in (
-            ("partition", partition, "default"),
-            ("placement", placement, "row-major"),
-            ("weight format", dense_layers, None),
-        ):
-            if given != usual:
-                raise MappingError(f"{option} {given!r} is not for chip {chip.name!r}, which splits layers by its mode")
         return map_frames(network, chip, mode or "all-nps", clock_mode)
-    for option, given in (("mode", mode), ("clock mode", clock_mode)):
-        if given is not None:
-            raise MappingError(f"{option} {given!r} is not for chip {chip.name!r}: leave it out")
-    if not isinstance(chip, BarrierChip):
+    if isinstance(chip, StreamChip):
+        from nsim.stream.mapping import map_stream
+        from nsim.stream.quantize import quantized
+
+        if isinstance(placement, str):
+            raise MappingError(
+                f"placement {placement!r} is not for chip {chip.name!r}, whose cores differ: give cores by layer name, "
+                "such as {'conv1': 0}"
+            )
+        return map_stream(quantized(network, chip), chip, placement)
+    assert isinstance(chip, BarrierChip)
+    if not isinstance(placement, str | None):
         raise MappingError(
-            f"chip {chip.name!r} has no timesteps (discipline {chip.discipline!r}), so nothing to "
-            "partition: use nsim.stream.mapping.map_stream"
+            f"placement {placement} is not for chip {chip.name!r}: give row-major, greedy or random:SEED"
         )
     _check_messages(network, chip)
     _check_layers(network, chip)
@@ -156,7 +177,7 @@ def map_network(
     copies = _copies(rules, shares, logical)
     axons_out = np.bincount(np.repeat(logical, np.diff(copies.indptr)), minlength=len(shares) + 1)[:-1]
     check_axons_out(rules, shares, axons_out.tolist())
-    location = place(chip, _traffic(copies, logical, len(shares)), placement)
+    location = place(chip, _traffic(copies, logical, len(shares)), placement or "row-major")
     physical = np.append(location, chip.cores)
     allocated = np.zeros(chip.cores + 1, np.int64)
     for core, held in zip(location, shares, strict=True):
@@ -173,6 +194,22 @@ def map_network(
         allocated,
         _relabelled(copies, physical),
     )
+
+
+# Options of `map_network` that a chip knows, by discipline, and what it does instead of the others
+OPTIONS = {
+    "barrier": ({"partition", "placement", "weight format"}, "splits layers by a partition"),
+    "frame": ({"mode", "clock mode"}, "splits layers by its mode"),
+    "stream": ({"placement"}, "has one core for each layer"),
+}
+
+
+def _refuse_options(chip: Chip, given: dict[str, tuple[object, object]]) -> None:
+    """Refuse options that make no sense on a chip: by name, what was given and what stands for nothing."""
+    known, does = OPTIONS[chip.discipline]
+    for name, (value, usual) in given.items():
+        if name not in known and value != usual:
+            raise MappingError(f"{name} {value!r} is not for chip {chip.name!r}, which {does}: leave it out")
 
 
 def with_costs_of(mapping: Mapping, chip: BarrierChip) -> Mapping:

@@ -48,6 +48,14 @@ class Ports(Group):
     r0: TilePorts = Field(description="ports of a routing tile at the corners of neuron tiles")
 
 
+class Reading(Table):
+    """How a neuron tile reads the rows of the spikes that reach it."""
+
+    rows: Literal["together", "one-by-one"] = Field(
+        description="whether a tile reads its rows at the same time or one after another"
+    )
+
+
 class TileAction(Table):
     """The cost of one event in a tile; None is unknown, which is not 0."""
 
@@ -74,6 +82,7 @@ class MosaicChip(Chip):
 
     discipline: Literal["tick"] = Field(description="what ends a timestep")
     grid: Grid = Field(description="the neuron tiles")
+    reading: Reading = Field(description="how rows are read")
     ports: Ports = Field(description="lines of the tiles' ports")
     actions: Actions = Field(default_factory=Actions, description="cost of each action")
 
@@ -85,10 +94,10 @@ class MosaicChip(Chip):
         return [name for name, action in self.actions if action.latency_ps is None]
 
 
-def refuse_simulation(chip: Chip) -> None:
-    """Say what works with a chip of tiles, which cannot be simulated yet; other chips pass."""
+def refuse_tiles(chip: Chip) -> None:
+    """Say what works with a chip of tiles where one with cores is needed; other chips pass."""
     if isinstance(chip, MosaicChip):
         raise MappingError(
-            f"chip {chip.name!r} cannot be simulated yet: what works is nsim map NETWORK --chip {chip.name}, which "
-            "routes a recurrent network on its tiles"
+            f"chip {chip.name!r} has neuron tiles instead of cores: what works is nsim map NETWORK --chip {chip.name} "
+            "and nsim run, with a recurrent network (in Python nsim.mosaic.mapping and nsim.mosaic.run)"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,38 @@ from nsim.formats.numpy_files import existing, read_npy, read_npz
 from nsim.mosaic.connectivity import Connectivity, check_weights
 from nsim.mosaic.fabric import Fabric
 from nsim.mosaic.profile import parse_profile, random_network
+from nsim.network import Layer, Network
+from nsim.neurons import Relay
 from nsim.synapses import Dense, Sparse, Synapses
 
 SUFFIXES = (".npy", ".npz", ".nir")
 CSR = ("format", "shape", "indptr", "indices", "data")
+
+
+@dataclass(frozen=True, eq=False)
+class TileNetwork:
+    """A network with one layer for the tiles.
+
+    whole         all layers; of a bare connectivity, one layer without a neuron model (has_neurons is False)
+    layer         the one whose neurons go on the tiles; the others are outside
+    connectivity  of that layer
+    """
+
+    whole: Network
+    layer: str
+    connectivity: Connectivity
+    has_neurons: bool = True
+
+
+def load_tile_network(
+    name: str | Path, fabric: Fabric, rng: np.random.Generator, dt_s: float | None = None
+) -> TileNetwork:
+    """A network to run on tiles; arguments and errors as in `load_connectivity`."""
+    if str(name).lower().endswith(".nir"):
+        return _recurrent(_path_of(str(name)), dt_s)
+    connectivity = load_connectivity(name, fabric, rng)
+    layer = Layer("neurons", (connectivity.neurons, 1, 1), Relay())
+    return TileNetwork(Network(connectivity.name, (layer,), (), "neurons", "neurons"), "neurons", connectivity, False)
 
 
 def load_connectivity(
@@ -32,16 +61,23 @@ def load_connectivity(
     text = str(name)
     if text.startswith("random:"):
         return random_network(fabric, parse_profile(text.removeprefix("random:")), rng)
+    path = _path_of(text)
     try:
-        path = existing(Path(text), SUFFIXES)
         if path.suffix.lower() == ".npy":
             return Connectivity.from_matrix(read_npy(path), text)
         if path.suffix.lower() == ".npz":
             return _from_npz(path, text)
     except InputError as error:
+        raise NetworkError(str(error)) from None
+    return _recurrent(path, dt_s).connectivity
+
+
+def _path_of(text: str) -> Path:
+    try:
+        return existing(Path(text), SUFFIXES)
+    except InputError as error:
         hint = "; or a random network, as in random:p1=0.95,p3=0.1" if "." not in text else ""
         raise NetworkError(f"{error}{hint}") from None
-    return _from_nir(path, dt_s)
 
 
 def _from_npz(path: Path, name: str) -> Connectivity:
@@ -89,8 +125,8 @@ def _from_csr(name: str, shape: NDArray, indptr: NDArray, indices: NDArray, data
     return Connectivity.from_pairs(source[stored], indices[stored], neurons, name)
 
 
-def _from_nir(path: Path, dt_s: float | None) -> Connectivity:
-    """The recurrent layer of a NIR graph: the one whose messages come back to itself."""
+def _recurrent(path: Path, dt_s: float | None) -> TileNetwork:
+    """A NIR graph and its recurrent layer: the one whose messages come back to itself."""
     from nsim.formats.nir_graph import read_nir  # h5py and nir take their time to import
 
     network = read_nir(path, dt_s=dt_s)
@@ -102,7 +138,8 @@ def _from_nir(path: Path, dt_s: float | None) -> Connectivity:
     neurons = network.by_name[layers[0]].neurons
     pairs = [_pairs_of(str(path), connection.synapses) for connection in own]
     source, target = (np.concatenate([pair[k] for pair in pairs]) for k in range(2))
-    return Connectivity.from_pairs(source, target, neurons, f"{network.name}, layer {layers[0]}")
+    connectivity = Connectivity.from_pairs(source, target, neurons, f"{network.name}, layer {layers[0]}")
+    return TileNetwork(network, layers[0], connectivity)
 
 
 def _pairs_of(name: str, synapses: Synapses) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

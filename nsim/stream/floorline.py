@@ -49,10 +49,9 @@ def stream_bounds(machine: StreamMachine, counts: StreamCounts, sensor: SensorEv
     compute = counts.sweeps * np.maximum(1, machine.neurons * cores["update_ps"])
     ways = slice(machine.number("sensor"), machine.number("synapses"))
     traffic = (counts.served * machine.service_ps)[ways]
-    head_ps = _first_arrival_ps(machine, sensor)
-    busy = np.where(counts.sweeps == 0, memory + np.where(memory > 0, head_ps, 0), memory + compute)
-    since = int(sensor.t_ps[0]) if sensor.t_ps.size else 0
-    passed = traffic + np.where(traffic > 0, since, 0)
+    first_ps, arrival_ps = _first_event_ps(machine, sensor) if not counts.sweeps.any() else (0, 0)  # sweeps may spike
+    busy = memory + compute + np.where(memory > 0, arrival_ps, 0)
+    passed = traffic + np.where(traffic > 0, first_ps, 0)
     input_ps = _input_ps(machine, sensor)
     core = int(busy.argmax())
     terms = int(memory[core]), int(compute[core]), int(traffic.max(initial=0)), input_ps
@@ -73,11 +72,12 @@ def _way_in_ps(machine: StreamMachine) -> int:
     return int(machine.wire_ps[machine.number("sensor")] + machine.service_ps[links].min())
 
 
-def _first_arrival_ps(machine: StreamMachine, sensor: SensorEvents) -> int:
-    """No core has an event before the first has passed sensor and link."""
+def _first_event_ps(machine: StreamMachine, sensor: SensorEvents) -> tuple[int, int]:
+    """The sensor's first event, and when it has passed sensor and link: before, no core has anything to do."""
     if not sensor.t_ps.size:
-        return 0
-    return int(sensor.t_ps[0] + machine.service_ps[machine.number("sensor")]) + _way_in_ps(machine)
+        return 0, 0
+    first_ps = int(sensor.t_ps[0])
+    return first_ps, first_ps + int(machine.service_ps[machine.number("sensor")]) + _way_in_ps(machine)
 
 
 def _input_ps(machine: StreamMachine, sensor: SensorEvents) -> int:
