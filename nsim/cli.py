@@ -41,7 +41,9 @@ Activity = Annotated[
 ]
 Timesteps = Annotated[int | None, typer.Option(help="Timesteps per sample.")]
 Samples = Annotated[int | None, typer.Option(help="Number of samples, or of frames on chips that work on frames.")]
-Placement = Annotated[str, typer.Option(help="row-major, greedy or random:SEED.")]
+Placement = Annotated[
+    str | None, typer.Option(help="row-major, greedy or random:SEED. [default: the partition file's, or row-major]")
+]
 WeightFormat = Annotated[
     str | None, typer.Option(help="Storage of fully connected layers: dense or sparse. [default: the chip's]")
 ]
@@ -72,7 +74,7 @@ def run(
     timesteps: Timesteps = None,
     samples: Samples = None,
     partition: Annotated[str, typer.Option(help="default, even:4, even:LAYER=4,..., or a .toml file.")] = "default",
-    placement: Placement = "row-major",
+    placement: Placement = None,
     weight_format: WeightFormat = None,
     engine: Engine = "compiled",
     threads: Threads = None,
@@ -126,7 +128,7 @@ def run(
         _refuse_options(
             target,
             {
-                **{"partition": (partition, "default"), "placement": (placement, "row-major")},
+                **{"partition": (partition, "default"), "placement": (placement, None)},
                 **{"weight-format": (weight_format, None), "timesteps": (timesteps, None), "trace": (trace, None)},
                 **{"threads": (threads, None), "activity": (activity, None), "samples": (samples, None)},
                 **{"mode": (mode, None), "clock-mode": (clock_mode, None), "core-options": (core_options, None)},
@@ -285,7 +287,7 @@ def floorline(
     partition: Annotated[
         list[str] | None, typer.Option(help="As in `nsim run`; several give several points. [default: default]")
     ] = None,
-    placement: Placement = "row-major",
+    placement: Placement = None,
     weight_format: WeightFormat = None,
     engine: Engine = "compiled",
     threads: Threads = None,
@@ -315,7 +317,7 @@ def floorline(
     _refuse_options(
         target,
         {
-            **{"partition": (partition, None), "placement": (placement, "row-major"), "mode": (mode, None)},
+            **{"partition": (partition, None), "placement": (placement, None), "mode": (mode, None)},
             **{"weight-format": (weight_format, None), "timesteps": (timesteps, None), "threads": (threads, None)},
         },
     )

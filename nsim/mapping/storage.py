@@ -43,6 +43,22 @@ def words_per_message(connection: Connection, box: Box, form: str, chip: Barrier
     return np.where(synops > 0, -(-(synops * bits + header) // chip.core.word_bits), 0)
 
 
+def message_work(
+    connection: Connection, box: Box, chip: BarrierChip, dense_layers: str | None = None
+) -> tuple[str, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """What one message of each source neuron causes in the core that holds `box`, for those that cause anything there.
+
+    returns   the storage format; source neurons, synops, words read, and time of both, each int64[sources that reach]
+    """
+    form = storage_format(connection, chip, dense_layers)
+    every_synops = synops_per_message(connection, box, form)
+    source = np.flatnonzero(every_synops)
+    synops = every_synops[source]
+    words = words_per_message(connection, box, form, chip)[source]
+    synop_ps = getattr(chip.actions, f"synop_{form}").latency_ps
+    return form, source, synops, words, np.maximum(words * chip.actions.word_read.latency_ps, synops * synop_ps)
+
+
 def stored_words(connection: Connection, box: Box, form: str, chip: BarrierChip) -> int:
     """Words of weight memory that the connection takes in the core that holds `box`."""
     if form == "conv":
