@@ -170,8 +170,7 @@ def map_network(
         raise MappingError(
             f"placement {placement} is not for chip {chip.name!r}: give row-major, greedy or random:SEED"
         )
-    _check_messages(network, chip)
-    _check_layers(network, chip)
+    check_carried(network, chip)
     rules = Rules(network, chip, dense_layers)
     shares = _partition(rules, partition)
     demands = check_partition(rules, shares)
@@ -224,6 +223,12 @@ def with_costs_of(mapping: Mapping, chip: BarrierChip) -> Mapping:
     logical, _ = _assign(mapping.network, mapping.partition)
     copies = _copies(Rules(mapping.network, chip, mapping.dense_layers), mapping.partition, logical)
     return replace(mapping, chip=chip, copies=_relabelled(copies, np.append(mapping.placement, chip.cores)))
+
+
+def check_carried(network: Network, chip: BarrierChip) -> None:
+    """Refuse networks that a chip cannot carry however they are partitioned."""
+    _check_messages(network, chip)
+    _check_layers(network, chip)
 
 
 def _check_messages(network: Network, chip: BarrierChip) -> None:
