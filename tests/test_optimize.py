@@ -21,7 +21,7 @@ from nsim.mapping.partition_file import write_partition
 from nsim.network import Connection, Layer, Network
 from nsim.neurons import Activation, Relay
 from nsim.optimize import SEARCHES, History, optimize, verify, write_result
-from nsim.optimize.candidate import Candidate, by_layer, difference
+from nsim.optimize.candidate import Candidate, by_layer, difference, of_mapping
 from nsim.optimize.cuts import Cutter, share_ps
 from nsim.optimize.evolve import crossed_links, evolve_order, hops_between
 from nsim.optimize.problem import OBJECTIVES, PLACINGS, Problem, chosen_timesteps, physical_limits
@@ -41,7 +41,7 @@ def problem_of(mapping: Mapping, density: float = 0.5, seed: int = 0, objective:
     densities = {layer.name: density for layer in mapping.network.layers}
     drawn = list(prescribe(mapping.network, densities, 3, np.random.default_rng(seed)))
     rules = Rules(mapping.network, mapping.chip, mapping.dense_layers)
-    return Problem(rules, chosen_timesteps(drawn, 3), objective, mapping.chip.cores, mapping.partition)
+    return Problem(rules, chosen_timesteps(drawn, 3), objective, mapping.chip.cores, of_mapping(mapping))
 
 
 def problem_on(network: str | Network, chip: str = "loihi2", **options) -> Problem:
@@ -81,6 +81,7 @@ def test_an_evaluation_equals_a_full_mapping_and_run(mapping, density, placing, 
     assume(all(len({s.layer for s in shares}) == len(shares) for shares in mapping.partition))
     problem = problem_of(mapping, density, seed)
     shares, cores = by_layer(mapping.partition, problem.rules)
+    check_equal(problem, problem.start)
     check_equal(problem, problem.candidate(shares, cores, placing))
     load_ps = max(problem.loads(problem.start))
     for limit_ps in (load_ps, 3 * load_ps):
@@ -265,7 +266,8 @@ def test_a_search_improves_its_objective_within_limits_and_budget(name, objectiv
     problem = replace(problem_on(SMALL, objective=objective), most_cores=7)
     if objective == "cores":  # begin with more than the two that it needs
         layers = problem.layers
-        problem = replace(problem, first=tuple((s,) for x in layers for s in problem.cutter.into(x, "channels", 3)))
+        cuts = tuple(problem.cutter.into(layer, "channels", 3) for layer in layers)
+        problem = replace(problem, first=problem.candidate(cuts))
     history = searched(problem, name, 30)
     keys = [problem.key(move.found) for move in history.moves]
     assert keys == sorted(keys, reverse=True) and len(keys) > 1
@@ -341,25 +343,42 @@ def test_the_front_holds_what_is_not_beaten():
     assert front == {point for point in points if not beaten(point)} and len(front) > 2
 
 
-def test_ctrl_c_keeps_the_best_until_then(monkeypatch):
-    problem, rounds, usual = problem_on(SMALL), itertools.count(), Workers.map
+def interrupt(monkeypatch, rounds: int) -> None:
+    """Ctrl-C after so many rounds of evaluations."""
+    done, usual = itertools.count(), Workers.map
 
     def interrupted(self, function, items):
-        if next(rounds) == 2:
+        if next(done) == rounds:
             raise KeyboardInterrupt
         return usual(self, function, items)
 
     monkeypatch.setattr(Workers, "map", interrupted)
-    history = searched(problem)
+
+
+def test_ctrl_c_keeps_the_best_until_then(monkeypatch):
+    interrupt(monkeypatch, 2)
+    history = searched(problem_on(SMALL))
     assert history.interrupted and len(history.moves) == 2
     assert history.last.found.time_ps < history.first.found.time_ps
 
 
-def test_ctrl_c_before_anything_is_evaluated_is_passed_on(monkeypatch):
-    def interrupted(*_):
-        raise KeyboardInterrupt
+def test_ctrl_c_writes_the_best_and_says_so(monkeypatch, tmp_path):
+    interrupt(monkeypatch, 2)
+    done = nsim("optimize", SMALL, "--chip", "loihi2", "--processes", "1", "--out", "best.toml", cwd=tmp_path)
+    assert done.returncode == 130 and "times faster" in done.stdout
+    assert "of at most 200 evaluations: this is the best until then" in done.stderr
+    assert nsim("run", SMALL, "--chip", "loihi2", "--partition", "best.toml", cwd=tmp_path).returncode == 0
 
-    monkeypatch.setattr(Workers, "map", interrupted)
+
+def test_a_search_begins_where_the_file_before_ended(tmp_path):
+    first = optimize(load_network(SMALL), shipped("loihi2"), processes=1)
+    write_result(first, tmp_path / "found.toml")
+    again = optimize(load_network(SMALL), shipped("loihi2"), processes=1, partition=tmp_path / "found.toml")
+    assert again.history.first.found.time_ps == first.history.last.found.time_ps
+
+
+def test_ctrl_c_before_anything_is_evaluated_is_passed_on(monkeypatch):
+    interrupt(monkeypatch, 0)
     with pytest.raises(KeyboardInterrupt):
         searched(problem_on(SMALL))
 

@@ -24,10 +24,11 @@ from nsim.barrier_chip import BarrierChip
 from nsim.chip import Chip
 from nsim.errors import MappingError, OptimizationError, OutputError, SimulationError
 from nsim.mapping import Mapping, check_carried, map_network
-from nsim.mapping.partition import Partition, Rules
+from nsim.mapping.partition import Rules
 from nsim.mapping.partition_file import write_partition
 from nsim.network import Network
 from nsim.optimize import balanced, evolve, floorline
+from nsim.optimize.candidate import Candidate, of_mapping
 from nsim.optimize.history import History, Move
 from nsim.optimize.history import Progress as Progress
 from nsim.optimize.problem import (
@@ -158,10 +159,10 @@ def _knows_energy(chip: BarrierChip) -> bool:
     return any(cost.energy_fj for _, cost in chip.costs()) or bool(chip.power.static_mw)
 
 
-def _first(rules: Rules, partition: str | Path) -> Partition | None:
-    """The partition to begin with; None if it is the default, and the default does not fit."""
+def _first(rules: Rules, partition: str | Path) -> Candidate | None:
+    """What to begin with; None if it is the default partition, and that does not fit."""
     try:
-        return map_network(rules.network, rules.chip, partition, dense_layers=rules.dense_layers).partition
+        return of_mapping(map_network(rules.network, rules.chip, partition, dense_layers=rules.dense_layers))
     except MappingError:
         if partition != "default":
             raise

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from nsim.mapping import Mapping
 from nsim.mapping.partition import Partition, Rules, Share, on_chip_layers
 from nsim.mapping.partition_file import sizes_of
 from nsim.network import Layer
 
+ROW_MAJOR = "row-major"
 Shares = tuple[tuple[Share, ...], ...]  # by layer on the chip
 Cores = tuple[tuple[int, ...], ...]  # logical core of every share
 
@@ -69,6 +71,19 @@ def by_layer(partition: Partition, rules: Rules) -> tuple[Shares, Cores]:
         shares.append(tuple(share for share, _ in held))
         cores.append([core for _, core in held])
     return tuple(shares), numbered(cores)
+
+
+def of_mapping(mapping: Mapping) -> Candidate:
+    """The candidate that a mapping is."""
+    shares, cores = by_layer(mapping.partition, Rules(mapping.network, mapping.chip, mapping.dense_layers))
+    held = {share: core for core, each in enumerate(mapping.partition) for share in each}
+    placement = [0] * len(mapping.partition)
+    for layer, numbers in zip(shares, cores, strict=True):
+        for share, number in zip(layer, numbers, strict=True):
+            placement[number] = int(mapping.placement[held[share]])
+    return Candidate(
+        shares, cores, tuple(placement), ROW_MAJOR if placement == list(range(len(placement))) else "as given"
+    )
 
 
 def difference(layers: Sequence[Layer], before: Candidate, after: Candidate) -> str:

@@ -6,6 +6,7 @@ next candidate that holds the same share. The event loop, its rules and its cost
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -104,6 +105,17 @@ class Copies:
         received_ps = simulator.rules.chip.actions.message_in.latency_ps
         self.indptr, self.target, service_ps = _merged(np.array(cores), lengths, source, time_ps, fired, received_ps)
         self.service_ps = np.maximum(1, service_ps)
+
+    def moved(self, before: Candidate, after: Candidate) -> Copies:
+        """Those of a candidate that differs in its placement only."""
+        place = np.arange(self.allocated.size)
+        place[list(before.placement)] = after.placement
+        same = copy.copy(self)
+        same.core, same.allocated = place[self.core], np.zeros_like(self.allocated)
+        same.allocated[list(after.placement)] = self.allocated[list(before.placement)]
+        same.target, same.service_ps = place[self.target].astype(np.int32), self.service_ps.copy()
+        _ordered(same.indptr, same.target, same.service_ps)
+        return same
 
 
 class Simulator:
@@ -323,13 +335,26 @@ def _merged(cores, lengths, source, time_ps, neurons, received_ps):
 
 
 @njit(cache=True, nogil=True)
+def _ordered(indptr, target, service_ps):
+    """Put each neuron's copies in order of their target, in place: they are few, so by insertion."""
+    for neuron in range(indptr.size - 1):
+        for k in range(indptr[neuron] + 1, indptr[neuron + 1]):
+            core, time_ps = target[k], service_ps[k]
+            at = k
+            while at > indptr[neuron] and target[at - 1] > core:
+                target[at], service_ps[at] = target[at - 1], service_ps[at - 1]
+                at -= 1
+            target[at], service_ps[at] = core, time_ps
+
+
+@njit(cache=True, nogil=True)
 def _messages(core, times_fired, indptr, target, x, y, host):
     """Messages received, those among them that cores sent, and the links between routers that they cross."""
     received, sent, columns, rows = 0, 0, 0, 0
     for neuron in range(core.size):
         here, times = core[neuron], times_fired[neuron]
-        for copy in range(indptr[neuron], indptr[neuron + 1]):
-            there = target[copy]
+        for number in range(indptr[neuron], indptr[neuron + 1]):
+            there = target[number]
             columns += times * abs(x[here] - x[there])
             rows += times * abs(y[here] - y[there])
         copies = times * (indptr[neuron + 1] - indptr[neuron])

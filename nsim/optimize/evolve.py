@@ -28,9 +28,9 @@ from nsim.optimize.workers import Workers
 GENES = 4  # of a layer: cores, axis, even in work, with the layer before
 SCALE = 31  # steps of the first, from the fewest cores that fit to the most there can be, in equal ratios
 OFFSPRING = 50
-PLACEMENTS = 200  # generations of the strategy inside
+PLACEMENTS = 100  # generations of the strategy inside
 LAMBDA = 4
-IDLE = 20  # generations without a new genome after which it stops
+IDLE = 20  # generations without a new mapping within the limits after which it stops
 Genome = tuple[int, ...]
 
 
@@ -52,7 +52,7 @@ def search(
         history.begin()
         algorithm = _algorithm(problem, int(rng.integers(1 << 31)), pareto)
         known: dict[Genome, tuple[Candidate, Evaluation | None]] = {}
-        idle = 0  # generations in which nothing new came
+        idle = 0  # generations in which nothing was simulated
         while history.left and idle < IDLE:
             population = algorithm.ask()
             if population is None or not len(population):
@@ -62,7 +62,7 @@ def search(
             for genome, found in zip(new, history.workers.map(express, new), strict=True):
                 known[genome] = found
                 history.add(*found)
-            idle = 0 if new else idle + 1
+            idle = 0 if any(known[genome][1] for genome in new) else idle + 1
             population.set("F", np.array([_merit(problem, known.get(genome), pareto) for genome in genomes]))
             algorithm.tell(infills=population)
             history.keep_best([known[genome][0] for genome in new])
@@ -120,7 +120,7 @@ def express(problem: Problem, genome: Genome) -> tuple[Candidate, Evaluation | N
     rng = np.random.default_rng([*genome])  # of the genome alone, so that it does not matter who asks, and when
     order = evolve_order(traffic + traffic.T, hops_between(problem, places), rng, PLACEMENTS, LAMBDA)
     placed = Candidate(candidate.shares, candidate.cores, tuple(places[order].tolist()), "by evolution")
-    return placed, problem.simulated(placed)
+    return placed, problem.simulated(placed, copies=copies.moved(candidate, placed))
 
 
 def _outer(problem: Problem, genome: Genome) -> Candidate:
@@ -128,6 +128,9 @@ def _outer(problem: Problem, genome: Genome) -> Candidate:
     genes = np.array(genome).reshape(-1, GENES)
     for scale in np.linspace(1, 0, 9):
         shares = tuple(_shares(problem, number, row, scale) for number, row in enumerate(genes.tolist()))
+        least = sum(len(held) for held, row in zip(shares, genes, strict=True) if not row[3])
+        if least > problem.most_cores and scale:
+            continue
         candidate = problem.candidate(shares, _joined(problem, shares, genes[:, 3].tolist()))
         if candidate.used <= problem.most_cores:
             break

@@ -34,7 +34,8 @@ class History:
     """A search under way: it evaluates, counts evaluations against a budget, and keeps what helps.
 
     moves        what was kept, the start first
-    tried        everything that was evaluated and keeps the limits, in order
+    tried        everything that was evaluated, in order
+    evaluations  simulations done; what breaks a limit takes none
     interrupted  the user stopped the search
     """
 
@@ -74,10 +75,11 @@ class History:
         return [self.tried.get(candidate) for candidate in candidates]
 
     def add(self, candidate: Candidate, found: Evaluation | None) -> None:
-        """Book an evaluation."""
+        """Book an evaluation; nothing was simulated if there is none."""
+        if found is None:
+            return
         self.evaluations += 1
-        if found is not None:
-            self.tried[candidate] = found
+        self.tried[candidate] = found
         if self.progress:
             self.progress(min(self.evaluations, self.budget), self.budget)
 

@@ -12,18 +12,18 @@ import numpy as np
 from nsim.activity import Activity
 from nsim.barrier_chip import BarrierChip
 from nsim.errors import MappingError, OptimizationError
-from nsim.mapping.partition import Demand, Partition, Rules, Share, check_axons_out, check_partition, on_chip_layers
+from nsim.mapping.partition import Demand, Rules, Share, check_axons_out, check_partition, on_chip_layers
 from nsim.mapping.place import place
 from nsim.mapping.route import distance
 from nsim.mapping.storage import FORMATS
 from nsim.network import Layer
-from nsim.optimize.candidate import Candidate, Cores, Shares, by_layer, numbered, own_cores
+from nsim.optimize.candidate import ROW_MAJOR, Candidate, Cores, Shares, numbered, own_cores
 from nsim.optimize.cuts import NO_LIMIT_PS, Cutter
 from nsim.optimize.evaluation import Copies, Evaluation, Simulator, Work
 from nsim.synapses import Box
 
 OBJECTIVES = ("time", "energy", "energy-delay", "cores")
-PLACINGS = ("row-major", "near the host", "greedily")
+PLACINGS = (ROW_MAJOR, "near the host", "greedily")
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,14 @@ class Problem:
 
     activity    the timesteps that every evaluation simulates
     most_cores  that the mapping may take
-    first       the partition that a search begins with; None: as few cores as can be
+    first       what a search begins with; None: as few cores as can be
     """
 
     rules: Rules
     activity: Activity
     objective: str
     most_cores: int
-    first: Partition | None
+    first: Candidate | None
 
     @cached_property
     def simulator(self) -> Simulator:
@@ -68,12 +68,12 @@ class Problem:
 
     # --- candidates
 
-    def candidate(self, shares: Shares, cores: Cores | None = None, placing: str = "row-major") -> Candidate:
-        """Shares on these logical cores (one for each if None), placed by a rule."""
+    def candidate(self, shares: Shares, cores: Cores | None = None, placing: str = ROW_MAJOR) -> Candidate:
+        """Shares on these logical cores (one for each if None), placed by a rule; row by row by none of PLACINGS."""
         cores = cores or own_cores(shares)
         used = 1 + max(max(layer) for layer in cores)
-        row_major = Candidate(shares, cores, tuple(range(used)), "row-major")
-        if placing == "row-major" or used > self.rules.chip.cores:
+        row_major = Candidate(shares, cores, tuple(range(used)), ROW_MAJOR)
+        if placing not in PLACINGS[1:] or used > self.rules.chip.cores:
             return row_major
         if placing == "near the host":
             return Candidate(shares, cores, tuple(self.near_host[:used]), placing)
@@ -84,7 +84,7 @@ class Problem:
     @cached_property
     def start(self) -> Candidate:
         """Where a search begins; it may take more cores than are allowed."""
-        return self.fewest_cores() if self.first is None else self.candidate(*by_layer(self.first, self.rules))
+        return self.first or self.fewest_cores()
 
     def recut(
         self, before: Candidate, shares: Mapping[int, tuple[Share, ...]], placing: str | None = None
@@ -135,9 +135,9 @@ class Problem:
         """Simulate a candidate; None if it breaks a limit."""
         return self.simulated(candidate, path) if self.allows(candidate) else None
 
-    def simulated(self, candidate: Candidate, path: bool = False) -> Evaluation | None:
-        """The same for a candidate that is allowed."""
-        copies = Copies(self.simulator, candidate)
+    def simulated(self, candidate: Candidate, path: bool = False, copies: Copies | None = None) -> Evaluation | None:
+        """The same for a candidate that is allowed, and whose copies may be known."""
+        copies = copies or Copies(self.simulator, candidate)
         limit = self.rules.chip.core.axons_out
         if limit is not None and self.simulator.axons_out(copies) > limit:
             return None
@@ -175,7 +175,7 @@ class Problem:
             )
         return packed
 
-    def packed(self, shares: Shares, limit_ps: int, placing: str = "row-major") -> Candidate:
+    def packed(self, shares: Shares, limit_ps: int, placing: str = ROW_MAJOR) -> Candidate:
         """Light shares of different layers together on cores, none busy for longer: first fit, heaviest first."""
         parts = [(layer, part) for layer, held in enumerate(shares) for part in range(len(held))]
         work = {each: self.simulator.work(shares[each[0]][each[1]]) for each in parts}
