@@ -402,6 +402,8 @@ def test_moves_are_told_by_what_they_change():
 
     assert difference(problem.layers, cut(1, 2), cut(3, 2)) == f"split {first.name} over 3 cores"
     assert difference(problem.layers, cut(3, 2), cut(3, 1)) == f"merge {second.name} onto 1 core"
+    moved = tuple(shares_of_sizes(first, [10, 50], "channels"))
+    assert difference(problem.layers, cut(2, 2), problem.recut(cut(2, 2), {0: moved})) == "move the boundaries of fc0"
     packed = problem.packed(cut(1, 1).shares, 1 << 62)
     assert difference(problem.layers, cut(1, 1), packed) == "put light shares together on 1 core in all"
     assert difference(problem.layers, packed, cut(1, 1)) == "give shares cores of their own"
@@ -469,9 +471,29 @@ def test_wrong_options_are_refused_in_one_line(options, says, tmp_path):
     assert says in refused("optimize", SMALL, "--chip", "loihi2", *options, cwd=tmp_path)
 
 
+def test_full_cores_and_rests_put_together_take_fewest():
+    """S5's weights fill 11 cores if every word of every core is used; halves of its layers would take 19."""
+    network = load_network("s5")
+    found = optimize(network, shipped("loihi2"), objective="cores", processes=1).history
+    words = sum(demand.synapse_words for demand in map_network(network, shipped("loihi2")).demands)
+    assert found.first.found.cores == 19 and words / shipped("loihi2").core.synapse_words > 10.9
+    assert 11 <= found.last.found.cores <= 13
+
+
+def test_two_shares_of_a_layer_on_one_core_are_refused(tmp_path):
+    (tmp_path / "own.toml").write_text("[layers.fc0]\nneurons = [30, 30]\ncores = [0, 0]\n")
+    said = refused("optimize", SMALL, "--chip", "loihi2", "--partition", "own.toml", cwd=tmp_path)
+    assert "core 0 holds two shares of layer 'fc0'" in said
+
+
+def test_a_network_that_no_partition_fits(tmp_path):
+    said = refused("optimize", "pilotnet:neuron=lif", "--chip", "loihi", cwd=tmp_path)
+    assert "cores of chip 'loihi'" in said and "use a smaller network" in said
+
+
 def test_fewer_cores_than_the_network_needs(tmp_path):
     said = refused("optimize", "ndns-sdnn", "--chip", "loihi2", "--cores", "2", cwd=tmp_path)
-    assert "needs" in said and "but 2 are allowed: allow more (--cores)" in said
+    assert "needs" in said and "but 2 are allowed, of 128: allow more (--cores)" in said
 
 
 @pytest.mark.parametrize("chip", ["akd1000", "speck"])

@@ -11,6 +11,7 @@ import numpy as np
 
 from nsim.mapping.partition import Share
 from nsim.optimize.candidate import Candidate
+from nsim.optimize.cuts import NO_LIMIT_PS
 from nsim.optimize.history import History, Progress
 from nsim.optimize.problem import PLACINGS, Problem
 from nsim.optimize.workers import Workers
@@ -54,7 +55,7 @@ def balanced_shares(problem: Problem, cores: int) -> tuple[tuple[Share, ...], ..
 
 def _wholes(problem: Problem) -> list[tuple[Share, ...]]:
     """The fewest shares of every layer; the one that it has where no cut along one axis fits."""
-    cuts = [problem.cutter.under(layer, 1 << 62) for layer in problem.layers]
+    cuts = [problem.cutter.under(layer, NO_LIMIT_PS) for layer in problem.layers]
     return [cut or held for cut, held in zip(cuts, problem.start.shares, strict=True)]
 
 

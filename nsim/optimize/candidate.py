@@ -100,9 +100,9 @@ def difference(layers: Sequence[Layer], before: Candidate, after: Candidate) -> 
         elif len(new) < len(old):
             said.append(f"merge {layer.name} onto {_cores(len(new))}{along}")
         elif sum(share.allocated for share in old) > sum(share.allocated for share in new):
-            said.append(f"even out {layer.name}, without spare neurons{along}")
+            said.append(f"cut {layer.name} anew, without spare neurons{along}")
         else:
-            said.append(f"even out {layer.name}{along}")
+            said.append(f"move the boundaries of {layer.name}{along}")
     if _together(before) != _together(after):
         if after.used < before.used:
             said.append(f"put light shares together on {_cores(after.used)} in all")

@@ -93,6 +93,32 @@ class Cutter:
             self.cuts[key] = next((cut for cut in cuts if self.fits(cut)), None)
         return self.cuts[key]
 
+    def filled(self, layer: Layer) -> tuple[Share, ...] | None:
+        """Shares as large as a core can hold, and a rest: what takes fewest cores once rests are put together.
+
+        Along the axis that needs fewest shares; of equal numbers the smallest rest. None if no axis will do.
+        """
+        key = (layer.name, "filled")
+        if key not in self.cuts:
+            found = [cut for axis in self.axes(layer) if (cut := self._filled(layer, axis)) is not None]
+            self.cuts[key] = min(found, key=lambda cut: (len(cut), cut[-1].box.neurons)) if found else None
+        return self.cuts[key]
+
+    def _filled(self, layer: Layer, axis: str) -> tuple[Share, ...] | None:
+        granules, low = self.granules(layer, axis), 0
+        shares = []
+        while low < granules:
+            fitting, too_many = low, granules + 1
+            while too_many - fitting > 1:
+                middle = (fitting + too_many) // 2
+                fits = self.simulator.fits(share_of(layer, axis, low, middle))
+                fitting, too_many = (middle, too_many) if fits else (fitting, middle)
+            if fitting == low:
+                return None
+            shares.append(share_of(layer, axis, low, fitting))
+            low = fitting
+        return tuple(shares)
+
     def fits(self, shares: tuple[Share, ...]) -> bool:
         return all(self.simulator.fits(share) for share in shares)
 
@@ -113,17 +139,13 @@ class Cutter:
         return self.profiles[key]
 
     def _profile(self, layer: Layer, axis: str) -> Profile:
-        simulator, granule = self.simulator, layer.neuron.granule
-        chip, position = simulator.rules.chip, AXES.index(axis)
+        simulator, chip = self.simulator, self.simulator.rules.chip
         granules = self.granules(layer, axis)
         fired = simulator.times_fired
         first, last = np.full(fired.size, granules), np.full(fired.size, -1)
         work_ps, compute_ps = np.zeros(granules + 1, np.int64), np.zeros(granules + 1, np.int64)
         for number in range(granules):
-            ranges = [(0, n) for n in layer.shape]
-            ranges[position] = (number * granule, (number + 1) * granule)
-            box = Box(*ranges)
-            work = simulator.measure(Share(layer.name, box, box.neurons))
+            work = simulator.measure(share_of(layer, axis, number, number + 1))
             reached = work.source
             first[reached] = np.minimum(first[reached], number)
             last[reached] = number
@@ -142,6 +164,14 @@ class Cutter:
             chip.actions.message_in.latency_ps,
             max(1, chip.core.neurons * granules // layer.neurons),
         )
+
+
+def share_of(layer: Layer, axis: str, low: int, high: int) -> Share:
+    """The share with these granules of positions along an axis."""
+    ranges = [(0, n) for n in layer.shape]
+    ranges[AXES.index(axis)] = (low * layer.neuron.granule, high * layer.neuron.granule)
+    box = Box(*ranges)
+    return Share(layer.name, box, box.neurons)
 
 
 def _arrays(profile: Profile) -> tuple:

@@ -6,6 +6,7 @@ Each round takes the state with the largest share of the critical path and tries
   traffic           fewer copies: put the layers that receive from the sender that binds on fewer cores, or cut them
                     along another axis; other places
   barrier           put light shares together, and everything near the host: fewer routers
+  none of these, if cores are what is to be saved: light shares together, and cores as full as can be
 If none of them helps, the next state is looked at. Where cores have run out, layers with time to spare give some back.
 After the stand-in for the floorline-informed partitioning of Yik et al., arXiv:2511.21549, whose step list was not
 available: greedy, one binding state at a time.
@@ -19,6 +20,7 @@ import numpy as np
 
 from nsim.mapping.partition import Share
 from nsim.optimize.candidate import Candidate
+from nsim.optimize.cuts import NO_LIMIT_PS
 from nsim.optimize.history import History, Move, Progress
 from nsim.optimize.problem import PLACINGS, Problem
 from nsim.optimize.workers import Workers
@@ -62,6 +64,7 @@ def _step(history: History) -> bool:
 def _moves(problem: Problem, now: Move, state: str) -> Iterator[Candidate]:
     if problem.objective == "cores":
         yield from together(problem, now, WIDER)
+        yield from full(problem, now.candidate)
     elif state == "traffic":
         yield from thinned(problem, now)
         yield from placed(problem, now.candidate)
@@ -119,6 +122,15 @@ def together(problem: Problem, now: Move, slack: tuple[float, ...]) -> Iterator[
         cuts = _under(problem, set(range(len(problem.layers))), limit_ps)
         shares = tuple(cuts.get(number, held) for number, held in enumerate(candidate.shares))
         yield problem.packed(shares, limit_ps, candidate.placing)
+
+
+def full(problem: Problem, candidate: Candidate) -> Iterator[Candidate]:
+    """Cores as full as can be: all of them, or those of one layer, and the rests put together."""
+    cuts = [problem.cutter.filled(layer) for layer in problem.layers]
+    for chosen in ({*range(len(cuts))}, *({number} for number in range(len(cuts)))):
+        held = zip(cuts, candidate.shares, strict=True)
+        shares = tuple(cut if cut and number in chosen else own for number, (cut, own) in enumerate(held))
+        yield problem.packed(shares, NO_LIMIT_PS, candidate.placing)
 
 
 def placed(problem: Problem, candidate: Candidate) -> Iterator[Candidate]:

@@ -29,6 +29,7 @@ def show_optimized(found: Optimized, out: Path | None, plot: Path | None) -> Non
     screen.print(_moves(history))
     if len(history.front) > 1:
         screen.print()
+        screen.print(Text(_front_title(history)))
         screen.print(_front(history))
     for line in _notes(found):
         screen.print(Text(line, style="dim"))
@@ -91,7 +92,7 @@ def _moves(history: History) -> Table:
 def _front(history: History) -> Table:
     steps, front = history.problem.activity.timesteps, history.front
     shown = front[:: -(-len(front) // FRONT_ROWS)]
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="cyan", title=_front_title(len(front), len(shown)))
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
     for heading in ("time", "energy", "cores"):
         table.add_column(heading, justify="right")
     for _, found in shown:
@@ -100,9 +101,10 @@ def _front(history: History) -> Table:
     return table
 
 
-def _front_title(points: int, shown: int) -> str:
-    said = "not beaten in time, energy and cores at once"
-    return f"{points} candidates {said}" + ("" if shown == points else f", {shown} of them")
+def _front_title(history: History) -> str:
+    points = len(history.front)
+    said = f"{points} candidates are not beaten in time, energy and cores at once"
+    return said if points <= FRONT_ROWS else f"{said}; some of them:"
 
 
 def _notes(found: Optimized) -> list[str]:

@@ -144,7 +144,12 @@ class Problem:
         return self.simulator.evaluate(candidate, copies, path)
 
     def check(self, candidate: Candidate) -> None:
-        """Refuse a candidate that breaks a limit of the chip, by name."""
+        """Refuse a candidate that breaks a limit of the chip or of the search, by name."""
+        for core, shares in enumerate(candidate.partition):
+            names = [share.layer for share in shares]
+            if len(set(names)) < len(names):
+                twice = next(name for name in names if names.count(name) > 1)
+                raise OptimizationError(f"core {core} holds two shares of layer {twice!r}: make them one, or move one")
         check_partition(self.rules, candidate.partition)
         copies = Copies(self.simulator, candidate)
         used = np.bincount(copies.core, np.diff(copies.indptr), minlength=self.rules.chip.cores + 1)
@@ -159,19 +164,21 @@ class Problem:
         return [max(core_ps[core] for core in cores) for cores in candidate.cores]
 
     def fewest_cores(self) -> Candidate:
-        """As few cores as shares with nothing to balance, put together, can do with: a heuristic, not the least.
+        """As few cores as full shares, and the rests put together, can do with: a heuristic, not the least.
 
         raises   MappingError if even these are more than the limit
         """
-        cuts = [self.cutter.under(layer, NO_LIMIT_PS) for layer in self.layers]
+        cuts = [self.cutter.filled(layer) for layer in self.layers]
         missing = [layer.name for layer, cut in zip(self.layers, cuts, strict=True) if cut is None]
+        chip, network = self.rules.chip, self.rules.network
         if missing:
-            raise MappingError(f"layer {missing[0]!r} does not fit chip {self.rules.chip.name!r} along any one axis")
+            raise MappingError(f"layer {missing[0]!r} does not fit chip {chip.name!r} along any one axis")
         packed = self.packed(tuple(cut for cut in cuts if cut is not None), NO_LIMIT_PS)
         if packed.used > self.most_cores:
+            cure = "allow more (--cores)" if packed.used <= chip.cores else "use a smaller network"
             raise MappingError(
-                f"network {self.rules.network.name!r} needs {packed.used} cores of chip {self.rules.chip.name!r} with "
-                f"all light shares put together, but {self.most_cores} are allowed: allow more (--cores)"
+                f"network {network.name!r} needs {packed.used} cores of chip {chip.name!r} with all light shares put "
+                f"together, but {self.most_cores} are allowed, of {chip.cores}: {cure}"
             )
         return packed
 
