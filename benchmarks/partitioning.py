@@ -142,7 +142,7 @@ def run(quick: bool, seed: int) -> Outcome:
             "other work of the machine",
         )
     )
-    return Outcome(rows, verdicts, lambda figure: draw(figure, every), (14, 7))
+    return Outcome(rows, verdicts, lambda figure: draw(figure, every), (19, 7))
 
 
 def limits(found: Found, seed: int, steps: int) -> Limits:
@@ -190,8 +190,8 @@ def judge(label: str, found: list[Found]) -> Verdict:
         f"{default.time_us / best.time_us:.2f} and {hand.time_us / best.time_us:.2f} times faster, with "
         f"{default.energy_uj / best.energy_uj:.2f} and {hand.energy_uj / best.energy_uj:.2f} times less energy. Now "
         f"{best.result.state}-bound at {best.time_us:.2f} us, of which the busiest core takes {receiving_us(best):.2f} "
-        f"us for receiving messages, which more cores do not shorten. The physical limit is {least_us:.2f} us, set by "
-        f"{best.limits.binding}: no partition can be more than {default.time_us / least_us:.2f} times faster than the "
+        "us for receiving messages, which splitting a fully connected layer does not shorten. The physical limit is "
+        f"{least_us:.2f} us, set by {best.limits.binding}: no partition can be more than {default.time_us / least_us:.2f} times faster than the "
         f"default, this one takes {best.time_us / least_us:.2f} times the limit",
     )
 

@@ -245,6 +245,15 @@ def test_placements_that_make_no_sense(placement, says, tmp_path):
         map_network(load_network(SMALL), shipped("loihi2"), path)
 
 
+def test_a_placement_that_is_asked_for_goes_before_the_files(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text("placement = [5, 3]\n[layers.fc0]\nneurons = [60]\n[layers.fc1]\nneurons = [60]\n")
+    network, chip = load_network(SMALL), shipped("loihi2")
+    assert map_network(network, chip, path).placement.tolist() == [5, 3]
+    assert map_network(network, chip, path, "row-major").placement.tolist() == [0, 1]
+    assert map_network(network, chip, path, [7, 6]).placement.tolist() == [7, 6]
+
+
 def test_names_that_toml_must_quote(tmp_path):
     network = one_layer(np.ones((6, 4), np.int64), (4, 1, 1), (6, 1, 1))
     odd = 'a "b".c\\'
