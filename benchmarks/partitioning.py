@@ -111,7 +111,7 @@ def timed(problem: Problem, candidate: Candidate) -> float:
 
 
 def rate(found: Found, evaluations: int) -> float:
-    """Evaluations in a second of two processors, of the last candidates that a search tried, beginning without tables.
+    """Evaluations in a second of processor time, times two processors, of the last candidates that a search tried, beginning without tables.
 
     Processor time, so that what else the machine does is left out.
     """
@@ -137,9 +137,9 @@ def run(quick: bool, seed: int) -> Outcome:
         Verdict(
             "PilotNet SDNN: at least 100 evaluations a second",
             per_second >= 100,
-            f"{per_second:.0f} in a second of two processors, 2 timesteps each; the whole search of evolve, with "
-            f"start, placements and final runs, did {whole:.0f} a second in {available_threads()} processes, beside "
-            "other work of the machine",
+            f"{per_second / 2:.0f} in a second of one processor's time, 2 timesteps each, so twice that on two idle ones; "
+            f"the whole search of evolve, with start, placements and final runs, did {whole:.0f} a second by the clock in "
+            f"{available_threads()} processes, on processors shared with other work",
         )
     )
     return Outcome(rows, verdicts, lambda figure: draw(figure, every), (19, 7))
@@ -191,8 +191,9 @@ def judge(label: str, found: list[Found]) -> Verdict:
         f"{default.energy_uj / best.energy_uj:.2f} and {hand.energy_uj / best.energy_uj:.2f} times less energy. Now "
         f"{best.result.state}-bound at {best.time_us:.2f} us, of which the busiest core takes {receiving_us(best):.2f} "
         "us for receiving messages, which splitting a fully connected layer does not shorten. The physical limit is "
-        f"{least_us:.2f} us, set by {best.limits.binding}: no partition can be more than {default.time_us / least_us:.2f} times faster than the "
-        f"default, this one takes {best.time_us / least_us:.2f} times the limit",
+        f"{least_us:.2f} us, set by {best.limits.binding}: no partition can be more than "
+        f"{default.time_us / least_us:.2f} times faster than the default, this one takes {best.time_us / least_us:.2f} "
+        "times the limit",
     )
 
 
