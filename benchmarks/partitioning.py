@@ -111,9 +111,9 @@ def timed(problem: Problem, candidate: Candidate) -> float:
 
 
 def rate(found: Found, evaluations: int) -> float:
-    """Evaluations in a second of processor time, times two processors, of the last candidates that a search tried, beginning without tables.
+    """Evaluations in a second of processor time, times two processors, without tables at first.
 
-    Processor time, so that what else the machine does is left out.
+    Of the last candidates that a search tried. Processor time, so that what else the machine does is left out.
     """
     assert found.search is not None
     history = found.search.history
@@ -135,11 +135,11 @@ def run(quick: bool, seed: int) -> Outcome:
     verdicts.append(headline(every))
     verdicts.append(
         Verdict(
-            "PilotNet SDNN: at least 100 evaluations a second",
+            "PilotNet SDNN: at least 100 evaluations in a second of two processors",
             per_second >= 100,
-            f"{per_second / 2:.0f} in a second of one processor's time, 2 timesteps each, so twice that on two idle ones; "
-            f"the whole search of evolve, with start, placements and final runs, did {whole:.0f} a second by the clock in "
-            f"{available_threads()} processes, on processors shared with other work",
+            f"{per_second / 2:.0f} in a second of one processor's time, 2 timesteps each, so twice that on two idle "
+            f"ones; the whole search of evolve, with start, placements and final runs, did {whole:.0f} a second by the "
+            f"clock in {available_threads()} processes, on processors shared with other work",
         )
     )
     return Outcome(rows, verdicts, lambda figure: draw(figure, every), (19, 7))
