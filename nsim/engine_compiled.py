@@ -156,12 +156,17 @@ def fabric_of(machine: Machine) -> Fabric:
 
 def lines_of(machine: Machine, mapping: Mapping) -> NDArray[np.void]:
     """The queues of `merge_loop.py` in closed form: those before send, links from and to cores, and synapses."""
-    copies, cores = mapping.copies, machine.cores
+    return lines_for(machine, mapping.core, mapping.copies.indptr, mapping.copies.core)
+
+
+def lines_for(machine: Machine, core: NDArray, indptr: NDArray, target: NDArray) -> NDArray[np.void]:
+    """The same for neurons on these cores with copies to these (CSR): no others may fire."""
+    cores = machine.cores
     mesh_0, out_0 = int(machine.first[3]), int(machine.first[4])
     coming = np.zeros(machine.stations, np.int64)  # messages that may come to a station in one timestep
-    coming[cores : 2 * cores] = np.bincount(mapping.core, minlength=cores)
-    coming[2 * cores : mesh_0] = np.bincount(mapping.core, np.diff(copies.indptr), minlength=cores)
-    coming[out_0:] = np.tile(np.bincount(copies.core, minlength=cores), 2)
+    coming[cores : 2 * cores] = np.bincount(core, minlength=cores)
+    coming[2 * cores : mesh_0] = np.bincount(core, np.diff(indptr), minlength=cores)
+    coming[out_0:] = np.tile(np.bincount(target, minlength=cores), 2)
     return empty_lines(machine.capacity, coming)
 
 

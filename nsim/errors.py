@@ -31,6 +31,10 @@ class ExperimentError(NsimError):
     """An experiment that does not exist, or is not here."""
 
 
+class OptimizationError(NsimError):
+    """An optimisation that is asked for what it does not know, or cannot do."""
+
+
 class OutputError(NsimError):
     """A result that cannot be written."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from nsim import engine_compiled, engine_simpy
 from nsim.activity import Activity, Densities, evaluate, parse_activity, prescribe
+from nsim.barrier_chip import BarrierChip
 from nsim.chip import Chip
 from nsim.counts import Counter, Counts
 from nsim.errors import InputError, OutputError, SimulationError
@@ -183,19 +185,60 @@ def simulate_timesteps(
             f"this is one hardware sequence of {mapping.network.name!r} on chip {mapping.chip.name!r}: give the whole "
             "FrameMapping"
         )
+    sent = sent_messages(mapping.network, mapping.chip, inputs, activity, timesteps, samples, dt_s, seed)
+    return run_activity(mapping, sent, seed, engine, threads, progress, trace, critical_path)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What a network sends, sample by sample.
+
+    runs      activity of every sample, in chunks of timesteps; found as it is asked for
+    lengths   timesteps of every sample
+    binary    whether the input held only zeros and ones; None if the activity is drawn
+    """
+
+    runs: Iterable[Iterable[Activity]]
+    lengths: list[int]
+    binary: bool | None
+
+
+def sent_messages(
+    network: Network,
+    chip: BarrierChip,
+    inputs: str | Path | NDArray | None,
+    activity: str | float | Densities | None,
+    timesteps: int | None,
+    samples: int | None,
+    dt_s: float | None,
+    seed: int,
+) -> Sent:
+    """Evaluate a network on its input, or draw its activity; the arguments are those of `simulate`."""
     if inputs is not None and activity is not None:
         raise InputError("both an input and an activity were given: the one is evaluated, the other drawn; choose one")
-    binary = None
     if inputs is None:
-        runs, lengths = _drawn(mapping, activity, timesteps, samples, seed)
-    else:
-        loaded = load_input(inputs, _input_shape(mapping), timesteps=timesteps, samples=samples, bin_s=dt_s)
-        binary = all(_is_binary(sample) for sample in loaded)
-        _check_carried(mapping, binary)
-        runs, lengths = (evaluate(mapping.network, sample) for sample in loaded), [s.timesteps for s in loaded]
+        return _drawn(network, activity, timesteps, samples, seed)
+    shape = network.by_name[network.input].shape
+    loaded = load_input(inputs, shape, timesteps=timesteps, samples=samples, bin_s=dt_s)
+    binary = all(_is_binary(sample) for sample in loaded)
+    _check_carried(network, chip, binary)
+    return Sent((evaluate(network, sample) for sample in loaded), [s.timesteps for s in loaded], binary)
+
+
+def run_activity(
+    mapping: Mapping,
+    sent: Sent,
+    seed: int = 0,
+    engine: str = "compiled",
+    threads: int | None = None,
+    progress: Progress | None = None,
+    trace: ServiceTrace | None = None,
+    critical_path: bool = False,
+) -> Result:
+    """Simulate what a network sends; the other arguments are those of `simulate`."""
     machine = build_machine(mapping.chip)
     simulator = ENGINES[engine].Engine(mapping, machine, threads or available_threads(), critical_path)
-    return _run(mapping, machine, simulator, engine, runs, lengths, seed, progress, binary, trace)
+    return _run(mapping, machine, simulator, engine, sent.runs, sent.lengths, seed, progress, sent.binary, trace)
 
 
 def check_run(
@@ -229,17 +272,13 @@ def available_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _input_shape(mapping: Mapping) -> tuple[int, int, int]:
-    return mapping.network.by_name[mapping.network.input].shape
-
-
 def _drawn(
-    mapping: Mapping, activity: str | float | Densities | None, timesteps: int | None, samples: int | None, seed: int
-) -> tuple[Iterable[Iterator[Activity]], list[int]]:
-    network, rng = mapping.network, np.random.default_rng(seed)
+    network: Network, activity: str | float | Densities | None, timesteps: int | None, samples: int | None, seed: int
+) -> Sent:
+    rng = np.random.default_rng(seed)
     densities = chosen_densities(network, activity)
     lengths = [timesteps or DEFAULT_TIMESTEPS] * (samples or 1)
-    return (prescribe(network, densities, length, rng) for length in lengths), lengths
+    return Sent((prescribe(network, densities, length, rng) for length in lengths), lengths, None)
 
 
 def chosen_densities(network: Network, activity: str | float | Densities | None) -> Densities:
@@ -265,17 +304,12 @@ def _is_binary(sample: Frames | Events) -> bool:
     return all(bool(np.isin(sample.at(step), (0, 1)).all()) for step in range(sample.timesteps))
 
 
-def _check_carried(mapping: Mapping, binary: bool) -> None:
+def _check_carried(network: Network, chip: BarrierChip, binary: bool) -> None:
     """A chip without graded messages cannot take graded input."""
-    source = mapping.network.by_name[mapping.network.input]
-    if (
-        isinstance(source.neuron, Relay)
-        and not source.neuron.binary
-        and not binary
-        and not mapping.chip.messages.graded
-    ):
+    source = network.by_name[network.input]
+    if isinstance(source.neuron, Relay) and not source.neuron.binary and not binary and not chip.messages.graded:
         raise InputError(
-            f"the input of {mapping.network.name!r} holds values other than 0 and 1, but chip {mapping.chip.name!r} "
+            f"the input of {network.name!r} holds values other than 0 and 1, but chip {chip.name!r} "
             "carries binary spikes only: encode the input as spikes, or use a chip with graded messages"
         )
 
@@ -285,7 +319,7 @@ def _run(
     machine: Machine,
     simulator: engine_compiled.Engine | engine_simpy.Engine,
     engine: str,
-    runs: Iterable[Iterator[Activity]],
+    runs: Iterable[Iterable[Activity]],
     lengths: list[int],
     seed: int,
     progress: Progress | None,

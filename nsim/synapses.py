@@ -283,6 +283,10 @@ class Convolution(Synapses):
         else:
             kernels.add_convolution(*self._geometry, firing, values, sums)
 
+    @cached_property
+    def _tap_outputs(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        return self._outputs(0), self._outputs(1)
+
     def _outputs(self, axis: int) -> NDArray[np.int64]:
         """[source position, tap]: the output position to which this tap takes it, -1 where that does not exist."""
         stride, pooled = self.stride[axis], self.pooled_shape[1 + axis]
@@ -295,7 +299,7 @@ class Convolution(Synapses):
 
     def _reach(self, axis: int, low: int, high: int) -> NDArray[np.int64]:
         """[source position, tap]: 1 where this tap takes the position to an output position in low..high."""
-        output = self._outputs(axis)
+        output = self._tap_outputs[axis]
         return ((output >= low) & (output < high)).astype(np.int64)
 
     def taps(self, box: Box) -> NDArray[np.int64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingABC
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,10 +26,10 @@ from nsim.mapping.partition import (
     check_partition,
     default_partition,
     even_partition,
-    read_partition,
 )
-from nsim.mapping.place import place
-from nsim.mapping.storage import FORMATS, storage_format, synops_per_message, words_per_message
+from nsim.mapping.partition_file import read_partition, read_placement
+from nsim.mapping.place import check_placement, place
+from nsim.mapping.storage import FORMATS, message_work
 from nsim.mosaic.chip import refuse_tiles
 from nsim.network import Network
 from nsim.neurons import Relay
@@ -108,8 +109,8 @@ def map_network(  # type: ignore[overload-overlap]
 def map_network(
     network: Network,
     chip: Chip,
-    partition: str | Path | int | MappingABC[str, int] = "default",
-    placement: str = "row-major",
+    partition: str | Path | int | MappingABC[str, int] | Partition = "default",
+    placement: str | Sequence[int] | None = None,
     dense_layers: str | None = None,
 ) -> Mapping: ...
 
@@ -117,8 +118,8 @@ def map_network(
 def map_network(
     network: Network,
     chip: Chip,
-    partition: str | Path | int | MappingABC[str, int] = "default",
-    placement: str | MappingABC[str, int] | None = None,
+    partition: str | Path | int | MappingABC[str, int] | Partition = "default",
+    placement: str | Sequence[int] | MappingABC[str, int] | None = None,
     dense_layers: str | None = None,
     mode: str | None = None,
     clock_mode: str | None = None,
@@ -127,8 +128,9 @@ def map_network(
 
     On chips with timesteps (a Mapping):
     partition     "default" (the vendor's compiler), a number of cores per layer or a dictionary of them by layer name,
-                  "even:4" or "even:conv1=8,fc0=2", or the path of a partition file
-    placement     "row-major" (None), "greedy" or "random:SEED"
+                  "even:4" or "even:conv1=8,fc0=2", the path of a partition file, or the shares of every logical core
+    placement     "row-major" (None, unless the partition file holds a placement), "greedy", "random:SEED", or the
+                  physical core of every logical core
     dense_layers  storage format of fully connected layers, "dense" or "sparse"; None: the chip's default
 
     On chips with frames (a FrameMapping), which take integers: see `nsim.quantize` for a network of real numbers:
@@ -157,19 +159,18 @@ def map_network(
         from nsim.stream.mapping import map_stream
         from nsim.stream.quantize import quantized
 
-        if isinstance(placement, str):
+        if placement is not None and not isinstance(placement, MappingABC):
             raise MappingError(
                 f"placement {placement!r} is not for chip {chip.name!r}, whose cores differ: give cores by layer name, "
                 "such as {'conv1': 0}"
             )
         return map_stream(quantized(network, chip), chip, placement)
     assert isinstance(chip, BarrierChip)
-    if not isinstance(placement, str | None):
+    if isinstance(placement, MappingABC):
         raise MappingError(
             f"placement {placement} is not for chip {chip.name!r}: give row-major, greedy or random:SEED"
         )
-    _check_messages(network, chip)
-    _check_layers(network, chip)
+    check_carried(network, chip)
     rules = Rules(network, chip, dense_layers)
     shares = _partition(rules, partition)
     demands = check_partition(rules, shares)
@@ -177,7 +178,12 @@ def map_network(
     copies = _copies(rules, shares, logical)
     axons_out = np.bincount(np.repeat(logical, np.diff(copies.indptr)), minlength=len(shares) + 1)[:-1]
     check_axons_out(rules, shares, axons_out.tolist())
-    location = place(chip, _traffic(copies, logical, len(shares)), placement or "row-major")
+    if placement is None and isinstance(partition, str | Path) and str(partition).endswith(".toml"):
+        placement = read_placement(Path(partition))
+    if placement is None or isinstance(placement, str):
+        location = place(chip, _traffic(copies, logical, len(shares)), placement or "row-major")
+    else:
+        location = check_placement(chip, placement, len(shares))
     physical = np.append(location, chip.cores)
     allocated = np.zeros(chip.cores + 1, np.int64)
     for core, held in zip(location, shares, strict=True):
@@ -219,6 +225,12 @@ def with_costs_of(mapping: Mapping, chip: BarrierChip) -> Mapping:
     return replace(mapping, chip=chip, copies=_relabelled(copies, np.append(mapping.placement, chip.cores)))
 
 
+def check_carried(network: Network, chip: BarrierChip) -> None:
+    """Refuse networks that a chip cannot carry however they are partitioned."""
+    _check_messages(network, chip)
+    _check_layers(network, chip)
+
+
 def _check_messages(network: Network, chip: BarrierChip) -> None:
     if chip.messages.graded:
         return
@@ -244,7 +256,9 @@ def _check_layers(network: Network, chip: BarrierChip) -> None:
             )
 
 
-def _partition(rules: Rules, given: str | Path | int | MappingABC[str, int]) -> Partition:
+def _partition(rules: Rules, given: str | Path | int | MappingABC[str, int] | Partition) -> Partition:
+    if isinstance(given, tuple):
+        return given
     if isinstance(given, (int, MappingABC)):
         return even_partition(rules, given)
     text = str(given)
@@ -295,14 +309,9 @@ def _copies(rules: Rules, partition: Partition, logical: NDArray[np.int64]) -> C
     for core, shares in enumerate(partition):
         for share in shares:
             for connection in network.incoming(share.layer):
-                form = storage_format(connection, chip, rules.dense_layers)
-                synops = synops_per_message(connection, share.box, form)
-                words = words_per_message(connection, share.box, form, chip)
-                source = np.flatnonzero(synops)
-                synop_ps = getattr(chip.actions, f"synop_{form}").latency_ps
-                time_ps = np.maximum(words[source] * chip.actions.word_read.latency_ps, synops[source] * synop_ps)
+                form, source, synops, words, time_ps = message_work(connection, share.box, chip, rules.dense_layers)
                 columns = (source + offsets[connection.source], core, FORMATS.index(form))
-                parts.append(np.broadcast_arrays(*columns, synops[source], words[source], time_ps))
+                parts.append(np.broadcast_arrays(*columns, synops, words, time_ps))
     columns_ = zip(*parts, strict=True) if parts else [[np.zeros(0)]] * 6
     source_, core_, form_, synops_, words_, time_ = (np.concatenate(list(c)).astype(np.int64) for c in columns_)
     return _merged(source_, core_, form_, synops_, words_, time_, logical.size, len(partition), chip)

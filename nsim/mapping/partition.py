@@ -1,15 +1,13 @@
-"""Which neurons share a core: the vendor's default, an even split, or the user's own file.
+"""Which neurons share a core: the vendor's default or an even split, and the limits that any partition must keep.
 
 A partition is a list of logical cores, each holding one or more shares; a share is a block of one layer.
 """
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
-from pathlib import Path
 
 import numpy as np
 
@@ -99,15 +97,15 @@ def default_partition(rules: Rules) -> Partition:
     Layers in space are cut along their width into slices of a power of two (then rows, then channels); others by the
     ratio of need to limit, then halved. Source: lava-dl PilotNet logs and the OzU study, loihi2.md 9.1, floorline.md 8.
     """
-    shares = [share for layer in on_chip_layers(rules.network) for share in _default_shares(rules, layer)]
+    shares = [share for layer in on_chip_layers(rules.network) for share in default_shares(rules, layer)]
     return tuple((share,) for share in shares)
 
 
-def _default_shares(rules: Rules, layer: Layer) -> list[Share]:
-    return _sliced(rules, layer) if _spatial(layer) else _split_by_ratio(rules, layer)
+def default_shares(rules: Rules, layer: Layer) -> list[Share]:
+    return _sliced(rules, layer) if spatial(layer) else _split_by_ratio(rules, layer)
 
 
-def _spatial(layer: Layer) -> bool:
+def spatial(layer: Layer) -> bool:
     return layer.shape[1] * layer.shape[2] > 1
 
 
@@ -173,12 +171,12 @@ def _too_large(rules: Rules, layer: Layer, shares: list[Share]) -> MappingError:
 def even_partition(rules: Rules, cores: int | Mapping[str, int]) -> Partition:
     """The given number of cores for every layer, or by layer; layers not named get as many as the default gives."""
     layers = on_chip_layers(rules.network)
-    _known_layers(rules.network, [] if isinstance(cores, int) else list(cores), "partition")
+    known_layers(rules.network, [] if isinstance(cores, int) else list(cores), "partition")
     shares: list[Share] = []
     for layer in layers:
         parts = cores if isinstance(cores, int) else cores.get(layer.name)
         if parts is None:
-            shares += _default_shares(rules, layer)
+            shares += default_shares(rules, layer)
             continue
         if parts < 1:
             raise MappingError(f"partition gives layer {layer.name!r} {parts} cores: give at least 1")
@@ -191,7 +189,7 @@ def _even_axis(layer: Layer, parts: int) -> str:
     """The axis with room for this many shares: columns, then rows, then channels of layers in space."""
     for axis in reversed(AXES):
         if parts <= layer.shape[AXES.index(axis)] // layer.neuron.granule:
-            return axis if _spatial(layer) else "channels"
+            return axis if spatial(layer) else "channels"
     most = max(layer.shape) // layer.neuron.granule
     raise MappingError(
         f"layer {layer.name!r} of shape {layer.shape} cannot be split evenly over {parts} cores: at most {most}"
@@ -229,62 +227,7 @@ def shares_of_sizes(layer: Layer, sizes: list[int], axis: str) -> list[Share]:
     return shares
 
 
-# --- the user's own -----------------------------------------------------------------------------------------
-
-
-def read_partition(path: Path, rules: Rules) -> Partition:
-    """A TOML file with a table per layer, [layers.NAME], holding one list of shares and optionally core numbers.
-
-    columns, rows, channels (or neurons)   sizes of the shares along that axis; they sum to the layer's extent
-    cores                                  logical core of each share; shares with one number, also of different layers,
-                                           go to one core. Left out: every share has a core of its own
-    Layers that the file does not name are partitioned by default.
-    """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise MappingError(f"cannot read partition file {path}: {error}") from None
-    tables = content.pop("layers", None)
-    if content or not isinstance(tables, dict):
-        raise MappingError(
-            f"partition file {path} holds tables [layers.NAME] and nothing else: found {sorted(content)}"
-        )
-    _known_layers(rules.network, list(tables), f"partition file {path}")
-    cores: dict[object, list[Share]] = {}
-    for layer in on_chip_layers(rules.network):
-        if layer.name not in tables:
-            shares, numbers = _default_shares(rules, layer), None
-        else:
-            shares, numbers = _own_shares(path, layer, tables[layer.name])
-        for position, share in enumerate(shares):
-            key = (layer.name, position) if numbers is None else numbers[position]
-            cores.setdefault(key, []).append(share)
-    return tuple(tuple(shares) for shares in cores.values())
-
-
-def _own_shares(path: Path, layer: Layer, table: object) -> tuple[list[Share], list[int] | None]:
-    where = f"partition file {path}: layers.{layer.name}"
-    if not isinstance(table, dict):
-        raise MappingError(f"{where} is {table!r}: expected a table such as columns = [4, 4, 3]")
-    unknown = set(table) - {*AXES, "neurons", "cores"}
-    axes = [axis for axis in (*AXES, "neurons") if axis in table]
-    if unknown or len(axes) != 1:
-        raise MappingError(
-            f"{where} has {sorted(table)}: expected one of columns, rows, channels, neurons, and maybe cores"
-        )
-    if axes[0] == "neurons" and _spatial(layer):
-        raise MappingError(f"{where}.neurons: a layer of shape {layer.shape} is split by columns, rows or channels")
-    sizes, cores = table[axes[0]], table.get("cores")
-    for key, values in ((axes[0], sizes), ("cores", cores)):
-        whole = isinstance(values, list) and all(type(v) is int for v in values)
-        if values is not None and not whole:
-            raise MappingError(f"{where}.{key} is {values!r}: expected a list of whole numbers")
-    if cores is not None and len(cores) != len(sizes):
-        raise MappingError(f"{where}.cores has {len(cores)} numbers for {len(sizes)} shares")
-    return shares_of_sizes(layer, sizes, "channels" if axes[0] == "neurons" else axes[0]), cores
-
-
-def _known_layers(network: Network, names: list[str], where: str) -> None:
+def known_layers(network: Network, names: list[str], where: str) -> None:
     layers = [layer.name for layer in on_chip_layers(network)]
     for name in names:
         if name not in layers:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,6 +31,26 @@ def place(chip: MeshChip, traffic: NDArray[np.int64], method: str) -> NDArray[np
     if name == "random" and (seed.isdecimal() if colon else True):
         return np.random.default_rng(int(seed or 0)).permutation(chip.cores)[:cores]
     raise MappingError(f"no placement {method!r}: choose from {', '.join(PLACEMENTS)}")
+
+
+def check_placement(chip: MeshChip, placement: Sequence[int], cores: int) -> NDArray[np.int64]:
+    """Physical cores that somebody chose, as an array.
+
+    cores    how many logical cores there are
+    raises   MappingError unless each has one of the chip, and no two the same
+    """
+    location = np.array(placement, np.int64)
+    if location.size != cores:
+        raise MappingError(f"the placement names {location.size} physical cores for {cores} logical ones: name each")
+    for core in location.tolist():
+        if not 0 <= core < chip.cores:
+            raise MappingError(
+                f"the placement names core {core}, but chip {chip.name!r} has cores 0 to {chip.cores - 1}"
+            )
+    numbers, times = np.unique(location, return_counts=True)
+    if (times > 1).any():
+        raise MappingError(f"the placement names core {numbers[times.argmax()]} {times.max()} times: once at most")
+    return location
 
 
 def _greedy(chip: MeshChip, traffic: NDArray[np.int64]) -> NDArray[np.int64]:

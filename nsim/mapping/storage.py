@@ -29,8 +29,13 @@ def synops_per_message(connection: Connection, box: Box, form: str) -> NDArray[n
     return connection.synapses.fan_out(box, stored=form == "sparse")
 
 
-def words_per_message(connection: Connection, box: Box, form: str, chip: BarrierChip) -> NDArray[np.int64]:
-    """Memory words that one message of each source neuron reads in the core that holds `box`: int64[sources]."""
+def words_per_message(
+    connection: Connection, box: Box, form: str, chip: BarrierChip, synops: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
+    """Memory words that one message of each source neuron reads in the core that holds `box`: int64[sources].
+
+    synops   what `synops_per_message` gives, if it is known already
+    """
     bits = connection.weight_bits
     if form == "conv":
         assert isinstance(connection.synapses, Convolution)
@@ -38,9 +43,33 @@ def words_per_message(connection: Connection, box: Box, form: str, chip: Barrier
         return connection.synapses.taps(box) * row
     if form == "sparse":
         bits += index_bits(chip, box.neurons)
-    synops = synops_per_message(connection, box, form)
+    if synops is None:
+        synops = synops_per_message(connection, box, form)
     header = getattr(chip.formats, form).header_bits
     return np.where(synops > 0, -(-(synops * bits + header) // chip.core.word_bits), 0)
+
+
+def message_work(
+    connection: Connection,
+    box: Box,
+    chip: BarrierChip,
+    dense_layers: str | None = None,
+    among: NDArray[np.int64] | slice = slice(None),
+) -> tuple[str, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """What one message of each source neuron causes in the core that holds `box`, for those that cause anything there.
+
+    among     source neurons to look at; all of them if left out
+    returns   the storage format; then positions in `among`, synops, words read, and time of both, each
+              int64[sources that reach the box]
+    """
+    form = storage_format(connection, chip, dense_layers)
+    every_synops = synops_per_message(connection, box, form)
+    words = words_per_message(connection, box, form, chip, every_synops)[among]
+    synops = every_synops[among]
+    source = np.flatnonzero(synops)
+    synops, words = synops[source], words[source]
+    synop_ps = getattr(chip.actions, f"synop_{form}").latency_ps
+    return form, source, synops, words, np.maximum(words * chip.actions.word_read.latency_ps, synops * synop_ps)
 
 
 def stored_words(connection: Connection, box: Box, form: str, chip: BarrierChip) -> int:

@@ -1,0 +1,214 @@
+"""Better partitions: moves, searches that make them, and a history of what was kept and why.
+
+`optimize` records what a network sends, lets a search try candidates on it, and verifies the best one by a full mapping
+and simulation. A search is a function `search(problem, rng, budget, workers, progress) -> History`:
+  floorline   greedy: read what limits, split or merge it, keep what helps
+  balanced    closed form: cores and shares by measured work
+  evolve      nested evolution: partitions outside, placements inside
+Chips with timesteps only, so far.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsim.activity import Activity, Densities
+from nsim.barrier_chip import BarrierChip
+from nsim.chip import Chip
+from nsim.errors import MappingError, OptimizationError, OutputError, SimulationError
+from nsim.mapping import Mapping, check_carried, map_network
+from nsim.mapping.partition import Rules
+from nsim.mapping.partition_file import write_partition
+from nsim.network import Network
+from nsim.optimize import balanced, evolve, floorline
+from nsim.optimize.candidate import Candidate, of_mapping
+from nsim.optimize.history import History, Move
+from nsim.optimize.history import Progress as Progress
+from nsim.optimize.problem import (
+    OBJECTIVES,
+    Limits,
+    Problem,
+    check_chip,
+    choose,
+    chosen_timesteps,
+    physical_limits,
+)
+from nsim.optimize.workers import Workers
+from nsim.result import Result
+from nsim.simulation import Sent, available_threads, run_activity, sent_messages
+
+SEARCHES: dict[str, Callable[..., History]] = {
+    "floorline": floorline.search,
+    "balanced": balanced.search,
+    "evolve": evolve.search,
+}
+BUDGETS = {"floorline": 200, "balanced": 200, "evolve": 2000}  # evaluations, unless told otherwise
+RECORDED = 32  # timesteps of drawn activity, unless told otherwise
+EVALUATED = 2  # of these, that every evaluation simulates
+
+
+@dataclass(frozen=True, eq=False)
+class Optimized:
+    """What a search found, and what it is worth.
+
+    limits          what no partition can beat, on the evaluated timesteps
+    before, after   full runs over everything recorded, of the partition to begin with and of the one found
+    """
+
+    history: History
+    limits: Limits
+    before: Result
+    after: Result
+
+    @property
+    def speedup(self) -> float:
+        return self.before.total_ps / self.after.total_ps
+
+    @property
+    def energy_ratio(self) -> float | None:
+        """Energy before over energy after, of what is known; None if nothing is."""
+        after = self.after.energy.known_fj
+        return self.before.energy.known_fj / after if after else None
+
+
+def optimize(
+    network: Network,
+    chip: Chip,
+    inputs: str | Path | NDArray | None = None,
+    *,
+    search: str = "floorline",
+    objective: str = "time",
+    cores: int | None = None,
+    budget: int | None = None,
+    pareto: bool = False,
+    partition: str | Path = "default",
+    dense_layers: str | None = None,
+    activity: str | float | Densities | None = None,
+    timesteps: int | None = None,
+    samples: int | None = None,
+    evaluated: int = EVALUATED,
+    dt_s: float | None = None,
+    seed: int = 0,
+    processes: int | None = None,
+    progress: Progress | None = None,
+) -> Optimized:
+    """Search for a better mapping of a network.
+
+    search      one of SEARCHES
+    objective   one of OBJECTIVES
+    cores       that the mapping may take at most; by default all of the chip
+    budget      evaluations at most, see BUDGETS
+    pareto      let `evolve` look for the front of time, energy and cores, see `History.front`
+    partition   where the search begins, as for `map_network`
+    evaluated   timesteps that every evaluation simulates, evenly spread over those recorded
+    processes   by default as many as this process may use processors. The result is the same
+    Other arguments are those of `simulate`. Ctrl-C returns the best until then.
+    raises      OptimizationError, MappingError if not even the fewest cores fit, InputError
+    """
+    chip = check_chip(chip)
+    check_search(chip, search, objective, cores, budget, processes, pareto)
+    check_carried(network, chip)
+    drawn = RECORDED if inputs is None else None
+    sent = sent_messages(network, chip, inputs, activity, timesteps or drawn, samples, dt_s, seed)
+    recorded = [list(run) for run in sent.runs]
+    sent = Sent(recorded, sent.lengths, sent.binary)
+    steps = chosen_timesteps([chunk for run in recorded for chunk in run], evaluated)
+    rules = Rules(network, chip, dense_layers)
+    problem = Problem(rules, steps, objective, cores or chip.cores, _first(rules, partition))
+    chosen = partial(evolve.search, pareto=True) if pareto else SEARCHES[search]
+    most = budget or BUDGETS[search]
+    with Workers(problem, processes or available_threads()) as workers:
+        history = chosen(problem, np.random.default_rng(seed), most, workers, progress)
+    verify(history, steps)
+    before, after = (run_activity(mapping_of(problem, move), sent, seed) for move in (history.first, history.last))
+    return Optimized(history, physical_limits(problem), before, after)
+
+
+def check_search(
+    chip: BarrierChip,
+    search: str,
+    objective: str,
+    cores: int | None,
+    budget: int | None,
+    processes: int | None,
+    pareto: bool,
+) -> None:
+    """Refuse what cannot be searched, before anything is evaluated."""
+    choose(search, tuple(SEARCHES), "search")
+    choose(objective, OBJECTIVES, "objective")
+    if objective.startswith("energy") and not _knows_energy(chip):
+        raise OptimizationError(f"no energy is known of chip {chip.name!r}: choose the objective time or cores")
+    if cores is not None and not 1 <= cores <= chip.cores:
+        raise OptimizationError(f"cores is {cores}: chip {chip.name!r} has 1 to {chip.cores}")
+    if budget is not None and budget < 1:
+        raise OptimizationError(f"budget is {budget} evaluations: give at least 1")
+    if processes is not None and not 1 <= processes <= available_threads():
+        raise OptimizationError(f"processes is {processes}: give 1 to {available_threads()}")
+    if pareto and search != "evolve":
+        raise OptimizationError(f"search {search!r} follows one objective: use evolve for a front (--search evolve)")
+
+
+def _knows_energy(chip: BarrierChip) -> bool:
+    return any(cost.energy_fj for _, cost in chip.costs()) or bool(chip.power.static_mw)
+
+
+def _first(rules: Rules, partition: str | Path) -> Candidate | None:
+    """What to begin with; None if it is the default partition, and that does not fit."""
+    try:
+        return of_mapping(map_network(rules.network, rules.chip, partition, dense_layers=rules.dense_layers))
+    except MappingError:
+        if partition != "default":
+            raise
+        return None
+
+
+def mapping_of(problem: Problem, move: Move) -> Mapping:
+    """The full mapping of what a search kept."""
+    rules, candidate = problem.rules, move.candidate
+    return map_network(rules.network, rules.chip, candidate.partition, candidate.placement, rules.dense_layers)
+
+
+def verify(history: History, steps: Activity) -> Result:
+    """Run the best once more, mapped in full and by the engine of every other run: it must agree exactly.
+
+    raises   SimulationError if it does not
+    """
+    best = history.last
+    result = run_activity(mapping_of(history.problem, best), Sent([[steps]], [steps.timesteps], None))
+    found = result.total_ps, result.energy.known_fj
+    if found != (best.found.time_ps, best.found.energy_fj):
+        raise SimulationError(
+            f"the search found {best.found.time_ps} ps and {best.found.energy_fj} fJ, a full run {found[0]} ps and "
+            f"{found[1]} fJ: the evaluation of candidates is wrong"
+        )
+    return result
+
+
+def write_result(optimized: Optimized, path: Path) -> None:
+    """The partition file of the best, placement included, with what was done to get there at its head."""
+    problem, best = optimized.history.problem, optimized.history.last
+    comment = "\n".join(
+        [
+            f"{problem.rules.network.name} on {problem.rules.chip.title}",
+            f"found by the search {optimized.history.search} for {problem.objective}",
+            *optimized.history.lines(),
+        ]
+    )
+    write_partition(best.candidate.partition, path, problem.rules, best.candidate.placement, comment)
+
+
+def check_partition_output(path: Path) -> None:
+    """Refuse a partition file that cannot be written, before anything is evaluated."""
+    if path.suffix != ".toml":
+        raise OutputError(f"partition file {path}: end its name in .toml")
+    if not path.parent.is_dir():
+        raise OutputError(f"partition file {path} is to go to a folder that does not exist: make {path.parent} first")
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise OutputError(f"cannot write partition file {path}: give another place")

@@ -1,0 +1,297 @@
+"""What is to be optimised: a network on a chip, the activity it is measured on, the objective and the limits."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from nsim.activity import Activity
+from nsim.barrier_chip import BarrierChip
+from nsim.errors import MappingError, OptimizationError
+from nsim.mapping.partition import Demand, Rules, Share, check_axons_out, check_partition, on_chip_layers
+from nsim.mapping.place import place
+from nsim.mapping.route import distance
+from nsim.mapping.storage import FORMATS
+from nsim.network import Layer
+from nsim.optimize.candidate import ROW_MAJOR, Candidate, Cores, Shares, numbered, own_cores
+from nsim.optimize.cuts import NO_LIMIT_PS, Cutter
+from nsim.optimize.evaluation import Copies, Evaluation, Simulator, Work
+from nsim.synapses import Box
+
+OBJECTIVES = ("time", "energy", "energy-delay", "cores")
+PLACINGS = (ROW_MAJOR, "near the host", "greedily")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Everything a search needs to know; small enough to be sent to other processes.
+
+    activity    the timesteps that every evaluation simulates
+    most_cores  that the mapping may take
+    first       what a search begins with; None: as few cores as can be
+    """
+
+    rules: Rules
+    activity: Activity
+    objective: str
+    most_cores: int
+    first: Candidate | None
+
+    @cached_property
+    def simulator(self) -> Simulator:
+        return Simulator(self.rules, self.activity)
+
+    @cached_property
+    def cutter(self) -> Cutter:
+        return Cutter(self.simulator)
+
+    @cached_property
+    def layers(self) -> list[Layer]:
+        """Layers on the chip, in the order of a candidate."""
+        return on_chip_layers(self.rules.network)
+
+    # --- what is better
+
+    def key(self, found: Evaluation) -> tuple[float, ...]:
+        """The objective, then what decides between equals; smaller is better."""
+        time, energy, cores = float(found.time_ps), found.energy_fj, float(found.cores)
+        return {
+            "time": (time, energy, cores),
+            "energy": (energy, time, cores),
+            "energy-delay": (energy * time, time, cores),
+            "cores": (cores, time, energy),
+        }[self.objective]
+
+    # --- candidates
+
+    def candidate(self, shares: Shares, cores: Cores | None = None, placing: str = ROW_MAJOR) -> Candidate:
+        """Shares on these logical cores (one for each if None), placed by a rule; row by row by none of PLACINGS."""
+        cores = cores or own_cores(shares)
+        used = 1 + max(max(layer) for layer in cores)
+        row_major = Candidate(shares, cores, tuple(range(used)), ROW_MAJOR)
+        if placing not in PLACINGS[1:] or used > self.rules.chip.cores:
+            return row_major
+        if placing == "near the host":
+            return Candidate(shares, cores, tuple(self.near_host[:used]), placing)
+        traffic = self.simulator.traffic(row_major, Copies(self.simulator, row_major))
+        location = place(self.rules.chip, traffic, "greedy")
+        return Candidate(shares, cores, tuple(location.tolist()), placing)
+
+    @cached_property
+    def start(self) -> Candidate:
+        """Where a search begins; it may take more cores than are allowed."""
+        return self.first or self.fewest_cores()
+
+    def recut(
+        self, before: Candidate, shares: Mapping[int, tuple[Share, ...]], placing: str | None = None
+    ) -> Candidate:
+        """Other shares for some layers, each on a core of its own; the rest stays together as it was.
+
+        shares   by number of the layer
+        """
+        cores: list[list[object]] = []
+        for number, held in enumerate(before.cores):
+            if number in shares:
+                cores.append([(number, part) for part in range(len(shares[number]))])
+            else:
+                cores.append(list(held))
+        every = tuple(shares.get(number, held) for number, held in enumerate(before.shares))
+        return self.candidate(every, numbered(cores), placing or before.placing)
+
+    @cached_property
+    def near_host(self) -> list[int]:
+        """Physical cores, those with the fewest hops to the host first."""
+        chip = self.rules.chip
+        host = chip.router_of(chip.cores)
+        return sorted(range(chip.cores), key=lambda core: (distance(chip, host, chip.router_of(core)), core))
+
+    # --- limits
+
+    def allows(self, candidate: Candidate) -> bool:
+        """Whether all limits of the chip and of the search hold. Outgoing axons are looked at by `evaluate`."""
+        chip = self.rules.chip
+        if candidate.used > min(self.most_cores, chip.cores):
+            return False
+        for shares in candidate.partition:
+            if len({share.layer for share in shares}) < len(shares):
+                return False  # their neurons would take turns in the sweep: one share of a layer per core is enough
+            if not self.fits_together(shares):
+                return False
+        return True
+
+    def fits_together(self, shares: Sequence[Share]) -> bool:
+        if len(shares) == 1:
+            return self.simulator.fits(shares[0])
+        demand = Demand(0, 0, 0)
+        for share in shares:
+            demand += self.simulator.demand(share)
+        return demand.overload(self.rules.chip) <= 1
+
+    def evaluate(self, candidate: Candidate, path: bool = False) -> Evaluation | None:
+        """Simulate a candidate; None if it breaks a limit."""
+        return self.simulated(candidate, path) if self.allows(candidate) else None
+
+    def simulated(self, candidate: Candidate, path: bool = False, copies: Copies | None = None) -> Evaluation | None:
+        """The same for a candidate that is allowed, and whose copies may be known."""
+        copies = copies or Copies(self.simulator, candidate)
+        limit = self.rules.chip.core.axons_out
+        if limit is not None and self.simulator.axons_out(copies) > limit:
+            return None
+        return self.simulator.evaluate(candidate, copies, path)
+
+    def check(self, candidate: Candidate) -> None:
+        """Refuse a candidate that breaks a limit of the chip or of the search, by name."""
+        for core, shares in enumerate(candidate.partition):
+            names = [share.layer for share in shares]
+            if len(set(names)) < len(names):
+                twice = next(name for name in names if names.count(name) > 1)
+                raise OptimizationError(f"core {core} holds two shares of layer {twice!r}: make them one, or move one")
+        check_partition(self.rules, candidate.partition)
+        copies = Copies(self.simulator, candidate)
+        used = np.bincount(copies.core, np.diff(copies.indptr), minlength=self.rules.chip.cores + 1)
+        check_axons_out(self.rules, candidate.partition, used[list(candidate.placement)].astype(int).tolist())
+
+    # --- work
+
+    def loads(self, candidate: Candidate) -> list[int]:
+        """The longest time a core with a share of each layer is busy, over all evaluated timesteps."""
+        works = [[self.simulator.work(share) for share in shares] for shares in candidate.partition]
+        core_ps = [max(sum(w.memory_ps for w in each), sum(w.compute_ps for w in each)) for each in works]
+        return [max(core_ps[core] for core in cores) for cores in candidate.cores]
+
+    def fewest_cores(self) -> Candidate:
+        """As few cores as full shares, and the rests put together, can do with: a heuristic, not the least.
+
+        raises   MappingError if even these are more than the limit
+        """
+        cuts = [self.cutter.filled(layer) for layer in self.layers]
+        missing = [layer.name for layer, cut in zip(self.layers, cuts, strict=True) if cut is None]
+        chip, network = self.rules.chip, self.rules.network
+        if missing:
+            raise MappingError(f"layer {missing[0]!r} does not fit chip {chip.name!r} along any one axis")
+        packed = self.packed(tuple(cut for cut in cuts if cut is not None), NO_LIMIT_PS)
+        if packed.used > self.most_cores:
+            cure = "allow more (--cores)" if packed.used <= chip.cores else "use a smaller network"
+            raise MappingError(
+                f"network {network.name!r} needs {packed.used} cores of chip {chip.name!r} with all light shares put "
+                f"together, but {self.most_cores} are allowed, of {chip.cores}: {cure}"
+            )
+        return packed
+
+    def packed(self, shares: Shares, limit_ps: int, placing: str = ROW_MAJOR) -> Candidate:
+        """Light shares of different layers together on cores, none busy for longer: first fit, heaviest first."""
+        parts = [(layer, part) for layer, held in enumerate(shares) for part in range(len(held))]
+        work = {each: self.simulator.work(shares[each[0]][each[1]]) for each in parts}
+        parts.sort(key=lambda each: -work[each].load_ps)
+        cores: list[list[tuple[int, int]]] = []
+        for each in parts:
+            room = (core for core in cores if self._has_room(core, each, shares, work, limit_ps))
+            core = next(room, None)
+            if core is None:
+                cores.append([each])
+            else:
+                core.append(each)
+        named = {each: number for number, core in enumerate(cores) for each in core}
+        own = [[named[layer, part] for part in range(len(held))] for layer, held in enumerate(shares)]
+        return self.candidate(shares, numbered(own), placing)
+
+    def _has_room(
+        self,
+        core: list[tuple[int, int]],
+        part: tuple[int, int],
+        shares: Shares,
+        work: dict[tuple[int, int], Work],
+        limit_ps: int,
+    ) -> bool:
+        """Whether a core can take one more (layer, part): one share of each layer, no longer busy than the limit."""
+        every = [*core, part]
+        memory_ps, compute_ps = (
+            sum(getattr(work[each], name) for each in every) for name in ("memory_ps", "compute_ps")
+        )
+        if any(layer == part[0] for layer, _ in core) or max(memory_ps, compute_ps) > limit_ps:
+            return False
+        return self.fits_together([shares[layer][number] for layer, number in every])
+
+
+def choose(name: str, names: Sequence[str], what: str) -> str:
+    """One of the names.
+
+    raises   OptimizationError for another one, with the nearest
+    """
+    if name in names:
+        return name
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise OptimizationError(f"no {what} {name!r}: {hint}choose from {', '.join(names)}")
+
+
+def check_chip(chip: object) -> BarrierChip:
+    """Refuse chips on which nothing can be moved yet."""
+    if not isinstance(chip, BarrierChip):
+        name, discipline = getattr(chip, "name", chip), getattr(chip, "discipline", "other")
+        raise OptimizationError(
+            f"chip {name!r} (discipline {discipline!r}) has no partition that can be optimised: choose a chip with "
+            "timesteps, such as loihi2"
+        )
+    return chip
+
+
+def chosen_timesteps(activity: Sequence[Activity], number: int) -> Activity:
+    """So many timesteps, evenly spread over all that were recorded."""
+    steps = [chunk.firing(step) for chunk in activity for step in range(chunk.timesteps)]
+    if number < 1:
+        raise OptimizationError(f"every evaluation is to simulate {number} timesteps: give at least 1")
+    chosen = np.unique(np.linspace(0, len(steps) - 1, min(number, len(steps))).round().astype(int))
+    firing = [steps[step] for step in chosen]
+    indptr = np.concatenate(([0], np.cumsum([each.size for each in firing]))).astype(np.int64)
+    return Activity(indptr, np.concatenate(firing), None)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The least time a timestep can take however the network is mapped, by what sets it, in ps (means).
+
+    memory, compute   total work of synapses and of sweeps, each message received once, spread perfectly over all cores
+    host              the host sends every message once, whatever it is sent to
+    barrier           over one router; the other three come before it
+    """
+
+    memory_ps: float
+    compute_ps: float
+    host_ps: float
+    barrier_ps: float
+
+    @property
+    def binding(self) -> str:
+        terms = {"memory": self.memory_ps, "compute": self.compute_ps, "the host's input": self.host_ps}
+        return max(terms, key=terms.__getitem__)
+
+    @property
+    def least_ps(self) -> float:
+        return max(self.memory_ps, self.compute_ps, self.host_ps) + self.barrier_ps
+
+
+def physical_limits(problem: Problem) -> Limits:
+    """What no partition can beat: total work spread perfectly over the allowed cores.
+
+    Of the synapses only receiving and adding counts: words are read beside that, and how many depends on the cut.
+    """
+    simulator, rules = problem.simulator, problem.rules
+    chip, steps = rules.chip, problem.activity.timesteps
+    wholes = [simulator.measure(Share(x.name, Box.whole(x.shape), x.neurons)) for x in problem.layers]
+    sources = np.unique(np.concatenate([work.source for work in wholes]))
+    fired = simulator.times_fired[sources]
+    synop_ps = np.array([getattr(chip.actions, f"synop_{form}").latency_ps for form in FORMATS])
+    memory_ps = sum(int(work.synops @ synop_ps) for work in wholes) + fired.sum() * chip.actions.message_in.latency_ps
+    compute_ps = sum(work.compute_ps for work in wholes)
+    on_host = np.zeros(sources.size, bool)
+    for layer in rules.network.layers:
+        own = simulator.ranges[layer.name]
+        on_host |= (sources >= own.start) & (sources < own.stop) & (not layer.on_chip)
+    host_ps = fired[on_host].sum() * max(1, chip.host_message_ps)
+    spread = steps * problem.most_cores
+    return Limits(float(memory_ps) / spread, compute_ps / spread, float(host_ps) / steps, float(chip.barrier_ps(1)))

@@ -1,0 +1,534 @@
+"""Evaluations equal full runs to the picosecond, cuts equal a search over all, moves keep limits, searches repeat."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from nsim.activity import prescribe
+from nsim.chip import changed
+from nsim.errors import MappingError, OptimizationError, SimulationError
+from nsim.formats import load_network
+from nsim.mapping import Mapping, map_network
+from nsim.mapping.partition import AXES, Rules, shares_of_sizes
+from nsim.mapping.partition_file import write_partition
+from nsim.network import Connection, Layer, Network
+from nsim.neurons import Activation, Relay
+from nsim.optimize import SEARCHES, History, optimize, verify, write_result
+from nsim.optimize.candidate import Candidate, by_layer, difference, of_mapping
+from nsim.optimize.cuts import Cutter, share_ps
+from nsim.optimize.evolve import crossed_links, evolve_order, hops_between
+from nsim.optimize.problem import OBJECTIVES, PLACINGS, Problem, chosen_timesteps, physical_limits
+from nsim.optimize.workers import Workers
+from nsim.result import Result
+from nsim.simulation import Sent, run_activity
+from nsim.synapses import Convolution, Dense
+from tests.machines import mapped_networks, shipped
+from tests.test_cli import nsim, refused
+
+examples = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SMALL = "mlp:width=60,depth=2,inputs=40"
+
+
+def problem_of(mapping: Mapping, density: float = 0.5, seed: int = 0, objective: str = "time") -> Problem:
+    """A mapping as the start of an optimisation, on three timesteps of drawn activity."""
+    densities = {layer.name: density for layer in mapping.network.layers}
+    drawn = list(prescribe(mapping.network, densities, 3, np.random.default_rng(seed)))
+    rules = Rules(mapping.network, mapping.chip, mapping.dense_layers)
+    return Problem(rules, chosen_timesteps(drawn, 3), objective, mapping.chip.cores, of_mapping(mapping))
+
+
+def problem_on(network: str | Network, chip: str = "loihi2", **options) -> Problem:
+    loaded = load_network(network) if isinstance(network, str) else network
+    return problem_of(map_network(loaded, shipped(chip)), **options)
+
+
+def full_run(problem: Problem, candidate: Candidate) -> Result:
+    """The candidate mapped and simulated as every other run is."""
+    rules = problem.rules
+    mapping = map_network(rules.network, rules.chip, candidate.partition, candidate.placement, rules.dense_layers)
+    return run_activity(mapping, Sent([[problem.activity]], [problem.activity.timesteps], None), critical_path=True)
+
+
+def check_equal(problem: Problem, candidate: Candidate) -> None:
+    found, result = problem.evaluate(candidate, path=True), full_run(problem, candidate)
+    assert found is not None
+    assert found.time_ps == result.total_ps
+    assert found.energy_fj == result.energy.known_fj
+    assert found.cores == result.mapping.used_cores.size
+    assert found.states == {state: int(times.sum()) for state, times in result.states.items()}
+    assert problem.evaluate(candidate).time_ps == found.time_ps
+
+
+def searched(problem: Problem, name: str = "floorline", budget: int = 60, processes: int = 1) -> History:
+    with Workers(problem, processes) as workers:
+        return SEARCHES[name](problem, np.random.default_rng(3), budget, workers)
+
+
+# ---- Evaluation
+
+
+@examples
+@given(mapped_networks(), st.floats(0, 1), st.sampled_from(PLACINGS), st.integers(0, 9))
+def test_an_evaluation_equals_a_full_mapping_and_run(mapping, density, placing, seed):
+    """Any partition of any network, shared cores and spare neurons included; then light shares put together."""
+    assume(all(len({s.layer for s in shares}) == len(shares) for shares in mapping.partition))
+    problem = problem_of(mapping, density, seed)
+    shares, cores = by_layer(mapping.partition, problem.rules)
+    check_equal(problem, problem.start)
+    check_equal(problem, problem.candidate(shares, cores, placing))
+    load_ps = max(problem.loads(problem.start))
+    for limit_ps in (load_ps, 3 * load_ps):
+        packed = problem.packed(shares, limit_ps, placing)
+        assert packed.used <= sum(len(held) for held in shares)
+        if problem.evaluate(packed) is not None:
+            check_equal(problem, packed)
+
+
+def test_energy_of_links_and_messages_is_that_of_a_full_run():
+    """Loihi has a cost for every action, Loihi 2 has not."""
+    problem = problem_on(SMALL, "loihi")
+    assert full_run(problem, problem.start).energy.unknown == ["static"]
+    for placing in PLACINGS:
+        cuts = tuple(problem.cutter.into(layer, "channels", 3) for layer in problem.layers)
+        check_equal(problem, problem.candidate(cuts, placing=placing))
+
+
+@examples
+@given(mapped_networks(), st.floats(0, 1))
+def test_no_candidate_beats_the_physical_limit(mapping, density):
+    problem = problem_of(mapping, density)
+    assume(problem.allows(problem.start))
+    least_ps = physical_limits(problem).least_ps
+    for candidate in (problem.start, problem.packed(problem.start.shares, 1 << 62)):
+        found = problem.evaluate(candidate)
+        assert found is None or found.time_ps / problem.activity.timesteps >= least_ps - 1e-6
+
+
+def test_physical_limit_of_a_network_with_known_work():
+    """4 inputs that always send, all to 6 neurons in the dense format: every count by hand."""
+    chip = shipped("loihi2")
+    network = one_layer(np.ones((6, 4), np.int64), (4, 1, 1), (6, 1, 1))
+    mapping = map_network(network, chip, dense_layers="dense")
+    problem = replace(problem_of(mapping, density=1.0), most_cores=2)
+    limits, actions = physical_limits(problem), chip.actions
+    assert limits.memory_ps == (4 * actions.message_in.latency_ps + 24 * actions.synop_dense.latency_ps) / 2
+    assert limits.compute_ps == 6 * actions.neuron_update.latency_ps / 2
+    assert limits.host_ps == 4 * chip.host.message_ps
+    assert limits.least_ps == max(limits.memory_ps, limits.host_ps) + chip.barrier_ps(1)
+
+
+def test_outgoing_axons_are_a_limit_of_every_candidate():
+    """On Loihi each neuron takes an axon per destination core, whether it fires or not."""
+    mapping = map_network(load_network("mlp:width=60,depth=2,inputs=40"), shipped("loihi"))
+    tight = changed(shipped("loihi"), {"core.axons_out": 130})
+    problem = problem_of(map_network(mapping.network, tight), density=0.05)
+    first = tuple(problem.cutter.into(problem.layers[0], "channels", 1))
+    for parts in (1, 2, 3, 4):
+        second = tuple(problem.cutter.into(problem.layers[1], "channels", parts))
+        candidate = problem.candidate((first, second))
+        assert (problem.evaluate(candidate) is not None) == (60 * parts <= 130)
+        if 60 * parts > 130:
+            with pytest.raises(MappingError, match=f"needs {60 * parts} outgoing axons"):
+                problem.check(candidate)
+
+
+# ---- Cuts
+
+
+def one_layer(matrix, source, target, **options) -> Network:
+    layers = Layer("input", source, Relay(), on_chip=False), Layer("layer", target, Activation())
+    synapses = Dense(matrix, source, target)
+    return Network("one layer", layers, (Connection("input", "layer", synapses, **options),), "input", "layer")
+
+
+def convolution(rng: np.random.Generator, stride: int) -> Network:
+    kernel = rng.integers(1, 5, (3, 2, 3, 3))
+    target = 3, (8 - 3) // stride + 1, (17 - 3) // stride + 1
+    synapses = Convolution(kernel, (2, 8, 17), target, (stride, stride))
+    layers = Layer("input", (2, 8, 17), Relay(), on_chip=False), Layer("layer", target, Activation())
+    return Network("convolution", layers, (Connection("input", "layer", synapses),), "input", "layer")
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("axis", AXES)
+def test_the_profile_of_a_convolution_is_exact(stride, axis):
+    """The closed form of a share's time equals what the activity makes of that share, for every share there is."""
+    problem = problem_on(convolution(np.random.default_rng(stride), stride))
+    layer, cutter = problem.layers[0], problem.cutter
+    profile = cutter.profile(layer, axis)
+    arrays = profile.work_ps, profile.compute_ps, profile.ended, profile.begun, profile.messages, profile.received_ps
+    extent = layer.shape[AXES.index(axis)]
+    for low, high in itertools.combinations(range(extent + 1), 2):
+        sizes = [size for size in (low, high - low, extent - high) if size]
+        share = shares_of_sizes(layer, sizes, axis)[1 if low else 0]
+        assert share_ps(low, high, *arrays) == problem.simulator.work(share).load_ps
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 5))
+@settings(max_examples=30, deadline=None)
+def test_the_least_largest_cut_equals_a_search_over_all_cuts(seed, parts):
+    """Every way to cut ten neurons of very unequal weight, the number of shares being at most `parts`."""
+    rng = np.random.default_rng(seed)
+    matrix = (rng.random((10, 30)) < rng.random(10)[:, None] ** 3).astype(np.int64)
+    problem = problem_on(one_layer(matrix, (30, 1, 1), (10, 1, 1)), seed=seed)
+    layer, cutter = problem.layers[0], Cutter(problem.simulator)
+    profile = cutter.profile(layer, "channels")
+    arrays = profile.work_ps, profile.compute_ps, profile.ended, profile.begun, profile.messages, profile.received_ps
+
+    def largest(ends):
+        return max(share_ps(low, high, *arrays) for low, high in itertools.pairwise((0, *ends, 10)))
+
+    every = [ends for count in range(parts) for ends in itertools.combinations(range(1, 10), count)]
+    cut = cutter.into(layer, "channels", parts)
+    assert cut is not None and len(cut) <= parts
+    assert largest([share.box.channels[1] for share in cut[:-1]]) == min(map(largest, every))
+
+
+@examples
+@given(mapped_networks(), st.floats(0.05, 1))
+def test_cuts_tile_their_layer_and_fit_the_chip(mapping, share):
+    problem = problem_of(mapping)
+    loads = problem.loads(problem.start)
+    for layer, load_ps in zip(problem.layers, loads, strict=True):
+        cut = problem.cutter.under(layer, int(share * load_ps))
+        if cut is None:
+            continue
+        held = np.concatenate([each.box.indices(layer.shape) for each in cut])
+        assert np.array_equal(np.sort(held), np.arange(layer.neurons))
+        for each in cut:
+            assert each.box.neurons == each.allocated and each.box.neurons % layer.neuron.granule == 0
+            assert problem.rules.demand(each).overload(problem.rules.chip) <= 1
+
+
+# ---- Files
+
+
+@examples
+@given(mapped_networks(), st.integers(0, 9))
+def test_a_written_partition_is_read_back_as_the_same_mapping(tmp_path_factory, mapping, seed):
+    rules = Rules(mapping.network, mapping.chip, mapping.dense_layers)
+    shares, cores = by_layer(mapping.partition, rules)
+    candidate = problem_of(mapping).candidate(shares, cores)
+    placement = np.random.default_rng(seed).permutation(mapping.chip.cores)[: candidate.used].tolist()
+    path = tmp_path_factory.mktemp("partition") / "found.toml"
+    try:
+        write_partition(candidate.partition, path, rules, placement, "made\nby a test")
+    except MappingError:  # slices along two axes on shared cores
+        assume(False)
+    again = map_network(mapping.network, mapping.chip, path, dense_layers=mapping.dense_layers)
+    assert [sorted(held, key=lambda s: (s.layer, s.box)) for held in again.partition] == [
+        sorted(held, key=lambda s: (s.layer, s.box)) for held in candidate.partition
+    ]
+    assert again.placement.tolist() == placement
+
+
+@pytest.mark.parametrize(
+    ("placement", "says"),
+    [
+        ("[0, 0]", r"names core 0 2 times"),
+        ("[0]", r"names 1 physical cores for 2 logical ones"),
+        ("[0, 128]", r"names core 128, but chip 'loihi2' has cores 0 to 127"),
+        ('["a", "b"]', r"placement is \['a', 'b'\]: expected a list of whole numbers"),
+    ],
+)
+def test_placements_that_make_no_sense(placement, says, tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text(f"placement = {placement}\n[layers.fc0]\nneurons = [60]\n[layers.fc1]\nneurons = [60]\n")
+    with pytest.raises(MappingError, match=says):
+        map_network(load_network(SMALL), shipped("loihi2"), path)
+
+
+def test_a_placement_that_is_asked_for_goes_before_the_files(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text("placement = [5, 3]\n[layers.fc0]\nneurons = [60]\n[layers.fc1]\nneurons = [60]\n")
+    network, chip = load_network(SMALL), shipped("loihi2")
+    assert map_network(network, chip, path).placement.tolist() == [5, 3]
+    assert map_network(network, chip, path, "row-major").placement.tolist() == [0, 1]
+    assert map_network(network, chip, path, [7, 6]).placement.tolist() == [7, 6]
+
+
+def test_names_that_toml_must_quote(tmp_path):
+    network = one_layer(np.ones((6, 4), np.int64), (4, 1, 1), (6, 1, 1))
+    odd = 'a "b".c\\'
+    layers = network.layers[0], replace(network.layers[1], name=odd)
+    renamed = Network("odd", layers, (replace(network.connections[0], target=odd),), "input", odd)
+    problem = problem_on(renamed)
+    cut = problem.cutter.into(problem.layers[0], "channels", 3)
+    write_partition(tuple((share,) for share in cut), tmp_path / "p.toml", problem.rules)
+    assert len(map_network(renamed, shipped("loihi2"), tmp_path / "p.toml").partition) == 3
+
+
+# ---- Searches
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_search_improves_its_objective_within_limits_and_budget(name, objective):
+    if name == "evolve":
+        pytest.importorskip("pymoo")
+    problem = replace(problem_on(SMALL, objective=objective), most_cores=7)
+    if objective == "cores":  # begin with more than the two that it needs
+        layers = problem.layers
+        cuts = tuple(problem.cutter.into(layer, "channels", 3) for layer in layers)
+        problem = replace(problem, first=problem.candidate(cuts))
+    history = searched(problem, name, 30)
+    keys = [problem.key(move.found) for move in history.moves]
+    assert keys == sorted(keys, reverse=True) and len(keys) > 1
+    assert 1 < history.evaluations <= 30
+    for move in history.moves:
+        assert problem.allows(move.candidate) and move.candidate.used <= 7
+        check_equal(problem, move.candidate)
+    if objective == "cores":
+        assert history.last.found.cores == 1  # both layers fit one core
+
+
+def test_cores_are_taken_from_layers_with_time_to_spare():
+    """All of the cores are in use from the start, most of them for a layer that has next to nothing to do."""
+    rng = np.random.default_rng(0)
+    heavy, light = Layer("heavy", (40, 1, 1), Activation()), Layer("light", (40, 1, 1), Activation())
+    source = Layer("input", (200, 1, 1), Relay(), on_chip=False)
+    few = (rng.random((40, 40)) < 0.05).astype(np.int64)
+    connections = (
+        Connection("input", "heavy", Dense(np.ones((40, 200), np.int64), source.shape, heavy.shape)),
+        Connection("heavy", "light", Dense(few, heavy.shape, light.shape)),
+    )
+    network = Network("unequal", (source, heavy, light), connections, "input", "light")
+    mapping = map_network(network, shipped("loihi2"), {"heavy": 1, "light": 5})
+    problem = replace(problem_of(mapping, density=0.9), most_cores=6)
+    history = searched(problem)
+    assert len(history.last.candidate.shares[0]) >= 4
+    assert history.last.found.time_ps < 0.6 * history.first.found.time_ps
+
+
+def test_floorline_finds_the_best_of_all_two_core_cuts():
+    """One layer whose last neurons have nearly all weights: every cut over two cores, simulated."""
+    rng = np.random.default_rng(1)
+    matrix = (rng.random((24, 60)) < np.linspace(0, 1, 24)[:, None] ** 2).astype(np.int64)
+    problem = replace(problem_on(one_layer(matrix, (60, 1, 1), (24, 1, 1))), most_cores=2)
+    layer = problem.layers[0]
+    cuts = [(tuple(shares_of_sizes(layer, [k, 24 - k], "channels")),) for k in range(1, 24)]
+    best = min(problem.evaluate(problem.candidate(cut)).time_ps for cut in cuts)
+    for name in ("floorline", "balanced"):
+        assert searched(problem, name).last.found.time_ps <= 1.02 * best
+    even = problem.evaluate(problem.candidate(cuts[11])).time_ps
+    assert best < 0.95 * even
+
+
+def test_traffic_of_the_host_is_thinned():
+    """Inputs that always send into a layer with little to do: the search ends at the best number of receivers."""
+    network = one_layer(np.eye(60, dtype=np.int64)[:48], (60, 1, 1), (48, 1, 1))
+    mapping = map_network(network, shipped("loihi2"), "even:12", dense_layers="dense")
+    problem = problem_of(mapping, density=1.0)
+    history, layer = searched(problem), problem.layers[0]
+    cuts = [problem.candidate((problem.cutter.into(layer, "channels", parts),)) for parts in range(1, 13)]
+    assert history.first.found.state == "traffic"
+    assert history.last.found.time_ps == min(problem.evaluate(cut).time_ps for cut in cuts)
+    assert "merge layer onto" in history.lines()[0] and "traffic-bound" in history.lines()[0]
+
+
+def test_same_seed_same_result_whatever_the_number_of_processes():
+    pytest.importorskip("pymoo")
+    problem = problem_on(SMALL)
+    one, two = (searched(problem, "evolve", 120, processes) for processes in (1, 2))
+    assert one.rows == two.rows and len(one.rows) > 1
+    assert [(c, e.time_ps) for c, e in one.tried.items()] == [(c, e.time_ps) for c, e in two.tried.items()]
+
+
+def test_the_front_holds_what_is_not_beaten():
+    pytest.importorskip("pymoo")
+    found = optimize(load_network(SMALL), shipped("loihi2"), search="evolve", pareto=True, budget=150, processes=1)
+    points = [(e.time_ps, e.energy_fj, e.cores) for e in found.history.tried.values()]
+
+    def beaten(point):
+        return any(other != point and all(a <= b for a, b in zip(other, point, strict=True)) for other in points)
+
+    front = {(e.time_ps, e.energy_fj, e.cores) for _, e in found.history.front}
+    assert front == {point for point in points if not beaten(point)} and len(front) > 2
+
+
+def interrupt(monkeypatch, rounds: int) -> None:
+    """Ctrl-C after so many rounds of evaluations."""
+    done, usual = itertools.count(), Workers.map
+
+    def interrupted(self, function, items):
+        if next(done) == rounds:
+            raise KeyboardInterrupt
+        return usual(self, function, items)
+
+    monkeypatch.setattr(Workers, "map", interrupted)
+
+
+def test_ctrl_c_keeps_the_best_until_then(monkeypatch):
+    interrupt(monkeypatch, 2)
+    history = searched(problem_on(SMALL))
+    assert history.interrupted and len(history.moves) == 2
+    assert history.last.found.time_ps < history.first.found.time_ps
+
+
+def test_ctrl_c_writes_the_best_and_says_so(monkeypatch, tmp_path):
+    interrupt(monkeypatch, 2)
+    done = nsim("optimize", SMALL, "--chip", "loihi2", "--processes", "1", "--out", "best.toml", cwd=tmp_path)
+    assert done.returncode == 130 and "times faster" in done.stdout
+    assert "of at most 200 evaluations: this is the best until then" in done.stderr
+    assert nsim("run", SMALL, "--chip", "loihi2", "--partition", "best.toml", cwd=tmp_path).returncode == 0
+
+
+def test_a_search_begins_where_the_file_before_ended(tmp_path):
+    first = optimize(load_network(SMALL), shipped("loihi2"), processes=1)
+    write_result(first, tmp_path / "found.toml")
+    again = optimize(load_network(SMALL), shipped("loihi2"), processes=1, partition=tmp_path / "found.toml")
+    assert again.history.first.found.time_ps == first.history.last.found.time_ps
+
+
+def test_ctrl_c_before_anything_is_evaluated_is_passed_on(monkeypatch):
+    interrupt(monkeypatch, 0)
+    with pytest.raises(KeyboardInterrupt):
+        searched(problem_on(SMALL))
+
+
+def test_a_wrong_evaluation_does_not_pass_for_a_result():
+    problem = problem_on(SMALL)
+    history = searched(problem)
+    verify(history, problem.activity)
+    history.moves[-1] = replace(history.last, found=replace(history.last.found, time_ps=history.last.found.time_ps - 1))
+    with pytest.raises(SimulationError, match="a full run"):
+        verify(history, problem.activity)
+
+
+def test_moves_are_told_by_what_they_change():
+    problem = problem_on(SMALL)
+    first, second = problem.layers
+
+    def cut(*parts):
+        shares = [problem.cutter.into(x, "channels", n) for x, n in zip(problem.layers, parts, strict=True)]
+        return problem.candidate(tuple(shares))
+
+    assert difference(problem.layers, cut(1, 2), cut(3, 2)) == f"split {first.name} over 3 cores"
+    assert difference(problem.layers, cut(3, 2), cut(3, 1)) == f"merge {second.name} onto 1 core"
+    moved = tuple(shares_of_sizes(first, [10, 50], "channels"))
+    assert difference(problem.layers, cut(2, 2), problem.recut(cut(2, 2), {0: moved})) == "move the boundaries of fc0"
+    packed = problem.packed(cut(1, 1).shares, 1 << 62)
+    assert difference(problem.layers, cut(1, 1), packed) == "put light shares together on 1 core in all"
+    assert difference(problem.layers, packed, cut(1, 1)) == "give shares cores of their own"
+    near = problem.candidate(cut(1, 1).shares, placing="near the host")
+    assert difference(problem.layers, cut(1, 1), near) == "place near the host"
+
+
+# ---- Placement
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_placement_by_evolution_crosses_fewer_links(seed):
+    problem, rng = problem_on(SMALL), np.random.default_rng(seed)
+    places = np.array(problem.near_host[:30])
+    traffic = rng.integers(0, 50, (31, 31)) * (rng.random((31, 31)) < 0.1)
+    hops = hops_between(problem, places)
+    order = evolve_order(traffic + traffic.T, hops, rng, 200, 4)
+    assert sorted(order.tolist()) == list(range(30))
+
+    def crossed(order):
+        at = [*order, 30]
+        return sum(int(traffic[a, b] * hops[at[a], at[b]]) for a in range(31) for b in range(31) if a != b)
+
+    assert crossed(order) == crossed_links(traffic + traffic.T, hops, np.append(order, 30))
+    assert crossed(order) < 0.95 * crossed(range(30))
+
+
+# ---- The command
+
+
+def test_the_command_writes_a_partition_that_run_takes(tmp_path):
+    done = nsim(
+        *("optimize", SMALL, "--chip", "loihi2", "--out", "found.toml", "--plot", "way.png", "--processes", "1"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "times faster" in done.stdout and "agrees exactly" in done.stdout and "no partition beat" in done.stdout
+    assert (tmp_path / "way.png").stat().st_size > 10_000
+    head = (tmp_path / "found.toml").read_text()
+    assert "# split fc0 over" in head and "-bound" in head
+    ran = nsim("run", SMALL, "--chip", "loihi2", "--partition", "found.toml", "--timesteps", "32", cwd=tmp_path)
+    time = next(line.split()[1:3] for line in done.stdout.splitlines() if line.startswith("Time"))
+    assert ["Time", *time] == next(line.split()[:3] for line in ran.stdout.splitlines() if line.startswith("Time"))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--search", "florline"], "no search 'florline': did you mean floorline? choose from floorline, balanced"),
+        (["--objective", "enrgy"], "no objective 'enrgy': did you mean energy? choose from time, energy,"),
+        (["--cores", "129"], "cores is 129: chip 'loihi2' has 1 to 128"),
+        (["--cores", "0"], "cores is 0: chip 'loihi2' has 1 to 128"),
+        (["--budget", "0"], "budget is 0 evaluations: give at least 1"),
+        (["--evaluated", "0"], "simulate 0 timesteps: give at least 1"),
+        (["--processes", "0"], "processes is 0: give 1 to"),
+        (["--pareto", "--search", "balanced"], "search 'balanced' follows one objective: use evolve"),
+        (["--out", "found.txt"], "partition file found.txt: end its name in .toml"),
+        (["--out", "none/found.toml"], "folder that does not exist: make none first"),
+        (["--plot", "way.doc"], "figure way.doc has no format that can be drawn"),
+        (["--partition", "evn:3"], "no partition 'evn:3'"),
+        (["--activity", "2"], "message density of layer"),
+    ],
+)
+def test_wrong_options_are_refused_in_one_line(options, says, tmp_path):
+    assert says in refused("optimize", SMALL, "--chip", "loihi2", *options, cwd=tmp_path)
+
+
+def test_full_cores_and_rests_put_together_take_fewest():
+    """S5's weights fill 11 cores if every word of every core is used; halves of its layers would take 19."""
+    network = load_network("s5")
+    found = optimize(network, shipped("loihi2"), objective="cores", processes=1).history
+    words = sum(demand.synapse_words for demand in map_network(network, shipped("loihi2")).demands)
+    assert found.first.found.cores == 19 and words / shipped("loihi2").core.synapse_words > 10.9
+    assert 11 <= found.last.found.cores <= 13
+
+
+def test_two_shares_of_a_layer_on_one_core_are_refused(tmp_path):
+    (tmp_path / "own.toml").write_text("[layers.fc0]\nneurons = [30, 30]\ncores = [0, 0]\n")
+    said = refused("optimize", SMALL, "--chip", "loihi2", "--partition", "own.toml", cwd=tmp_path)
+    assert "core 0 holds two shares of layer 'fc0'" in said
+
+
+def test_a_network_that_no_partition_fits(tmp_path):
+    said = refused("optimize", "pilotnet:neuron=lif", "--chip", "loihi", cwd=tmp_path)
+    assert "cores of chip 'loihi'" in said and "use a smaller network" in said
+
+
+def test_fewer_cores_than_the_network_needs(tmp_path):
+    said = refused("optimize", "ndns-sdnn", "--chip", "loihi2", "--cores", "2", cwd=tmp_path)
+    assert "needs" in said and "but 2 are allowed, of 128: allow more (--cores)" in said
+
+
+@pytest.mark.parametrize("chip", ["akd1000", "speck"])
+def test_chips_without_timesteps_are_refused(chip):
+    assert "has no partition that can be optimised" in refused("optimize", SMALL, "--chip", chip)
+
+
+def test_without_pymoo_evolve_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pymoo.algorithms.soo.nonconvex.ga", None)
+    with pytest.raises(OptimizationError, match=r"pip install 'nsim\[optimize\]'"):
+        searched(problem_on(SMALL), "evolve", 10)
+
+
+def test_an_unwritable_file_is_refused_when_it_is_written(tmp_path):
+    found = optimize(load_network(SMALL), shipped("loihi2"), budget=5, processes=1)
+    (tmp_path / "folder.toml").mkdir()
+    with pytest.raises(Exception, match="cannot write partition file"):
+        write_result(found, Path(tmp_path / "folder.toml"))
+
+
+def test_a_default_that_does_not_fit_is_no_obstacle():
+    """The default takes four cores of a chip that has two: shares are put together."""
+    small = changed(shipped("loihi2"), {"mesh.columns": 2, "mesh.rows": 1, "mesh.cores_per_router": 1})
+    network = load_network("mlp:width=60,depth=4,inputs=40")
+    with pytest.raises(MappingError, match="needs 4 cores"):
+        map_network(network, small)
+    found = optimize(network, small, processes=1)
+    assert found.after.mapping.used_cores.size <= 2
