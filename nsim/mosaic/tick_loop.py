@@ -47,58 +47,48 @@ class State(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def _come(layout, state, branch, now, pending):
-    """A spike comes to a branch: it is served at once or waits. Returns the completions pending, or TOO_LATE."""
-    port = layout.branch[branch].port
-    station = layout.first[port] + state.came[port] % layout.lines[port]
-    state.came[port] += 1
-    if ask(state.stations, state.messages, station, branch, station, now) == TAKEN:
-        return _begin(layout, state, station, now, pending)
-    return pending
-
-
-@njit(cache=True, nogil=True)
-def _begin(layout, state, station, now, pending):
-    """The service of the branch that a line holds begins."""
-    port = layout.port[station]
-    end = now + layout.service_ps[port]
-    if end >= np.int64(1) << (63 - layout.bits):
-        return TOO_LATE
-    state.waited_ps[port] += now - state.messages[state.stations[station].current].ready_ps
-    push(state.heap, pending, end << layout.bits | station)
-    return pending + 1
-
-
-@njit(cache=True, nogil=True)
 def run_tick(layout, state, firing, log):
     """Let these neurons fire; the time of the last completion, 0 if there is none, or TOO_LATE.
 
     log    int64[5, room] for every service (see lines.Service), or int64[5, 0]
     """
-    stations, messages = state.stations, state.messages
-    mask = (np.int64(1) << layout.bits) - 1
-    state.came[:] = 0
-    pending = handled = now = 0
-    for neuron in firing:
-        for branch in range(layout.indptr[neuron], layout.roots[neuron]):
-            pending = _come(layout, state, branch, 0, pending)
-            if pending < 0:
-                return TOO_LATE
-    while pending > 0:
-        station, now = state.heap[0] & mask, state.heap[0] >> layout.bits
-        pop(state.heap, pending)
-        pending -= 1
-        served = stations[station].current
-        if log.shape[1] > 0:
-            log[0, handled], log[1, handled], log[2, handled] = station, served, messages[served].ready_ps
-            log[3, handled], log[4, handled] = now - layout.service_ps[layout.port[station]], now
-        handled += 1
-        for branch in range(layout.branch[served].first, layout.branch[served].end):
-            pending = _come(layout, state, branch, now, pending)
-            if pending < 0:
-                return TOO_LATE
-        if take(stations, messages, station) >= 0:
-            pending = _begin(layout, state, station, now, pending)
-            if pending < 0:
-                return TOO_LATE
+    indptr, roots, branches, lines, service_ps, first, port_of, bits = layout
+    stations, messages, heap, came, waited_ps = state
+    mask, latest = (np.int64(1) << bits) - 1, np.int64(1) << (63 - bits)
+    came[:] = 0
+    fired = pending = handled = now = 0
+    while fired < firing.size or pending > 0:
+        if fired < firing.size:  # at 0, before the first completion: a spike comes to the first branches of its tree
+            station, branch, end = -1, indptr[firing[fired]], roots[firing[fired]]
+            fired += 1
+        else:
+            station, now = heap[0] & mask, heap[0] >> bits
+            pop(heap, pending)
+            pending -= 1
+            served = stations[station].current
+            branch, end = branches[served].first, branches[served].end
+            if log.shape[1] > 0:
+                log[0, handled], log[1, handled], log[2, handled] = station, served, messages[served].ready_ps
+                log[3, handled], log[4, handled] = now - service_ps[port_of[station]], now
+            handled += 1
+        while True:  # the spike comes to each branch; then the station takes the next of its queue
+            if branch < end:
+                port = branches[branch].port
+                begins = first[port] + came[port] % lines[port]
+                came[port] += 1
+                taken = ask(stations, messages, begins, branch, begins, now) == TAKEN
+            else:
+                begins = station
+                taken = station >= 0 and take(stations, messages, station) >= 0
+            if taken:
+                port = port_of[begins]
+                done = now + service_ps[port]
+                if done >= latest:
+                    return TOO_LATE
+                waited_ps[port] += now - messages[stations[begins].current].ready_ps
+                push(heap, pending, done << bits | begins)
+                pending += 1
+            if branch == end:
+                break
+            branch += 1
     return now
