@@ -1,0 +1,1 @@
+"""The commands of `nsim`, one module each. Libraries are imported where a command needs them."""

@@ -1,0 +1,218 @@
+"""`nsim run`: a network on a chip, and what it takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nsim.commands.options import (
+    Activity,
+    ChipName,
+    ClockMode,
+    Dt,
+    Engine,
+    Grid,
+    Input,
+    NetworkName,
+    NeuronsPerTile,
+    Place,
+    Placement,
+    Samples,
+    Seed,
+    Threads,
+    TileRoutes,
+    Timesteps,
+    WeightFormat,
+    refuse_options,
+    say_if_interrupted,
+)
+
+if TYPE_CHECKING:
+    from nsim.chip import Chip
+    from nsim.frame.chip import FrameChip
+    from nsim.mosaic.chip import MosaicChip
+    from nsim.network import Network
+    from nsim.result import OutputFolder
+    from nsim.stream.chip import StreamChip
+
+
+def run(
+    network: NetworkName,
+    chip: ChipName,
+    input: Input = None,
+    activity: Activity = None,
+    timesteps: Timesteps = None,
+    samples: Samples = None,
+    partition: Annotated[str, typer.Option(help="default, even:4, even:LAYER=4,..., or a .toml file.")] = "default",
+    placement: Placement = None,
+    weight_format: WeightFormat = None,
+    engine: Engine = "compiled",
+    threads: Threads = None,
+    seed: Seed = 0,
+    dt: Dt = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for summary.json and tables.")] = None,
+    critical_path: Annotated[
+        bool | None,
+        typer.Option(help="Find out what limits every timestep; some 20 % slower. [default: yes, but not for frames]"),
+    ] = None,
+    trace: Annotated[
+        str | None, typer.Option(help="messages: every service of every message, as OUT/messages.parquet.")
+    ] = None,
+    mode: Annotated[
+        str | None, typer.Option(help="On chips with frames: minimal or all-nps. [default: all-nps]")
+    ] = None,
+    clock_mode: ClockMode = None,
+    core_options: Annotated[
+        str | None,
+        typer.Option(help="On chips without timesteps: decimate.LAYER=4,balance.LAYER=on,core.LAYER=0,..."),
+    ] = None,
+    grid: Grid = None,
+    neurons_per_tile: NeuronsPerTile = None,
+    place: Place = "index",
+    routes: TileRoutes = "published",
+    shared_lines: Annotated[
+        bool, typer.Option("--shared-lines", help="On chips of tiles: spikes wait for the lines of the chip file.")
+    ] = False,
+) -> None:
+    """Run a network on a chip and print what it takes. On chips with frames every sample is a frame.
+
+    On chips of tiles NETWORK is what nsim map takes: a matrix, a .nir graph with a recurrent layer, or random:p1=0.9.
+    """
+    from contextlib import nullcontext
+
+    from nsim.chip_file import load_chip
+    from nsim.formats import load_network
+    from nsim.frame.chip import FrameChip
+    from nsim.mosaic.chip import MosaicChip
+    from nsim.result import OutputFolder
+    from nsim.simulation import check_run, check_trace
+    from nsim.stream.chip import StreamChip
+
+    check_run(timesteps, samples, engine, dt, threads, seed)
+    check_trace(trace, out)
+    mapped = {"partition": partition, "placement": placement, "dense_layers": weight_format}
+    with OutputFolder(out) if out else nullcontext() as folder:
+        target = load_chip(chip)
+        refuse_options(
+            target,
+            {
+                **{"partition": (partition, "default"), "placement": (placement, None)},
+                **{"weight-format": (weight_format, None), "timesteps": (timesteps, None), "trace": (trace, None)},
+                **{"threads": (threads, None), "activity": (activity, None), "samples": (samples, None)},
+                **{"mode": (mode, None), "clock-mode": (clock_mode, None), "core-options": (core_options, None)},
+                **{"grid": (grid, None), "neurons-per-tile": (neurons_per_tile, None), "place": (place, "index")},
+                **{"routes": (routes, "published"), "shared-lines": (shared_lines, False)},
+            },
+        )
+        if isinstance(target, MosaicChip):
+            tiles = {"grid": grid, "neurons_per_tile": neurons_per_tile, "place": place, "routes": routes}
+            length = {"activity": activity, "timesteps": timesteps, "samples": samples, "dt_s": dt}
+            line = {"inputs": input, "seed": seed, "engine": engine, "shared_lines": shared_lines}
+            _run_tiles(network, target, folder, tiles, **length, **line)
+            return
+        loaded = load_network(network, dt_s=dt)
+        same: dict[str, Any] = {"inputs": input, "seed": seed, "engine": engine}
+        dt_s = dt or loaded.dt_s
+        if isinstance(target, FrameChip):
+            drawn = {"activity": activity, "frames": samples, "dt_s": dt_s, "critical_path": bool(critical_path)}
+            _run_frames(loaded, target, folder, mode, clock_mode, **same, **drawn)
+        elif isinstance(target, StreamChip):
+            _run_stream(loaded, target, folder, core_options, **same, tick_s=dt)
+        else:
+            length = {"activity": activity, "timesteps": timesteps, "samples": samples, "dt_s": dt_s}
+            path = critical_path is not False and trace is None
+            _run_timesteps(loaded, target, folder, mapped, trace, **same, **length, threads=threads, critical_path=path)
+
+
+def _run_timesteps(
+    network: Network, chip: Chip, folder: OutputFolder | None, mapped: dict, trace: str | None, **options: Any
+) -> None:
+    """The part of `nsim run` that is for chips with timesteps."""
+    from nsim import screen
+    from nsim.mapping import map_network
+    from nsim.simulation import simulate
+    from nsim.trace import ServiceTrace
+
+    mapping = map_network(network, chip, **mapped)
+    tracer = ServiceTrace(folder.partial / "messages.parquet", mapping) if folder and trace else None
+    with screen.progress() as progress:
+        result = simulate(mapping, progress=progress, trace=tracer, **options)
+    if tracer:
+        tracer.close()
+    if folder:
+        folder.write(result)
+    screen.show_result(result, folder.path if folder else None)
+    say_if_interrupted(result.steps, result.planned_timesteps, "timesteps")
+
+
+def _run_frames(
+    network: Network,
+    chip: FrameChip,
+    folder: OutputFolder | None,
+    mode: str | None,
+    clock_mode: str | None,
+    **options: Any,
+) -> None:
+    """The part of `nsim run` that is for chips with frames."""
+    from nsim import screen
+    from nsim.frame.run import calibrated, simulate_frames
+    from nsim.frame.screen import show_frames
+    from nsim.mapping import map_network
+
+    network, options["inputs"] = calibrated(network, options["inputs"], options["frames"], options["dt_s"])
+    mapping = map_network(network, chip, mode=mode, clock_mode=clock_mode)
+    with screen.progress("frames") as progress:
+        result = simulate_frames(mapping, progress=progress, **options)
+    if folder:
+        folder.write(result)
+    show_frames(result, folder.path if folder else None)
+    say_if_interrupted(result.done_frames, result.planned_frames, "frames")
+
+
+def _run_stream(
+    network: Network, chip: StreamChip, folder: OutputFolder | None, core_options: str | None, **options: Any
+) -> None:
+    """The part of `nsim run` that is for chips without timesteps."""
+    from nsim import screen
+    from nsim.mapping import map_network
+    from nsim.stream.options import parse_core_options
+    from nsim.stream.run import simulate_stream
+    from nsim.stream.screen import show_stream
+
+    chosen = parse_core_options(core_options)
+    mapping = map_network(network, chip, placement=chosen.core)
+    mapping = mapping.with_options(chosen.decimate, chosen.balanced(network))
+    with screen.progress("sensor events") as progress:
+        result = simulate_stream(mapping, progress=progress, **options)
+    if folder:
+        folder.write(result)
+    show_stream(result, folder.path if folder else None)
+
+
+def _run_tiles(
+    network: str, chip: MosaicChip, folder: OutputFolder | None, tiles: dict[str, Any], **options: Any
+) -> None:
+    """The part of `nsim run` that is for chips of tiles."""
+    import numpy as np
+
+    from nsim import screen
+    from nsim.mosaic.mapping import check_options, fabric_of, map_on_tiles, parse_grid
+    from nsim.mosaic.read import load_tile_network
+    from nsim.mosaic.run import simulate_tiles
+    from nsim.mosaic.screen import show_tiles
+
+    seed, grid = options["seed"], tiles["grid"]
+    check_options(tiles["place"], tiles["routes"], seed)
+    fabric = fabric_of(chip, parse_grid(grid) if grid else None, tiles["neurons_per_tile"])
+    loaded = load_tile_network(network, fabric, np.random.default_rng(seed), options["dt_s"])
+    mapping = map_on_tiles(loaded.connectivity, chip, fabric, tiles["place"], tiles["routes"], seed)
+    with screen.progress("ticks") as progress:
+        result = simulate_tiles(
+            loaded, mapping, progress=progress, **{**options, "dt_s": options["dt_s"] or loaded.whole.dt_s}
+        )
+    if folder:
+        folder.write(result)
+    show_tiles(result, folder.path if folder else None)
+    say_if_interrupted(result.steps, result.planned_timesteps, "ticks")
