@@ -55,7 +55,9 @@ def run(
     out: Annotated[Path | None, typer.Option(help="Folder for summary.json and tables.")] = None,
     critical_path: Annotated[
         bool | None,
-        typer.Option(help="Find out what limits every timestep; some 20 % slower. [default: yes, but not for frames]"),
+        typer.Option(
+            help="Find out what limits the time; some 20 % slower. [default: yes on chips with timesteps, no on others]"
+        ),
     ] = None,
     trace: Annotated[
         str | None, typer.Option(help="messages: every service of every message, as OUT/messages.parquet.")
@@ -104,6 +106,7 @@ def run(
                 **{"mode": (mode, None), "clock-mode": (clock_mode, None), "core-options": (core_options, None)},
                 **{"grid": (grid, None), "neurons-per-tile": (neurons_per_tile, None), "place": (place, "index")},
                 **{"routes": (routes, "published"), "shared-lines": (shared_lines, False)},
+                **{"critical-path": (critical_path or None, None)},
             },
         )
         if isinstance(target, MosaicChip):
@@ -119,7 +122,7 @@ def run(
             drawn = {"activity": activity, "frames": samples, "dt_s": dt_s, "critical_path": bool(critical_path)}
             _run_frames(loaded, target, folder, mode, clock_mode, **same, **drawn)
         elif isinstance(target, StreamChip):
-            _run_stream(loaded, target, folder, core_options, **same, tick_s=dt)
+            _run_stream(loaded, target, folder, core_options, **same, tick_s=dt, critical_path=bool(critical_path))
         else:
             length = {"activity": activity, "timesteps": timesteps, "samples": samples, "dt_s": dt_s}
             path = critical_path is not False and trace is None
