@@ -185,7 +185,8 @@ def caveats(network: Network, chip: Chip, facts: dict) -> list[str]:
         keys = [row.key for row in chip.provenance() if row.basis == basis and not isinstance(row.value, bool | str)]
         if keys:
             lines.append(f"{basis.capitalize()}: {', '.join(keys)}.")
-    lines.append(f"Every value with its source: nsim chips {chip.name}")
+    shipped = chip.path in (path.resolve() for path in available_chips().values())
+    lines.append(f"Every value with its source: nsim chips {chip.name if shipped else chip.path}")
     return lines
 
 
