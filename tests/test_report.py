@@ -7,16 +7,16 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
-from test_cli import nsim, refused
 
 from nsim.report.figures import MOST_POINTS, _extremes
 from nsim.report.run_folder import read_run
+from tests.test_cli import nsim, refused
 
 SMALL = ("run", "mlp:width=64,depth=2,inputs=16", "--chip", "loihi2", "--timesteps", "3")
 OTHERS = {
     "stream": ("run", "speck-gesture", "--chip", "speck", "--input", "edges:rate=2e4,seconds=0.01"),
     "tick": ("run", "random:p1=0.95,p3=0.1", "--chip", "mosaic", "--activity", "0.1", "--timesteps", "3"),
-    "frame": ("run", "akidanet:size=32", "--chip", "akd1000", "--samples", "2"),
+    "frame": ("run", "cnn", "--chip", "akd1000", "--samples", "2"),
 }
 
 

@@ -4,7 +4,8 @@ import shutil
 import time
 
 import pytest
-from test_cli import nsim
+
+from tests.test_cli import nsim
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = [
@@ -34,11 +35,13 @@ def page(tmp_path_factory):
     run = ("run", "mlp:width=128,depth=2,inputs=16", "--chip", "loihi2", "--partition", "even:64")
     done = nsim(*run, "--activity", "0.02", "--timesteps", "10000", "--report", path)
     assert done.returncode == 0, done.stderr
+    assert "128 of 128 cores" in done.stdout
     return path
 
 
 OVERLAPS = """
-const boxes = [...document.querySelectorAll('h1, h2, p, button.theme, label, select')].map(e => e.getBoundingClientRect());
+const texts = [...document.querySelectorAll('h1, h2, p, button.theme, label, select')];
+const boxes = texts.map(each => each.getBoundingClientRect());
 let found = 0;
 for (const [i, a] of boxes.entries()) for (const b of boxes.slice(i + 1))
   if (a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1) found++;

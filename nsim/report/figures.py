@@ -286,7 +286,9 @@ def _energy(run: Run) -> dict[str, Any]:
     by_action = run.summary["energy_by_action_fj"]
     known = {name: energy for name, energy in by_action.items() if energy is not None}
     unknown = [name for name, energy in by_action.items() if energy is None]
-    data = [_bar("energy", list(known), [energy / 1e9 for energy in known.values()], COLOURS["memory"])]
+    data = []
+    if known:
+        data.append(_bar("energy", list(known), [energy / 1e9 for energy in known.values()], COLOURS["memory"]))
     text = f"Sum over the run of the known terms: {sum(known.values()) / 1e9:,.4g} uJ."
     if unknown:
         text += f" Not known, and not in the sum (this is not zero): {', '.join(unknown)}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import isfinite, isnan
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,10 @@ def render(run: Run) -> str:
         run=run,
         verdict=verdict(run),
         sections=sections,
-        layers={"columns": list(table.columns), "rows": table.to_numpy(object).tolist()},
+        layers={
+            "columns": list(table.columns),
+            "rows": [list(map(_table_cell, row)) for row in table.to_numpy(object)],
+        },
         headlines=_headlines(run.summary),
         data=_script({each["id"]: {k: each[k] for k in ("figure", "switch") if k in each} for each in sections}),
         summary=_script(run.summary),
@@ -37,7 +41,21 @@ def render(run: Run) -> str:
 
 def _script(content: Any) -> str:
     """JSON that cannot end the script element it stands in."""
-    return json.dumps(content, sort_keys=True).replace("<", "\\u003c")
+    return json.dumps(_finite(content), sort_keys=True, allow_nan=False).replace("<", "\\u003c")
+
+
+def _finite(content: Any) -> Any:
+    """The same without what JSON has no word for: null for infinite and missing numbers."""
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not isfinite(content) else content
+
+
+def _table_cell(value: Any) -> Any:
+    """Empty where the table has nothing."""
+    return "" if isinstance(value, float) and isnan(value) else value
 
 
 def _headlines(summary: dict[str, Any]) -> list[tuple[str, str]]:
