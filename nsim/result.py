@@ -387,6 +387,12 @@ class Result:
         """Messages over core links, and over mesh links by direction."""
         return link_crossings(self.link_rows)
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from nsim.report.notebook import html
+
+        return html(self)
+
     def provenance(self) -> dict[str, Any]:
         """What it takes to repeat the run."""
         return provenance(self.mapping.network, self.mapping.chip, self.seed)

@@ -151,3 +151,16 @@ def test_compare_lists_what_differs_and_nothing_else(reported, tmp_path):
     assert not [what for what, _ in table.index if what == "chip"]
     assert "Nothing differs" in nsim("compare", reported / "run", reported / "run").stdout
     assert "at least 2" in refused("compare", reported / "run")
+
+
+def test_a_notebook_shows_verdict_layers_and_numbers():
+    from nsim import load_chip, load_network, map_network, simulate
+
+    result = simulate(map_network(load_network("mlp:width=8,depth=2,inputs=8"), load_chip("loihi2")), timesteps=2)
+    shown = result._repr_html_()
+    page = Page(shown)
+    assert page.tags.count("table") == 2
+    assert "script" not in page.tags
+    assert all(layer["layer"] in shown for layer in result.layer_rows)
+    assert f">{result.total_ps}<" in shown
+    assert "not recorded" in shown  # no critical path, so no verdict is made up

@@ -32,7 +32,7 @@ def render(run: Run) -> str:
             "columns": list(table.columns),
             "rows": [list(map(_table_cell, row)) for row in table.to_numpy(object)],
         },
-        headlines=_headlines(run.summary),
+        headlines=headlines(run.summary),
         data=_script({each["id"]: {k: each[k] for k in ("figure", "switch") if k in each} for each in sections}),
         summary=_script(run.summary),
         plotly=get_plotlyjs(),
@@ -58,7 +58,7 @@ def _table_cell(value: Any) -> Any:
     return "" if isinstance(value, float) and isnan(value) else value
 
 
-def _headlines(summary: dict[str, Any]) -> list[tuple[str, str]]:
+def headlines(summary: dict[str, Any]) -> list[tuple[str, str]]:
     """The numbers of the summary that are single values, by their documented key."""
     return [(key, _cell(value)) for key, value in summary.items() if not isinstance(value, dict | list)]
 
