@@ -63,6 +63,15 @@ def test_the_page_opens_soon_without_errors_and_works(browser, page):
     assert browser.execute_script(colours) != before
     browser.execute_script("Plotly.Fx.hover('fig-mesh', [{curveNumber: 0, pointNumber: 0}])")
     assert "us busy" in browser.execute_script("return document.querySelector('#fig-mesh .hoverlayer').textContent")
+    Select(browser.find_element(By.ID, "metric")).select_by_value("energy")
+    scales = "return document.getElementById('fig-mesh')._fullData.map(t => t.marker.showscale)"
+    assert browser.execute_script(scales) == [True, False]  # no energy of Loihi 2's links is known: no scale for them
+    headings = browser.find_elements(By.CSS_SELECTOR, "#layers th button")
+    column = [heading.text for heading in headings].index("known_dynamic_energy_fj")
+    headings[column].click()
+    cells = browser.find_elements(By.CSS_SELECTOR, f"#layers tbody td:nth-child({column + 1})")
+    shown = [cell.text for cell in cells]
+    assert list(map(float, shown)) == sorted(map(float, shown))
     for width in (1100, 500):
         browser.set_window_size(width, 2400)
         assert browser.execute_script(OVERLAPS) == 0

@@ -53,9 +53,11 @@ def _finite(content: Any) -> Any:
     return None if isinstance(content, float) and not isfinite(content) else content
 
 
-def _table_cell(value: Any) -> Any:
-    """Empty where the table has nothing."""
-    return "" if isinstance(value, float) and isnan(value) else value
+def _table_cell(value: Any) -> tuple[Any, Any]:
+    """The value, for sorting, and what is shown: empty where the table has nothing."""
+    if isinstance(value, float):
+        return ("", "") if isnan(value) else (value, f"{value:.6g}")
+    return value, value
 
 
 def headlines(summary: dict[str, Any]) -> list[tuple[str, str]]:
