@@ -487,6 +487,12 @@ class FrameResult:
             "program_time_ps": mapping.program_ps,
         }
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from nsim.report.notebook import html
+
+        return html(self)
+
     def provenance(self) -> dict[str, Any]:
         """What it takes to repeat the run."""
         return provenance(self.mapping.network, self.chip, self.seed)

@@ -420,6 +420,12 @@ class StreamResult:
             "first_lost_event_core": int(times.dropped_core[0]) if lost.size else None,
         }
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from nsim.report.notebook import html
+
+        return html(self)
+
     def provenance(self) -> dict[str, Any]:
         """What it takes to repeat the run."""
         facts = provenance(self.mapping.network, self.mapping.chip, self.seed)
