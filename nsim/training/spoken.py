@@ -1,8 +1,8 @@
 """Spoken digits as spikes: loaded, split and binned for training.
 
-The data are files in the layout of the Spiking Heidelberg Digits (SHD): the genuine ones, or the synthetic stand-in that
-`nsim data spoken-digits` makes, a small one of which comes along. Results on the stand-in are no SHD results: `name` says
-which it is.
+The data are files in the layout of the Spiking Heidelberg Digits (SHD): the genuine ones, or the synthetic stand-in
+that `nsim data spoken-digits` makes, a small one of which comes along. Results on the stand-in are no SHD results:
+`name` says which it is.
 
 Layout, beyond `nsim.formats.shd`: /extra/speaker, one speaker per sample; /extra/keys, the word of each class; and in
 generated files /extra/split, 0 for training and 1 for test (SHD has two files). A file ending in .gz is unpacked first.
@@ -175,7 +175,7 @@ def _check_binning(bins: int, window_s: float, inputs: int, shifts: str, rng: np
     """The stride of the sub-sampling, if the rest makes sense."""
     if bins < 2 or not 0 < window_s < float("inf"):
         raise InputError(f"{bins} bins over {window_s} s: give at least 2 bins and a positive window")
-    if not 1 <= inputs:
+    if inputs < 1:
         raise InputError(f"{inputs} inputs: give at least 1 ({CHANNELS} for one per channel)")
     if shifts not in ("all", "first", "random"):
         raise InputError(f"shifts {shifts!r}: give 'all', 'first' or 'random'")
@@ -311,7 +311,7 @@ def _per_sample(file: h5py.File, name: str, samples: int, path: Path) -> NDArray
 
 
 def _name(path: Path, extra: _Extra, samples: int) -> str:
-    """SHD, if the file's name and its number of samples and words say so and nothing in it says that it was generated."""
+    """SHD, if the file's name and its numbers of samples and words say so, and nothing says that it was generated."""
     if "generator" in extra.attributes:
         return SYNTHETIC
     name = path.name.removesuffix(".gz")
