@@ -1,8 +1,7 @@
 """Spoken digits as spikes: loaded, split and binned for training.
 
-The data are files in the layout of the Spiking Heidelberg Digits (SHD): the genuine ones, or the synthetic stand-in
-that `nsim data spoken-digits` makes, a small one of which comes along. Results on the stand-in are no SHD results:
-`name` says which it is.
+The data are files in the layout of the Spiking Heidelberg Digits (SHD): the genuine ones, or synthetic ones, which
+their attribute `generator` marks. Results on those are no SHD results: `name` says which it is.
 
 Layout, beyond `nsim.formats.shd`: /extra/speaker, one speaker per sample; /extra/keys, the word of each class; and in
 generated files /extra/split, 0 for training and 1 for test (SHD has two files). A file ending in .gz is unpacked first.
@@ -34,8 +33,6 @@ from nsim.formats.shd import Spikes, read_shd
 from nsim.memory import available_bytes, check_fits
 
 CHANNELS = 700
-READY_SET = "spoken-digits"
-READY_FILE = Path(__file__).parent.parent / "speech" / "spoken-digits.h5.gz"
 SYNTHETIC = "synthetic spoken digits"
 SHD_FILES = ("shd_train.h5", "shd_test.h5")
 SHD_SAMPLES = ({8156, 8332}, {2264, 2088})  # of training and test: both divisions have been published
@@ -95,14 +92,11 @@ def load_spoken(path: str | Path) -> SpokenDigits:
 def load_split(path: str | Path | tuple[str | Path, str | Path]) -> tuple[SpokenDigits, SpokenDigits]:
     """Training and test samples, as the makers of the data divided them.
 
-    path    "spoken-digits" for the small set that comes along; a generated file; a folder with shd_train.h5 and
-            shd_test.h5, or one of these two files; or a pair of files
+    path    a generated file; a folder with shd_train.h5 and shd_test.h5, or one of these two files; or a pair of files
     raises  InputError, as `load_spoken`, and if one half is missing or the halves have different words
     """
     if isinstance(path, tuple):
         return _pair(Path(path[0]), Path(path[1]))
-    if str(path) == READY_SET:
-        path = READY_FILE
     path = Path(path)
     if path.is_dir() or path.name.removesuffix(".gz") in SHD_FILES:
         folder = path if path.is_dir() else path.parent
