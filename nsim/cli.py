@@ -12,6 +12,8 @@ from nsim.commands.map import map_
 from nsim.commands.optimize import optimize
 from nsim.commands.reproduce import reproduce
 from nsim.commands.run import run
+from nsim.commands.schema import schema
+from nsim.commands.sweep import sweep
 from nsim.errors import InterruptedRunError, NsimError
 
 app = typer.Typer(
@@ -25,9 +27,11 @@ app.command()(run)
 app.command()(floorline)
 app.command()(optimize)
 app.command("map")(map_)
+app.command()(sweep)
 app.command()(reproduce)
 app.command()(chips)
 app.command()(networks)
+app.command()(schema)
 
 
 def main() -> None:
