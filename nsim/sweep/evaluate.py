@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 import nsim
 from nsim.barrier_chip import BarrierChip
-from nsim.chip import Chip, nearest
+from nsim.chip import Chip, Table, nearest
 from nsim.chip_file import describe, keys_at, load_chip
 from nsim.errors import ChipError, InterruptedRunError, NsimError, SweepError
 from nsim.formats import load_network
@@ -141,8 +141,13 @@ def chip_of(name: str, parameters: tuple[tuple[str, Any], ...] = ()) -> Chip:
     for key, value in parameters:
         table, keys = data, key.split(".")
         for number, part in enumerate(keys):
-            known = [name for name in keys_at(keys[:number], type(chip)) if name not in ("origin", "sources")]
-            if part not in table or (number < len(keys) - 1) != isinstance(table[part], dict):
+            known = [
+                name for name in keys_at(keys[:number], type(chip)) if name not in (*Table.model_fields, "sources")
+            ]
+            if part not in known or part not in table or (number < len(keys) - 1) != isinstance(table[part], dict):
+                if part in table and number == len(keys) - 1:
+                    named = [name for name in table[part] if name not in Table.model_fields]
+                    raise ChipError(f"chip {name!r}: {key!r} is a table: name one of its values, {', '.join(named)}")
                 hint = nearest(part, known) or f", the keys there are {', '.join(known)}"
                 raise ChipError(f"chip {name!r} has no value {key!r}{hint}: nsim chips {name} shows all")
             if number < len(keys) - 1:

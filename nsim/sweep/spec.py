@@ -191,7 +191,10 @@ def load_spec(path: str | Path) -> Spec:
     try:
         return Spec.model_validate(data)
     except ValidationError as error:
-        lines = list(dict.fromkeys(filter(None, map(describe, error.errors(include_url=False)))))
+        found = error.errors(include_url=False)
+        typed = {each["loc"][:-1] for each in found if each["type"] == "extra_forbidden"}
+        found = [each for each in found if each["type"] != "missing" or each["loc"][:-1] not in typed]  # it is misspelt
+        lines = list(dict.fromkeys(filter(None, map(describe, found))))
         raise problems(str(path), lines) from None
 
 
@@ -226,17 +229,20 @@ def describe(problem: Any) -> str | None:
     """One line for one of pydantic's errors; None for what another one says better."""
     kind, value, context = problem["type"], problem["input"], problem.get("ctx", {})
     path = tuple(part for part in problem["loc"] if isinstance(part, int) or not part.startswith(KINDS_OF_VALUES))
-    if "Range" in problem["loc"] and not isinstance(value, dict) and kind == "model_type":
+    in_range = any(str(part).endswith(("Range", "Range]")) for part in problem["loc"])
+    if in_range and not isinstance(value, dict) and kind == "model_type":
         return None  # it is a list, whose own errors come too
     if any(str(part).startswith("list[") for part in problem["loc"]) and isinstance(value, dict):
         return None  # it is a range
+    if problem["loc"][-1] == "int":
+        return None  # no whole number, nor any other: that is said too
     if kind == "extra_forbidden":
-        table: type[SpecTable] = Spec if len(path) == 1 else Range if "Range" in problem["loc"] else Block
+        table: type[SpecTable] = Spec if len(path) == 1 else Range if in_range else Block
         known = list(table.model_fields)
         hint = nearest(str(path[-1]), known) or f", the keys here are {', '.join(known)}"
         return f"{dotted(path)} = {show(value)}: unknown key{hint}: rename or remove it"
     if kind == "missing":
-        field = (Spec if len(path) == 1 else Range if "Range" in problem["loc"] else Block).model_fields[str(path[-1])]
+        field = (Spec if len(path) == 1 else Range if in_range else Block).model_fields[str(path[-1])]
         return f"{dotted(path)}: missing: add it ({field.description})"
     if kind == "value_error":
         return f"{dotted(path)}{'' if isinstance(value, dict) else f' = {show(value)}'}: {context['error']}"
