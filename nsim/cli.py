@@ -14,6 +14,8 @@ from nsim.commands.optimize import optimize
 from nsim.commands.report import report
 from nsim.commands.reproduce import reproduce
 from nsim.commands.run import run
+from nsim.commands.schema import schema
+from nsim.commands.sweep import sweep
 from nsim.errors import InterruptedRunError, NsimError
 
 app = typer.Typer(
@@ -29,9 +31,11 @@ app.command()(optimize)
 app.command("map")(map_)
 app.command()(report)
 app.command()(compare)
+app.command()(sweep)
 app.command()(reproduce)
 app.command()(chips)
 app.command()(networks)
+app.command()(schema)
 
 
 def main() -> None:

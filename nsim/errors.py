@@ -35,6 +35,10 @@ class OptimizationError(NsimError):
     """An optimisation that is asked for what it does not know, or cannot do."""
 
 
+class SweepError(NsimError):
+    """A sweep that asks for what does not exist, or cannot go on."""
+
+
 class OutputError(NsimError):
     """A result that cannot be written."""
 

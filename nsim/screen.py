@@ -46,19 +46,25 @@ def scaled(value: float, units: tuple[tuple[str, float], ...]) -> str:
 
 
 @contextmanager
-def progress(unit: str = "timesteps") -> Iterator[Report]:
+def progress(unit: str = "timesteps", rate: bool = False) -> Iterator[Report]:
     """A progress bar on standard error that appears on terminals only; yields the function to report to."""
     columns = (
         TextColumn("simulating"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn(unit),
+        *((TextColumn("{task.fields[rate]}"),) if rate else ()),
         TimeRemainingColumn(),
     )
     error = Console(stderr=True)
     with Progress(*columns, console=error, transient=True, disable=not error.is_terminal) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        task = bar.add_task("", total=None, rate="")
+
+        def report(done: int, total: int) -> None:
+            speed = bar.tasks[0].speed
+            bar.update(task, completed=done, total=total, rate=f"{speed:,.3g} {unit}/s" if speed else "")
+
+        yield report
 
 
 def show_result(result: Result, out: Path | None) -> None:

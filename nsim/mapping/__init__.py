@@ -265,13 +265,17 @@ def _partition(rules: Rules, given: str | Path | int | MappingABC[str, int] | Pa
     if text == "default":
         return default_partition(rules)
     if text.startswith("even:"):
-        return even_partition(rules, _parse_even(text.removeprefix("even:")))
+        return even_partition(rules, parse_even(text.removeprefix("even:")))
     if text.endswith(".toml"):
         return read_partition(Path(text), rules)
     raise MappingError(f"no partition {text!r}: give default, even:N, even:LAYER=N,... or a .toml file")
 
 
-def _parse_even(text: str) -> int | dict[str, int]:
+def parse_even(text: str) -> int | dict[str, int]:
+    """What follows "even:": cores for every layer, or by layer.
+
+    raises   MappingError
+    """
     try:
         if "=" not in text:
             return int(text)

@@ -1,0 +1,124 @@
+"""The result of a sweep: a Parquet file with a row for every point, in the order of its file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nsim.errors import OutputError
+
+if TYPE_CHECKING:
+    import pyarrow
+
+    from nsim.sweep.points import Point
+
+ROWS_AT_A_TIME = 20_000
+ENERGY = ("known_energy_per_timestep_fj", "known_dynamic_energy_per_timestep_fj")
+# Columns by discipline, of the summary of a run, which documents them; a column is empty on other chips
+MEASURES: dict[str, dict[str, str]] = {
+    "barrier": {
+        **{"timesteps": "int64", "total_time_ps": "int64", "time_per_timestep_ps": "float64"},
+        **{"longest_timestep_ps": "int64", "barrier_ps": "int64"},
+        **dict.fromkeys(ENERGY, "float64"),
+        **{"cores_used": "int64", "mean_core_utilisation": "float64", "mean_memory_utilisation": "float64"},
+        **{"busiest_core": "int64", "busiest_core_layers": "string", "busiest_core_stage": "string"},
+        **{"busiest_core_utilisation": "float64", "busiest_core_synops_over_mean": "float64"},
+        **{"neuron_updates_per_timestep": "int64", "spikes": "int64", "messages": "int64", "synops": "int64"},
+        **{"words_read": "int64", "state": "string"},
+    },
+    "frame": {
+        **{"frames": "int64", "total_time_ps": "int64", "time_per_frame_ps": "float64", "latency_ps": "int64"},
+        **{"interval_ps": "float64", "frames_per_s": "float64", "program_time_ps": "int64"},
+        **dict.fromkeys(("known_energy_per_frame_fj", "known_dynamic_energy_per_frame_fj"), "float64"),
+        **{"cores_used": "int64", "slowest_layer": "string", "slowest_core": "int64"},
+        **{"slowest_core_utilisation": "float64", "spikes": "int64", "messages": "int64", "synops": "int64"},
+    },
+    "stream": {
+        **{"input_events": "int64", "output_events": "int64", "latency_median_ps": "float64"},
+        **{"latency_p99_ps": "float64", "latency_max_ps": "float64", "drain_ps": "int64", "end_ps": "int64"},
+        **{"late_events": "int64", "lost_events": "int64", "fitting_input_factor": "float64"},
+        **{"known_energy_fj": "float64", "known_dynamic_energy_fj": "float64", "mean_power_mw": "float64"},
+        **{"cores_used": "int64", "events": "int64", "spikes": "int64", "synops": "int64"},
+    },
+}
+POINT = {
+    **dict.fromkeys(("network", "chip"), "string"),
+    **dict.fromkeys(("weight_sparsity", "activation_sparsity"), "float64"),
+    **dict.fromkeys(("schedule", "partition", "placement", "weight_format", "mode", "clock_mode"), "string"),
+    **{"core_options": "string", "input": "string", "seed": "int64", "dt_s": "float64"},
+}
+
+
+def require_pyarrow() -> None:
+    """Say what is missing before anything is computed."""
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError:
+        raise OutputError("results are Parquet files, which need pyarrow: pip install 'nsim[sweep]'") from None
+
+
+def schema_of(parameters: dict[str, set[type]]) -> pyarrow.Schema:
+    """Number of the point, its key in the store, what it is, `status` (done or failed), `error`, and all measures.
+
+    parameters   key paths of chip parameters, and the types of their values; columns "chip.KEY"
+    """
+    import pyarrow as pa
+
+    measures: dict[str, str] = {}
+    for own in MEASURES.values():
+        measures |= own
+    columns = {"point": "int64", "key": "string", **POINT}
+    columns |= {f"chip.{key}": column_type(types) for key, types in parameters.items()}
+    columns |= {"status": "string", "error": "string", **measures, "energy_is_complete": "bool"}
+    return pa.schema([pa.field(name, pa.type_for_alias(kind)) for name, kind in columns.items()])
+
+
+def column_type(types: set[type]) -> str:
+    """The Parquet type that holds values of all these types: texts if they have nothing else in common."""
+    if types <= {int}:
+        return "int64"
+    if types <= {int, float}:
+        return "float64"
+    return "bool" if types == {bool} else "string"
+
+
+def row_of(number: int, key: str, point: Point, measures: dict[str, Any], error: str | None) -> dict[str, Any]:
+    row: dict[str, Any] = {"point": number, "key": key, **{name: getattr(point, name) for name in POINT}}
+    row |= {f"chip.{name}": value for name, value in point.chip_parameters}
+    return row | {"status": "done" if error is None else "failed", "error": error} | measures
+
+
+def write_table(path: Path, schema: pyarrow.Schema, rows: Iterable[dict[str, Any]]) -> None:
+    """Write all rows, or nothing.
+
+    raises   OutputError if there is no room or no right to write
+    """
+    import pyarrow.parquet as pq
+
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with partial.open("wb") as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+            for table in tables(schema, rows):
+                writer.write_table(table)
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        reason = error.strerror or str(error)
+        raise OutputError(
+            f"cannot write {path} ({reason}): all points are kept in the store; free some space or give another "
+            "--out, and run the same command again"
+        ) from None
+
+
+def tables(schema: pyarrow.Schema, rows: Iterable[dict[str, Any]]) -> Iterator[pyarrow.Table]:
+    import pyarrow as pa
+
+    texts = [field.name for field in schema if pa.types.is_string(field.type)]
+    iterator = iter(rows)
+    while part := list(islice(iterator, ROWS_AT_A_TIME)):
+        for row in part:
+            row.update({name: str(row[name]) for name in texts if row.get(name) is not None})
+        yield pa.Table.from_pylist(part, schema=schema)
