@@ -41,6 +41,11 @@ class Activity:
     def timesteps(self) -> int:
         return self.indptr.size - 1
 
+    def first(self, timesteps: int) -> Activity:
+        """The first timesteps only."""
+        outputs = None if self.outputs is None else self.outputs[:timesteps]
+        return Activity(self.indptr[: timesteps + 1], self.neurons[: self.indptr[timesteps]], outputs)
+
     def firing(self, step: int) -> NDArray[np.int64]:
         return self.neurons[self.indptr[step] : self.indptr[step + 1]]
 

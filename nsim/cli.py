@@ -6,10 +6,12 @@ import sys
 
 import typer
 
+from nsim.commands.compare import compare
 from nsim.commands.floorline import floorline
 from nsim.commands.lists import chips, networks
 from nsim.commands.map import map_
 from nsim.commands.optimize import optimize
+from nsim.commands.report import report
 from nsim.commands.reproduce import reproduce
 from nsim.commands.run import run
 from nsim.errors import InterruptedRunError, NsimError
@@ -25,6 +27,8 @@ app.command()(run)
 app.command()(floorline)
 app.command()(optimize)
 app.command("map")(map_)
+app.command()(report)
+app.command()(compare)
 app.command()(reproduce)
 app.command()(chips)
 app.command()(networks)

@@ -284,6 +284,24 @@ def count_copies(indptr, neurons, copy_indptr, copies, by_core, by_pair):
 
 
 @njit(cache=True, nogil=True)
+def find_last_sends(indptr, neurons, core, copy_indptr, copy_core, last):
+    """Place of the last message from each core to another among all that the core sends, from 1 on.
+
+    indptr, neurons, copy_indptr   as above
+    core                           int64[neurons]        that neurons are on
+    last                           int64[steps, cores, cores]   in place; 0 stays where there is no message
+    """
+    sent = np.zeros(last.shape[1], np.int64)
+    for step in range(last.shape[0]):
+        sent[:] = 0
+        for k in range(indptr[step], indptr[step + 1]):
+            source = core[neurons[k]]
+            for row in range(copy_indptr[neurons[k]], copy_indptr[neurons[k] + 1]):
+                sent[source] += 1
+                last[step, source, copy_core[row]] = sent[source]
+
+
+@njit(cache=True, nogil=True)
 def count_crossings(by_pair, indptr, links, by_link):
     """Book the messages of every pair of cores, [steps, pairs], to the links between them (CSR): [steps, links]."""
     for step in range(by_pair.shape[0]):

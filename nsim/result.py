@@ -387,6 +387,12 @@ class Result:
         """Messages over core links, and over mesh links by direction."""
         return link_crossings(self.link_rows)
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from nsim.report.notebook import html
+
+        return html(self)
+
     def provenance(self) -> dict[str, Any]:
         """What it takes to repeat the run."""
         return provenance(self.mapping.network, self.mapping.chip, self.seed)
@@ -499,10 +505,10 @@ class OutputFolder:
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self.partial, ignore_errors=True)
 
-    def write(self, result: Written) -> None:
-        """Write summary.json, the tables and, if there are any, outputs.npy."""
+    def write(self, result: Written, what_if: dict[str, Any] | None = None) -> None:
+        """Write summary.json, report.json, the tables and, if there are any, outputs.npy."""
         try:
-            write_files(result, self.partial)
+            write_files(result, self.partial, what_if)
             self.partial.chmod(0o755)
             if self.path.is_dir():
                 replaced = self.partial.with_name(self.partial.name + "-old")
@@ -515,10 +521,14 @@ class OutputFolder:
             raise OutputError(f"cannot write results to {self.path}: {error.strerror}; nothing was written") from None
 
 
-def write_files(result: Written, folder: Path) -> None:
-    """Write a result's files into an existing folder."""
+def write_files(result: Written, folder: Path, what_if: dict[str, Any] | None = None) -> None:
+    """Write a result's files into an existing folder; nsim/report/facts.py says what report.json and `what_if` are."""
+    from nsim.report.facts import report_facts
+
     content = {**result.summary(), "reproducibility": result.provenance()}
     (folder / "summary.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    if (facts := report_facts(result, what_if)) is not None:
+        (folder / "report.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     for name in result.tables:
         getattr(result, name).to_csv(folder / f"{name}.csv", index=False)
     if result.outputs is not None:

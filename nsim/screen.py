@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -129,11 +130,16 @@ def _energy_line(facts: dict) -> tuple[str, str]:
 def _limit_line(result: Result) -> str:
     """What the critical path consists of, and the station with most of it."""
     assert result.states is not None
-    shares = {state: float(times.sum() / result.total_ps) for state, times in result.states.items()}
-    ordered = sorted(shares.items(), key=lambda item: -item[1])
-    parts = ", ".join(f"{share:.0%} {state}" for state, share in ordered if share >= 0.005)
-    first = result.critical_stations[0] if result.critical_stations else None
-    return f"of the critical path: {parts}" + (f"; most: {first['station']}, {first['share']:.0%}" if first else "")
+    spent = {state: float(times.sum()) for state, times in result.states.items()}
+    return "of the critical path: " + path_words(spent, result.critical_stations)
+
+
+def path_words(spent_ps: Mapping[str, float], stations: list[dict[str, Any]]) -> str:
+    """Shares of a critical path by state, largest first, and the station with most of it."""
+    total = sum(spent_ps.values()) or 1
+    ordered = sorted(spent_ps.items(), key=lambda item: -item[1])
+    parts = ", ".join(f"{time / total:.0%} {state}" for state, time in ordered if time / total >= 0.005)
+    return parts + (f"; most: {stations[0]['station']}, {stations[0]['share']:.0%}" if stations else "")
 
 
 def _traffic_line(result: Result) -> str:
@@ -179,7 +185,8 @@ def caveats(network: Network, chip: Chip, facts: dict) -> list[str]:
         keys = [row.key for row in chip.provenance() if row.basis == basis and not isinstance(row.value, bool | str)]
         if keys:
             lines.append(f"{basis.capitalize()}: {', '.join(keys)}.")
-    lines.append(f"Every value with its source: nsim chips {chip.name}")
+    shipped = chip.path in (path.resolve() for path in available_chips().values())
+    lines.append(f"Every value with its source: nsim chips {chip.name if shipped else chip.path}")
     return lines
 
 

@@ -78,6 +78,7 @@ def test_out_holds_the_documented_files(small_run):
     folder, _ = small_run
     assert {p.name for p in folder.iterdir()} == {
         "summary.json",
+        "report.json",
         "cores.csv",
         "layers.csv",
         "links.csv",
@@ -305,7 +306,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
     from nsim import result as module
     from nsim.errors import OutputError
 
-    def fill(_, folder):
+    def fill(_, folder, what_if):
         (folder / "summary.json").write_text("{}")
         with Path("/dev/full").open("w") as file:
             file.write("x" * 100_000)

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nsim.activity import Activity
 from nsim.chip_file import load_chip
 from nsim.counts import Counter
 from nsim.frame import engine_compiled
@@ -20,7 +19,7 @@ CHIP = load_chip("akd1000")
 
 
 def parts_of(result):
-    return [FrameWork(run.counts, run.mapping, run.machine) for run in result.runs]
+    return [FrameWork(run.counts, run.activity, run.mapping, run.machine) for run in result.runs]
 
 
 def check(result):
@@ -37,8 +36,8 @@ def test_no_run_on_a_random_machine_is_below_its_bound(case):
     """Cores that skip layers, results or none, single and double buffers, few frames in flight."""
     costs = case.machine.update_ps, case.machine.spike_ps
     counts = Counter(case.mapping, case.machine, costs).count(case.activity)
-    part = FrameWork(counts, case.mapping, case.machine)
-    alone = Activity(case.activity.indptr[:2], case.activity.neurons[: case.activity.indptr[1]], None)
+    part = FrameWork(counts, case.activity, case.mapping, case.machine)
+    alone = case.activity.first(1)
     for activity, bounds in ((alone, latency_bounds([part])), (case.activity, run_bounds([part]))):
         run = engine_compiled.Engine(case.mapping, case.machine).start(activity)
         list(run)
@@ -91,7 +90,9 @@ def test_a_wrong_cost_is_caught():
     result = simulate_frames(mapping, frames=1)
     (run,) = result.runs
     dear = run.counts.__class__(**{**vars(run.counts), "core_synapse_ps": run.counts.core_synapse_ps * 6 // 5})
-    least = [latency_bounds([FrameWork(c, run.mapping, run.machine)]).least_ps[0] for c in (run.counts, dear)]
+    least = [
+        latency_bounds([FrameWork(c, run.activity, run.mapping, run.machine)]).least_ps[0] for c in (run.counts, dear)
+    ]
     assert least[0] <= result.latency_ps < least[1]
 
 

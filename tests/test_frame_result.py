@@ -313,7 +313,11 @@ def test_the_screen_says_latency_rate_energy_and_limit(cnn_run):
 
 def test_out_holds_the_documented_files(cnn_run):
     folder, _ = cnn_run
-    assert {path.name for path in folder.iterdir()} == {"summary.json", *(f"{name}.csv" for name in TABLES)}
+    assert {path.name for path in folder.iterdir()} == {
+        "summary.json",
+        "report.json",
+        *(f"{name}.csv" for name in TABLES),
+    }
     facts = json.loads((folder / "summary.json").read_text())
     assert facts["frames"] == facts["frames_planned"] == 2
     assert facts["mapping_mode"] == "minimal"

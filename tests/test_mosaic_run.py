@@ -193,7 +193,13 @@ def test_without_costs_there_are_counts_and_the_missing_keys(tmp_path):
     assert "Not in the chip file: actions.row_read.latency_ps, actions.r1_crossing.latency_ps, " in text
     assert "r0_crossing" not in text  # with p1 alone no spike crosses an R0
     out = tmp_path / "out"
-    assert {p.name for p in out.iterdir()} == {"summary.json", "tiles.csv", "routers.csv", "timesteps.csv"}
+    assert {p.name for p in out.iterdir()} == {
+        "summary.json",
+        "report.json",
+        "tiles.csv",
+        "routers.csv",
+        "timesteps.csv",
+    }
     facts = json.loads((out / "summary.json").read_text())
     tiles, ticks = read_csv(out / "tiles.csv"), read_csv(out / "timesteps.csv")
     assert len(tiles) == 25 and len(ticks) == 5 and "duration_ps" not in ticks[0]

@@ -10,9 +10,9 @@ values and chips of its panels were not found. In the model (ours) a shared kern
 it gains nothing outside the dense layer; unrolled synapses gain until receiving, updates or the barrier take over.
 AKD1000 stores zeros like other weights (measured on the vendor's virtual device; that they cost as much time is
 assumed) and Speck counts them as synaptic operations (stated): built-in networks of theirs, `cnn` with the activity
-that it comes with and `speck-gesture` with a moving edge, gain nothing. Speck has no timesteps: compared is the time
-its first layer, which gets the same events whatever the weights, takes for one. A further chip is an entry in CASES or
-WHOLE.
+that it comes with, one frame alone, and `speck-gesture` with a moving edge, gain nothing. Speck has no timesteps:
+compared is the time its first layer, which gets the same events whatever the weights, takes for one; its states are
+those of the whole stream. A further chip is an entry in CASES or WHOLE.
 
     python -m benchmarks.experiments.cnn_weight_sparsity [--quick] [--seed N] [--out DIR]
 """
@@ -28,6 +28,7 @@ import numpy as np
 from benchmarks.experiments.common import CHIPS, SPIKING, facts, measure, percent
 from nsim.barrier_chip import BarrierChip
 from nsim.chip_file import load_chip
+from nsim.frame.bottleneck import bottleneck_of as frame_bottleneck_of
 from nsim.frame.run import simulate_frames
 from nsim.mapping import map_network
 from nsim.mapping.partition import Rules, smallest_split
@@ -35,6 +36,7 @@ from nsim.network import Connection, Layer, Network
 from nsim.neurons import Relay
 from nsim.plots import COLOURS, MARKERS
 from nsim.reproduce import Outcome, Verdict, script
+from nsim.stream.bottleneck import bottleneck_of as stream_bottleneck_of
 from nsim.stream.mapping import map_stream
 from nsim.stream.run import simulate_stream
 from nsim.synapses import Convolution, Dense, Sparse, convolved_shape
@@ -44,7 +46,7 @@ from nsim.workloads.weights import random_floats
 STORAGE = {"shared": "shared kernels", "unrolled": "unrolled, sparse format"}
 CASES = tuple((chip, way) for chip in CHIPS for way in STORAGE)
 WHOLE = ("akd1000", "speck")  # chips that store no zero apart
-PER = {"akd1000": "time per frame (us)", "speck": "time per event in the first layer (us)"}
+PER = {"akd1000": "time of one frame alone (us)", "speck": "time per event in the first layer (us)"}
 SPARSITIES = (0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.98, 0.99)
 INPUT = (2, 32, 32)
 CONVOLUTIONS = ((16, 2), (32, 2), (32, 1))  # channels and stride, kernels 3 x 3
@@ -110,17 +112,21 @@ def cores_for(networks: Iterable[Network], chip: BarrierChip) -> dict[str, int]:
     return cores
 
 
-def times_us(name: str, sparsity: float, quick: bool, seed: int) -> tuple[float, float]:
-    """Microseconds, and the least: per frame, pipelined, on AKD1000; per event of the first layer on Speck."""
+def whole(name: str, sparsity: float, quick: bool, seed: int) -> dict[str, Any]:
+    """Time and least time of a frame on AKD1000, of an event of the first layer on Speck; and states."""
     if name == "akd1000":
         mapping = map_network(build("cnn", density=1 - sparsity, seed=seed), load_chip(name))
-        frames = simulate_frames(mapping, frames=2 if quick else 6, seed=seed).summary()
-        return frames["time_per_frame_ps"] / 1e6, frames["slowest_core_cycles_per_frame"] / frames["clock_mhz"]
+        frame = frame_bottleneck_of(simulate_frames(mapping, frames=1, seed=seed, critical_path=True))
+        states = {"predicted_state": frame.predicted, "simulated_state": frame.simulated}
+        return {"time_us": frame.time_ps / 1e6, "bound_us": int(frame.bounds.least_ps[0]) / 1e6, **states}
     mapping = map_stream(build("speck-gesture", density=1 - sparsity, seed=seed), load_chip(name))
-    result = simulate_stream(mapping, f"edges:rate=2e5,seconds={0.01 if quick else 0.1},seed={seed}")
+    events = f"edges:rate=2e5,seconds={0.01 if quick else 0.1},seed={seed}"
+    result = simulate_stream(mapping, events, critical_path=True)
+    stream = stream_bottleneck_of(result)
     first = next(core for core in result.core_rows if core["layer"] == "conv1")
     event_us = first["synapses_busy_ps"] / first["events_served"] / 1e6
-    return event_us, event_us
+    states = {"predicted_state": stream.predicted, "simulated_state": stream.simulated}
+    return {"time_us": event_us, "bound_us": event_us, **states}
 
 
 def run(quick: bool, seed: int) -> Outcome:
@@ -139,9 +145,8 @@ def run(quick: bool, seed: int) -> Outcome:
             found = measure(mapping, activity=activity, timesteps=1 if quick else 8, seed=seed)
             rows.append({"chip": name, "storage": way, "sparsity": sparsity} | facts(found))
         for name in WHOLE:
-            time_us, bound_us = times_us(name, sparsity, quick, seed)
-            known = {"chip": name, "storage": "shared", "sparsity": sparsity, "time_us": time_us, "bound_us": bound_us}
-            rows.append(dict.fromkeys(rows[0]) | known)
+            known = {"chip": name, "storage": "shared", "sparsity": sparsity}
+            rows.append(dict.fromkeys(rows[0]) | known | whole(name, sparsity, quick, seed))
     verdicts = [
         judge(name, way, [row for row in rows if (row["chip"], row["storage"]) == (name, way)]) for name, way in CASES
     ]
@@ -156,7 +161,8 @@ def judge(name: str, way: str, rows: list[dict]) -> Verdict:
         spread = max(row["time_us"] for row in rows) / min(row["time_us"] for row in rows) - 1
         claim = f"{name}, {STORAGE[way]}: zero weights gain nothing"
         where = f" on {first['cores']} cores" if first["cores"] else ""
-        return Verdict(claim, bool(spread < 0.01), f"time varies by {percent(spread)}{where}")
+        states = " or ".join(dict.fromkeys(f"{row['simulated_state']}-bound" for row in rows))
+        return Verdict(claim, bool(spread < 0.01), f"time varies by {percent(spread)}{where}; {states}")
     other = next((row for row in rows if row["simulated_state"] != first["simulated_state"]), None)
     stop = (
         f"{other['simulated_state']}-bound from {other['sparsity']:.0%} on"
@@ -177,8 +183,10 @@ def draw(figure: Any, rows: list[dict]) -> None:
     axes = figure.subplots(2, 2)
     for axis, name in zip(axes[1], WHOLE, strict=True):
         own = [row for row in rows if row["chip"] == name]
-        axis.plot([100 * row["sparsity"] for row in own], [row["time_us"] for row in own], "o-", color="black")
+        axis.plot([100 * row["sparsity"] for row in own], [row["time_us"] for row in own], color="black", lw=1.2)
+        draw_states(axis, own)
         axis.set(xlabel="weight sparsity (%)", ylim=(0, None), title=load_chip(name).title, ylabel=PER[name])
+        axis.legend(fontsize=8)
     for axis, name in zip(axes[0], names, strict=True):
         own = [row for row in rows if row["chip"] == name]
         for way, style in zip(STORAGE, ("-", "--"), strict=True):
@@ -186,14 +194,19 @@ def draw(figure: Any, rows: list[dict]) -> None:
             label = STORAGE[way]
             x, y = [100 * row["sparsity"] for row in line], [row["time_us"] for row in line]
             axis.plot(x, y, style, color="black", lw=1.2, zorder=1, label=label)
-        for state in dict.fromkeys(row["simulated_state"] for row in own):
-            points = [(100 * row["sparsity"], row["time_us"]) for row in own if row["simulated_state"] == state]
-            axis.plot(*zip(*points, strict=True), MARKERS[state], color=COLOURS[state], ms=7, label=f"{state}-bound")
+        draw_states(axis, own)
         axis.set(
             xlabel="weight sparsity (%)", ylim=(0, None), title=f"{load_chip(name).title}, {own[0]['cores']} cores"
         )
         axis.set_ylabel("time per timestep (us)")
         axis.legend(fontsize=8)
+
+
+def draw_states(axis: Any, rows: list[dict]) -> None:
+    """The points of a line, by what limits them."""
+    for state in dict.fromkeys(row["simulated_state"] for row in rows):
+        points = [(100 * row["sparsity"], row["time_us"]) for row in rows if row["simulated_state"] == state]
+        axis.plot(*zip(*points, strict=True), MARKERS[state], color=COLOURS[state], ms=7, label=f"{state}-bound")
 
 
 if __name__ == "__main__":

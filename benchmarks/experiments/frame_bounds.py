@@ -7,8 +7,8 @@ layer) with random densities of messages, mapped in both modes.
 Expected: never above the simulation, exactly; near it where work binds. Layers work on whole frames one after another,
 so that one frame takes its longest chain of cores; many take the busiest core, or two that take turns with a single
 input buffer, with the time to fill and empty the chip. The form is ours: what arXiv:2511.21549 shows of AKD1000 was not
-found. Messages on their way into one core are in the bound; those of an input block that sends a copy to each of many
-processors are not, for nobody has to wait for all of them: there the bound is lower.
+found. Messages on their way into one core are in the bound, and those that their senders' sweeps send before the last
+of them, wherever these go: an input block with a copy for each of many processors is slow for that reason.
 
     python -m benchmarks.experiments.frame_bounds [--quick] [--seed N] [--out DIR]
 """

@@ -61,9 +61,19 @@ WORKS_ON = {
     "tick": "ticks of real time, on neuron tiles",
 }
 OPTIONS = {
-    "barrier": {"partition", "placement", "weight-format", "activity", "timesteps", "samples", "threads", "trace"},
-    "frame": {"activity", "samples", "mode", "clock-mode"},
-    "stream": {"core-options"},
+    "barrier": {
+        "partition",
+        "placement",
+        "weight-format",
+        "activity",
+        "timesteps",
+        "samples",
+        "threads",
+        "trace",
+        "critical-path",
+    },
+    "frame": {"activity", "samples", "mode", "clock-mode", "critical-path"},
+    "stream": {"core-options", "critical-path"},
     "tick": {"activity", "timesteps", "samples", "grid", "neurons-per-tile", "place", "routes", "shared-lines"},
 }
 
@@ -73,7 +83,8 @@ def refuse_options(chip: Chip, given: dict[str, tuple[object, object]]) -> None:
     for name, (value, default) in given.items():
         if value != default and name not in OPTIONS[chip.discipline]:
             works = WORKS_ON[chip.discipline]
-            raise InputError(f"--{name} {value} is not for chip {chip.name!r}, which works on {works}: leave it out")
+            words = f"--{name}" if value is True else f"--{name} {value}"
+            raise InputError(f"{words} is not for chip {chip.name!r}, which works on {works}: leave it out")
 
 
 def say_if_interrupted(done: int, planned: int, unit: str) -> None:

@@ -53,9 +53,15 @@ def run(
     seed: Seed = 0,
     dt: Dt = None,
     out: Annotated[Path | None, typer.Option(help="Folder for summary.json and tables.")] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Page of the run: .html. Tries another partition for it, which takes up to three more runs."),
+    ] = None,
     critical_path: Annotated[
         bool | None,
-        typer.Option(help="Find out what limits every timestep; some 20 % slower. [default: yes, but not for frames]"),
+        typer.Option(
+            help="Find out what limits the time; some 20 % slower. [default: yes on chips with timesteps, no on others]"
+        ),
     ] = None,
     trace: Annotated[
         str | None, typer.Option(help="messages: every service of every message, as OUT/messages.parquet.")
@@ -86,12 +92,15 @@ def run(
     from nsim.formats import load_network
     from nsim.frame.chip import FrameChip
     from nsim.mosaic.chip import MosaicChip
+    from nsim.report.page import check_report
     from nsim.result import OutputFolder
     from nsim.simulation import check_run, check_trace
     from nsim.stream.chip import StreamChip
 
     check_run(timesteps, samples, engine, dt, threads, seed)
     check_trace(trace, out)
+    if report:
+        check_report(report)
     mapped = {"partition": partition, "placement": placement, "dense_layers": weight_format}
     with OutputFolder(out) if out else nullcontext() as folder:
         target = load_chip(chip)
@@ -104,30 +113,54 @@ def run(
                 **{"mode": (mode, None), "clock-mode": (clock_mode, None), "core-options": (core_options, None)},
                 **{"grid": (grid, None), "neurons-per-tile": (neurons_per_tile, None), "place": (place, "index")},
                 **{"routes": (routes, "published"), "shared-lines": (shared_lines, False)},
+                **{"critical-path": (critical_path or None, None)},
             },
         )
         if isinstance(target, MosaicChip):
             tiles = {"grid": grid, "neurons_per_tile": neurons_per_tile, "place": place, "routes": routes}
             length = {"activity": activity, "timesteps": timesteps, "samples": samples, "dt_s": dt}
             line = {"inputs": input, "seed": seed, "engine": engine, "shared_lines": shared_lines}
-            _run_tiles(network, target, folder, tiles, **length, **line)
+            _run_tiles(network, target, folder, report, tiles, **length, **line)
             return
         loaded = load_network(network, dt_s=dt)
         same: dict[str, Any] = {"inputs": input, "seed": seed, "engine": engine}
         dt_s = dt or loaded.dt_s
         if isinstance(target, FrameChip):
             drawn = {"activity": activity, "frames": samples, "dt_s": dt_s, "critical_path": bool(critical_path)}
-            _run_frames(loaded, target, folder, mode, clock_mode, **same, **drawn)
+            _run_frames(loaded, target, folder, report, mode, clock_mode, **same, **drawn)
         elif isinstance(target, StreamChip):
-            _run_stream(loaded, target, folder, core_options, **same, tick_s=dt)
+            _run_stream(
+                loaded, target, folder, report, core_options, **same, tick_s=dt, critical_path=bool(critical_path)
+            )
         else:
             length = {"activity": activity, "timesteps": timesteps, "samples": samples, "dt_s": dt_s}
             path = critical_path is not False and trace is None
-            _run_timesteps(loaded, target, folder, mapped, trace, **same, **length, threads=threads, critical_path=path)
+            _run_timesteps(
+                loaded, target, folder, report, mapped, trace, **same, **length, threads=threads, critical_path=path
+            )
+
+
+def _write(
+    result: Any, folder: OutputFolder | None, report: Path | None, what_if: dict[str, Any] | None = None
+) -> None:
+    """Files and page of a result, as far as they were asked for."""
+    if folder:
+        folder.write(result, what_if)
+    if report:
+        from nsim.report.page import write_report
+        from nsim.report.run_folder import run_of
+
+        write_report(run_of(result, what_if), report)
 
 
 def _run_timesteps(
-    network: Network, chip: Chip, folder: OutputFolder | None, mapped: dict, trace: str | None, **options: Any
+    network: Network,
+    chip: Chip,
+    folder: OutputFolder | None,
+    report: Path | None,
+    mapped: dict,
+    trace: str | None,
+    **options: Any,
 ) -> None:
     """The part of `nsim run` that is for chips with timesteps."""
     from nsim import screen
@@ -141,8 +174,12 @@ def _run_timesteps(
         result = simulate(mapping, progress=progress, trace=tracer, **options)
     if tracer:
         tracer.close()
-    if folder:
-        folder.write(result)
+    what_if = None
+    if report:
+        from nsim.report.what_if import split_limiting_layer
+
+        what_if = split_limiting_layer(result, lambda other: simulate(other, **{**options, "critical_path": False}))
+    _write(result, folder, report, what_if)
     screen.show_result(result, folder.path if folder else None)
     say_if_interrupted(result.steps, result.planned_timesteps, "timesteps")
 
@@ -151,6 +188,7 @@ def _run_frames(
     network: Network,
     chip: FrameChip,
     folder: OutputFolder | None,
+    report: Path | None,
     mode: str | None,
     clock_mode: str | None,
     **options: Any,
@@ -165,14 +203,18 @@ def _run_frames(
     mapping = map_network(network, chip, mode=mode, clock_mode=clock_mode)
     with screen.progress("frames") as progress:
         result = simulate_frames(mapping, progress=progress, **options)
-    if folder:
-        folder.write(result)
+    _write(result, folder, report)
     show_frames(result, folder.path if folder else None)
     say_if_interrupted(result.done_frames, result.planned_frames, "frames")
 
 
 def _run_stream(
-    network: Network, chip: StreamChip, folder: OutputFolder | None, core_options: str | None, **options: Any
+    network: Network,
+    chip: StreamChip,
+    folder: OutputFolder | None,
+    report: Path | None,
+    core_options: str | None,
+    **options: Any,
 ) -> None:
     """The part of `nsim run` that is for chips without timesteps."""
     from nsim import screen
@@ -186,13 +228,17 @@ def _run_stream(
     mapping = mapping.with_options(chosen.decimate, chosen.balanced(network))
     with screen.progress("sensor events") as progress:
         result = simulate_stream(mapping, progress=progress, **options)
-    if folder:
-        folder.write(result)
+    _write(result, folder, report)
     show_stream(result, folder.path if folder else None)
 
 
 def _run_tiles(
-    network: str, chip: MosaicChip, folder: OutputFolder | None, tiles: dict[str, Any], **options: Any
+    network: str,
+    chip: MosaicChip,
+    folder: OutputFolder | None,
+    report: Path | None,
+    tiles: dict[str, Any],
+    **options: Any,
 ) -> None:
     """The part of `nsim run` that is for chips of tiles."""
     import numpy as np
@@ -212,7 +258,6 @@ def _run_tiles(
         result = simulate_tiles(
             loaded, mapping, progress=progress, **{**options, "dt_s": options["dt_s"] or loaded.whole.dt_s}
         )
-    if folder:
-        folder.write(result)
+    _write(result, folder, report)
     show_tiles(result, folder.path if folder else None)
     say_if_interrupted(result.steps, result.planned_timesteps, "ticks")

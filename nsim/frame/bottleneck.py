@@ -76,7 +76,7 @@ class FrameBottleneck(Bottleneck):
 
 def works_of(result: FrameResult) -> list[FrameWork]:
     """What every sequence was asked for."""
-    return [FrameWork(run.counts, run.mapping, run.machine) for run in result.runs]
+    return [FrameWork(run.counts, run.activity, run.mapping, run.machine) for run in result.runs]
 
 
 def bottleneck_of(result: FrameResult, saved: dict[str, float] | None = None) -> FrameBottleneck:

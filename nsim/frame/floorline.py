@@ -2,13 +2,15 @@
 
 Whatever the order of events,
 - a core works on a frame, then sweeps, and only then takes the next one. It begins when every core that feeds it has
-  finished the frame, and not before the last of its messages has come in, of which one passes each station at a time.
+  finished the frame, and not before the last of its messages has come in, of which one passes each station at a time;
+  no message of a core leaves before those that its sweep sends earlier, wherever these go.
   So one frame takes at least as long as the longest chain of cores from the input to the results;
 - a run lasts at least as long as the busiest core is at work, frame after frame, behind the chain that leads to it and
   before the one that leads from it. A core with a single input buffer takes turns with each core that feeds it: then
   both, one after the other, stand for the busiest. Where so many frames may be in flight, every so many-th waits for
   the one before it to leave;
-- a send stage, link or receiver is busy for every message that passes it.
+- a send stage, link or receiver is busy for every message that passes it, a core's own way out behind the chain that
+  leads to that core, and before what must follow in one of the cores that it sends to.
 Sequences that take turns on the chip add up, and programming comes on top. It never sees simulated times.
 """
 
@@ -22,6 +24,8 @@ from graphlib import TopologicalSorter
 import numpy as np
 from numpy.typing import NDArray
 
+from nsim import kernels
+from nsim.activity import Activity
 from nsim.bounds import Bounds, Times
 from nsim.counts import Counts
 from nsim.frame.machine import FrameMachine, dataflow
@@ -45,9 +49,10 @@ class FrameBounds(Bounds):
 
 @dataclass(frozen=True, eq=False)
 class FrameWork:
-    """What the frames of one hardware sequence ask of it. Counts are by frame."""
+    """What the frames of one hardware sequence ask of it: what every core sends for each, and the counts of that."""
 
     counts: Counts
+    activity: Activity
     mapping: Sequence
     machine: FrameMachine
 
@@ -79,18 +84,54 @@ class FrameWork:
     def _of(self, table: NDArray[np.int64], kind: str, core: int) -> int:
         return int(table[self.machine.number(kind, core)])
 
-    def arrival_ps(self, frame: int, core: int, feeders: tuple[int, ...]) -> int:
-        """From the moment the first feeder may send, until the last message can have come in."""
+    @cached_property
+    def last_sends(self) -> NDArray[np.int64]:
+        """Messages that a core has sent once its last one to another core has left: int64[frames, core, to core]."""
+        cores, copies = self.machine.cores, self.mapping.copies
+        last = np.zeros((self.activity.timesteps, cores, cores), np.int64)
+        fired = self.activity.indptr, self.activity.neurons
+        kernels.find_last_sends(*fired, self.mapping.core, copies.indptr, copies.core, last)
+        return last
+
+    @cached_property
+    def way_ps(self) -> dict[tuple[int, int], int]:
+        """What one message takes from the send stage of a core to the end of being received, by pair of cores."""
+        machine = self.machine
+        pairs = np.argwhere(self.last_sends.any(axis=0))
+        indptr, links = machine.links_between(pairs[:, 0], pairs[:, 1])
+        passing = np.concatenate(([0], np.cumsum(machine.service_ps[links] + machine.wire_ps[links])))
+        ends = [
+            machine.service_ps[machine.number(kind, 0) + pairs[:, side]]
+            for side, kind in enumerate(("send", "receive"))
+        ]
+        total = passing[indptr[1:]] - passing[indptr[:-1]] + ends[0] + ends[1]
+        return {(int(source), int(target)): int(way) for (source, target), way in zip(pairs, total, strict=True)}
+
+    @cached_property
+    def out_ps(self) -> NDArray[np.int64]:
+        """By core: the time between two messages on its way out, at least. int64[cores + 1]"""
+        machine, cores = self.machine, np.arange(self.machine.cores)
+        return np.max(
+            [machine.service_ps[machine.number(kind, 0) + cores] for kind in ("send", "core_to_router")], axis=0
+        )
+
+    def arrived(self, frame: int, core: int, worked: Times) -> tuple[NDArray[np.int64], int]:
+        """When the last message to a core can have come in, by state, and the feeder that decides it, or -1.
+
+        worked   int64[cores + 1, 3]  when every core can have begun its sweep
+        """
+        senders = np.flatnonzero(self.last_sends[frame, :, core]).tolist()
+        if not senders:
+            return np.zeros(3, np.int64), -1
+        inside = max(self._of(self.machine.service_ps, kind, core) for kind in ("router_to_core", "receive"))
         messages = int(self.counts.core_messages_in[frame, core])
-        if not messages or not feeders:
-            return 0
-        service, wire = self.machine.service_ps, self.machine.wire_ps
-        ways = [[self._of(service, kind, f) for kind in ("send", "core_to_router")] for f in feeders]
-        inside = [self._of(service, kind, core) for kind in ("router_to_core", "receive")]
-        first = min(sum(way) + self._of(wire, "core_to_router", f) for way, f in zip(ways, feeders, strict=True))
-        first += sum(inside) + self._of(wire, "router_to_core", core)
-        of_one_feeder = -(-messages // len(feeders)) - 1  # one of them sends as many or more, behind the first
-        return first + max((messages - 1) * max(inside), of_one_feeder * min(max(way) for way in ways))
+        first = min(senders, key=lambda sender: int(worked[sender].sum()) + self.way_ps[sender, core])
+        on_the_way = {first: self.way_ps[first, core] + (messages - 1) * inside}
+        for sender in senders:
+            behind = (int(self.last_sends[frame, sender, core]) - 1) * int(self.out_ps[sender])
+            on_the_way[sender] = max(on_the_way.get(sender, 0), self.way_ps[sender, core] + behind)
+        last = max(senders, key=lambda sender: int(worked[sender].sum()) + on_the_way[sender])
+        return worked[last] + [0, 0, on_the_way[last]], last
 
     def chains(self, frame: int) -> Chains:
         """What must lie before every core's begin, in this frame alone."""
@@ -102,29 +143,19 @@ class FrameWork:
                 begin[core], before[core] = self._begin(frame, core, feeders, worked, done)
             worked[core] = begin[core] + [self.times_ps[frame, core, MEMORY], 0, 0]
             done[core] = worked[core] + [0, self.times_ps[frame, core, COMPUTE], 0]
-        results = self._senders_of_results
         end, last = max(((done[core], core) for core in range(cores)), key=lambda pair: int(pair[0].sum()))
-        if results:
-            first = min(results, key=lambda core: int(worked[core].sum()))
-            arrived = worked[first] + [0, 0, self.arrival_ps(frame, cores - 1, results)]
-            if arrived.sum() > end.sum():
-                end, last = arrived, first
+        results, sender = self.arrived(frame, cores - 1, worked)
+        if results.sum() > end.sum():
+            end, last = results, sender
         return Chains(begin, end, last, before)
 
     def _begin(
         self, frame: int, core: int, feeders: tuple[int, ...], worked: Times, done: Times
     ) -> tuple[NDArray[np.int64], int]:
-        """When a core can begin, and the feeder that decides it: the last to finish, or messages from the first on."""
+        """When a core can begin, and the feeder that decides it: the last to finish, or the sender of a message."""
         latest = max(feeders, key=lambda feeder: int(done[feeder].sum()))
-        first = min(feeders, key=lambda feeder: int(worked[feeder].sum()))
-        arrived = worked[first] + [0, 0, self.arrival_ps(frame, core, feeders)]
-        return (arrived, first) if arrived.sum() > done[latest].sum() else (done[latest], latest)
-
-    @cached_property
-    def _senders_of_results(self) -> tuple[int, ...]:
-        copies, host = self.mapping.copies, self.machine.cores - 1
-        source = np.repeat(self.mapping.core, np.diff(copies.indptr))
-        return tuple(np.unique(source[copies.core == host]).tolist())
+        arrived, sender = self.arrived(frame, core, worked)
+        return (arrived, sender) if arrived.sum() > done[latest].sum() else (done[latest], latest)
 
     def tails(self, frame: int) -> NDArray[np.int64]:
         """Work and sweeps that must follow when a core has finished a frame: int64[cores + 1, 3]."""
@@ -193,11 +224,28 @@ def _least_run(part: FrameWork) -> tuple[NDArray[np.int64], tuple[int, ...]]:
                 for feeder in part.feeders[core]
                 if feeder != cores - 1
             ]
+    candidates += _ways_out(part, first, tails)
     candidates.append((first.end, first.longest))
     if (many := part.mapping.in_flight) < frames:
         ends = np.array([part.chains(frame).end for frame in range(frames)])
         candidates += [(ends[start::many].sum(axis=0), first.longest) for start in range(many)]
     return max(candidates, key=lambda pair: int(pair[0].sum()))
+
+
+def _ways_out(part: FrameWork, first: Chains, tails: NDArray[np.int64]) -> list[tuple[Times, tuple[int, ...]]]:
+    """Every core's way out, busy with all its messages, and what must follow where the last of them goes."""
+    frames, cores = part.times_ps.shape[:2]
+    receives = part.last_sends.max(axis=0) > 0
+    follows = tails.copy()
+    follows[:, :2] += part.times_ps[frames - 1]
+    follows[cores - 1] = 0  # results
+    found: list[tuple[Times, tuple[int, ...]]] = []
+    for core in np.flatnonzero(receives.any(axis=1)).tolist():
+        after = min((follows[target] for target in np.flatnonzero(receives[core])), key=lambda times: int(times.sum()))
+        sends = part.counts.core_messages_out[:, core].sum() * part.out_ps[core]
+        begin = first.begin[core] + [part.times_ps[0, core, MEMORY], 0, sends]
+        found.append((begin + after, (core,)))
+    return found
 
 
 def _joined(

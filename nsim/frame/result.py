@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nsim.activity import Activity
 from nsim.counts import Counts
 from nsim.critical_path import PathTimes
 from nsim.energy import Energy, crossings_by_kind, energy_of
@@ -32,6 +33,7 @@ class SequenceRun:
     path     what the critical path of that consists of; None if it was not recorded
     times    of all frames, as many of them in flight as the chip allows
     counts   by frame
+    activity what every neuron sent for these frames
     """
 
     mapping: Sequence
@@ -40,6 +42,7 @@ class SequenceRun:
     path: PathTimes | None
     times: FrameTimes
     counts: Counts
+    activity: Activity
 
     @property
     def frames(self) -> int:
@@ -483,6 +486,12 @@ class FrameResult:
             "program_bytes": mapping.program_bytes,
             "program_time_ps": mapping.program_ps,
         }
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from nsim.report.notebook import html
+
+        return html(self)
 
     def provenance(self) -> dict[str, Any]:
         """What it takes to repeat the run."""

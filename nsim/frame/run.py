@@ -129,8 +129,7 @@ class _Part:
 
     def _first_frame(self, path: bool) -> tuple[FrameTimes, PathTimes | None]:
         """The first frame with nothing else on the chip."""
-        first = Activity(self.activity.indptr[:2], self.activity.neurons[: self.activity.indptr[1]], None)
-        run = self.simulator.start(first, record=path)
+        run = self.simulator.start(self.activity.first(1), record=path)
         for _ in run:
             pass
         return run.times(), path_of(self.machine.first, run.recorded().services) if path else None
@@ -141,7 +140,7 @@ class _Part:
         counts = Counter(self.sequence, self.machine, costs).count(self.activity).first(frames)
         times = self.run.times().first(frames)
         alone, path = self.alone or (times.first(1), None)
-        return SequenceRun(self.sequence, self.machine, alone, path, times, counts)
+        return SequenceRun(self.sequence, self.machine, alone, path, times, counts, self.activity.first(frames))
 
 
 def _simulate(parts: list[_Part], frames: int, progress: Progress | None) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.table import Table
 
 from nsim.frame.result import FrameResult
-from nsim.screen import caveats, facts_grid, joules, scaled, seconds, show_page
+from nsim.screen import caveats, facts_grid, joules, path_words, scaled, seconds, show_page
 
 
 def show_frames(result: FrameResult, out: Path | None) -> None:
@@ -60,11 +60,8 @@ def _energy_line(facts: dict) -> tuple[str, str]:
 
 def _path_line(result: FrameResult) -> tuple[str, str]:
     """What the latency consists of, and the station with most of it."""
-    shares = {state: time / result.latency_ps for state, time in result.states.items()}
-    ordered = sorted(shares.items(), key=lambda item: -item[1])
-    parts = ", ".join(f"{share:.0%} {state}" for state, share in ordered if share >= 0.005)
-    first = result.critical_stations[0]
-    return ordered[0][0], f"of one frame alone: {parts}; most: {first['station']}, {first['share']:.0%}"
+    words = path_words(result.states, result.critical_stations)
+    return max(result.states, key=lambda state: result.states[state]), f"of one frame alone: {words}"
 
 
 def _traffic_line(result: FrameResult) -> str:

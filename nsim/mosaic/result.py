@@ -286,6 +286,12 @@ class TilesResult:
             )
         return {**dict(zip(names, values, strict=True)), "tick_ps": tick}
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from nsim.report.notebook import html
+
+        return html(self)
+
     def provenance(self) -> dict[str, Any]:
         """What it takes to repeat the run."""
         return provenance(self.network, self.mapping.chip, self.seed)

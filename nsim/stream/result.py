@@ -26,6 +26,7 @@ Keys of summary.json, units at their ends:
                            sensor event that brought the first of them about (null if a tick did), and before which core
   lost_ticks               slow-clock ticks that found the sweep before still waiting, summed over cores
   events, synops, spikes   served by, done by and made by all cores
+  critical_path_ps         time of the run by state along its critical path; empty if it was not recorded
   known_energy_fj, known_dynamic_energy_fj, mean_power_mw   of the terms with a known cost, over end_ps
   energy_by_action_fj, actions_without_known_energy         null where the cost of an action is not known
   cores_used, cores_available
@@ -374,6 +375,7 @@ class StreamResult:
             "mean_power_mw": energy.known_fj / times.end_ps if times.end_ps else None,
             "energy_by_action_fj": energy.by_action_fj,
             "actions_without_known_energy": energy.unknown,
+            "critical_path_ps": self.states or {},
             "cores_used": len(self.mapping.layers),
             "cores_available": self.mapping.chip.cores,
         }
@@ -417,6 +419,12 @@ class StreamResult:
             "first_lost_event": first_lost,
             "first_lost_event_core": int(times.dropped_core[0]) if lost.size else None,
         }
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from nsim.report.notebook import html
+
+        return html(self)
 
     def provenance(self) -> dict[str, Any]:
         """What it takes to repeat the run."""

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from nsim.screen import caveats, console, joules, scaled, seconds
+from nsim.screen import caveats, console, joules, path_words, scaled, seconds
 from nsim.stream.bottleneck import cures
 from nsim.stream.result import STAGES, StreamResult
 
@@ -34,7 +34,7 @@ def show_stream(result: StreamResult, out: Path | None) -> None:
     grid.add_column(style="cyan")
     grid.add_column(style="bold", justify="right")
     grid.add_column()
-    for row in (_events_row(facts), _latency_row(facts), _drain_row(facts), _power_row(facts)):
+    for row in (_events_row(facts), _latency_row(facts), _drain_row(facts), _power_row(facts), *_path_rows(result)):
         grid.add_row(*row)
     screen.print(grid)
     screen.print()
@@ -181,6 +181,15 @@ def _power_row(facts: dict[str, Any]) -> tuple[str, str, str]:
         f"{facts['mean_power_mw']:.2f} mW",
         f"in the mean: {joules(dynamic)} for {facts['synops']:,} synops{per_synop} and {joules(resting)} at rest",
     )
+
+
+def _path_rows(result: StreamResult) -> list[tuple[str, str, str]]:
+    """What the time of the run consists of, if that was recorded and time passed."""
+    states = result.states
+    if not states or not any(states.values()):
+        return []
+    limit = max(states, key=lambda state: states[state])
+    return [("Limit", limit, f"of the critical path: {path_words(states, result.critical_stations)}")]
 
 
 def _layer_table(result: StreamResult) -> Table:

@@ -33,5 +33,8 @@ def mlp(width: int = 256, depth: int = 3, inputs: int = 256, density: float = 1.
         "input",
         layers[-1].name,
         activity={layer.name: 0.1 for layer in layers},
-        notes=(f"weights are random (seed {seed})", "activity is assumed: every layer sends with density 0.1"),
+        notes=(
+            f"weights are random (seed {seed})",
+            "default activity is assumed: every layer sends with density 0.1",
+        ),
     )

@@ -39,6 +39,6 @@ def ndns_sdnn(density: float = 1.0, seed: int = 0) -> Network:
         activity={layer.name: 0.1 for layer in layers},
         notes=(
             f"weights and delays are random (seed {seed}); delays reach {MAX_DELAY} timesteps, not the published 64",
-            "activity is assumed: every layer sends with density 0.1",
+            "default activity is assumed: every layer sends with density 0.1",
         ),
     )

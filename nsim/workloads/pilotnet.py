@@ -93,11 +93,11 @@ def _neuron(spiking: bool, role: str, layer: int, wraps: bool = False) -> Neuron
 def _activity(spiking: bool) -> tuple[dict[str, float | list[float]], tuple[str, ...]]:
     if spiking:
         silent = dict.fromkeys(("input", "conv4", "fc0", "fc1", "fc2", "fc3"), 0.0)
-        note = "activity: synops per core of lava-dl's pilotnet_snn benchmark; layers it shows as 0 are silent"
+        note = "default activity: synops per core of lava-dl's pilotnet_snn benchmark; layers it shows as 0 are silent"
         return {**silent, **LIF_SYNOPS}, (note,)
     between = (SDNN_EVENTS["conv1"] + SDNN_EVENTS["conv3"]) / 2
     notes = (
-        "activity: events per frame of lava-dl's pilotnet_sdnn notebook",
-        "activity of conv2 is assumed, the mean of its neighbours: the published network has one convolution less",
+        "default activity: events per frame of lava-dl's pilotnet_sdnn notebook",
+        "that of conv2 is assumed, the mean of its neighbours: the published network has one convolution less",
     )
     return {**SDNN_EVENTS, "conv2": between}, notes

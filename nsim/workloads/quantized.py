@@ -107,6 +107,6 @@ class RandomQuantized:
             activity=densities | {first: 1.0, last: 1.0},
             notes=(
                 f"weights are random (seed {seed}): outputs mean nothing",
-                f"activity is assumed: every layer sends with density {self.activity}",
+                f"default activity is assumed: every layer sends with density {self.activity}",
             ),
         )

@@ -46,7 +46,7 @@ def s5(d_model: int = 192, states: int = 128, depth: int = 3, density: float = 1
         activity=dict(activity),
         notes=(
             f"weights are random (seed {seed})",
-            "activity is assumed: input and states always send, rectified layers with density 0.5",
+            "default activity is assumed: input and states always send, rectified layers with density 0.5",
         ),
     )
 

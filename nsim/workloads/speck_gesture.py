@@ -67,7 +67,7 @@ def speck_gesture(gain: float = 1.0, density: float = 1.0, seed: int = 0) -> Net
         activity={layer.name: ASSUMED_ACTIVITY for layer in layers},
         notes=(
             f"weights and initial states are random (seed {seed}), spikes per event set by gain: outputs mean nothing",
-            f"activity, where it is drawn, is assumed: every layer sends with density {ASSUMED_ACTIVITY}",
+            f"default activity, where it is drawn, is assumed: every layer sends with density {ASSUMED_ACTIVITY}",
         ),
     )
 

@@ -1,0 +1,35 @@
+"""`nsim compare`: what changed between finished runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Folders that nsim run --out wrote, at least two.")],
+    out: Annotated[Path | None, typer.Option(help="Also write the table: .csv.")] = None,
+) -> None:
+    """Say what changed between runs: chip values, partition, time, energy, layers; the ratio is last over first."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from nsim.errors import OutputError
+    from nsim.report.compare import compare as compared
+    from nsim.report.run_folder import read_run
+    from nsim.screen import console
+
+    if out and (out.suffix != ".csv" or not out.parent.is_dir()):
+        raise OutputError(f"comparison {out}: end its name in .csv and give a folder that exists")
+    found = compared([read_run(run) for run in runs])
+    if out:
+        found.to_csv(out, index=False)
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
+    for name in found.columns:
+        table.add_column(name)
+    for row in found.itertuples(index=False):
+        cells = ["" if cell is None or cell != cell else cell for cell in row]
+        table.add_row(*(Text(f"{cell:,.6g}" if isinstance(cell, float) else str(cell)) for cell in cells))
+    console().print(table if len(found) else "Nothing differs.")
