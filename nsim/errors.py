@@ -47,3 +47,7 @@ class InterruptedRunError(NsimError):
     """A run that the user stopped; what was done until then has been shown and written."""
 
     exit_code = 130  # 128 + SIGINT, as shells have it
+
+
+class TrainingError(NsimError):
+    """A training that is asked for what it does not know, cannot do, or cannot go on with."""

@@ -1,1 +1,14 @@
 """Hardware-aware training. Nothing outside this package imports it; its data come from `nsim.training.spoken`."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from nsim.errors import TrainingError
+
+
+def require_extra() -> None:
+    """TrainingError, naming what to install, if JAX or optax are missing; imports nothing."""
+    missing = [name for name in ("jax", "optax") if find_spec(name) is None]
+    if missing:
+        raise TrainingError(f"training needs {' and '.join(missing)}: install the extra, pip install 'nsim[train]'")
