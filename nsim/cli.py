@@ -12,6 +12,7 @@ from nsim.commands.map import map_
 from nsim.commands.optimize import optimize
 from nsim.commands.reproduce import reproduce
 from nsim.commands.run import run
+from nsim.commands.train import train
 from nsim.errors import InterruptedRunError, NsimError
 
 app = typer.Typer(
@@ -28,6 +29,7 @@ app.command("map")(map_)
 app.command()(reproduce)
 app.command()(chips)
 app.command()(networks)
+app.add_typer(train, name="train")
 
 
 def main() -> None:

@@ -35,6 +35,10 @@ class OptimizationError(NsimError):
     """An optimisation that is asked for what it does not know, or cannot do."""
 
 
+class TrainingError(NsimError):
+    """A training that is asked for what it does not know, that lacks a package, or that does not converge."""
+
+
 class OutputError(NsimError):
     """A result that cannot be written."""
 
