@@ -48,10 +48,21 @@ def sparsity_aware(
     from nsim.training.sparsity.page import show_front
 
     settings = Settings(
-        **{"data": data, "network": network, "regulariser": regulariser, "chip": chip, "partition": partition},
-        **{"weight_format": weight_format, "strengths": _numbers(strengths), "tolerance": tolerance},
-        **{"sparsity": sparsity, "structure": structure, "threshold": threshold, "weight_bits": weight_bits},
-        **{"epochs": epochs, "samples": samples, "seed": seed},
+        data=data,
+        network=network,
+        regulariser=regulariser,
+        chip=chip,
+        partition=partition,
+        weight_format=weight_format,
+        strengths=_numbers(strengths),
+        tolerance=tolerance,
+        sparsity=sparsity,
+        structure=structure,
+        threshold=threshold,
+        weight_bits=weight_bits,
+        epochs=epochs,
+        samples=samples,
+        seed=seed,
     ).checked()
     target = check_chip(load_chip(chip))
     loaded = load_data(data, np.random.default_rng(seed))

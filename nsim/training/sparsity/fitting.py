@@ -1,4 +1,4 @@
-"""One training: minimise loss + strength x regulariser, weights rounded in the loop, the smallest pruned by schedule."""
+"""One training: minimise loss + strength x regulariser, weights rounded in the loop, small ones pruned."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
+import optax  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from nsim.errors import TrainingError
@@ -64,7 +64,7 @@ def fit(
     # a fresh function for every training, since the regulariser is part of what is compiled
     update = jax.jit(partial(_update, made, optimiser, classes, recipe))
     tables, references = _tables(fanout)
-    parameters, state, masks = start, optimiser.init(start), ones(made)  # type: ignore[arg-type]
+    parameters, state, masks = start, optimiser.init(start), ones(made)
     every = max(1, per_epoch // UPDATES_PER_EPOCH)
     for step in range(steps):
         if step % per_epoch == 0:
@@ -123,8 +123,8 @@ def _update(
         return loss
 
     loss, slopes = jax.value_and_grad(objective)(parameters)
-    changes, state = optimiser.update(slopes, state, parameters)  # type: ignore[arg-type]
-    moved: Any = optax.apply_updates(parameters, changes)  # type: ignore[arg-type]
+    changes, state = optimiser.update(slopes, state, parameters)
+    moved: Any = optax.apply_updates(parameters, changes)
     return [layer | {"bias": jnp.minimum(layer["bias"], 0)} for layer in moved], state, loss
 
 

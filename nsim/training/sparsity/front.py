@@ -266,7 +266,7 @@ class _Trainer:
         for number, (layer, mask) in enumerate(zip(parameters, masks, strict=True)):
             arrays |= {f"weight{number}": layer["weight"], f"bias{number}": layer["bias"], f"mask{number}": mask}
         partial = self.out / f".{name}.npz"
-        np.savez(partial, **{key: np.asarray(value) for key, value in arrays.items()})
+        np.savez(partial, **arrays)
         partial.rename(self.out / f"{name}.npz")
 
     def _load(self, name: str) -> tuple[Parameters, Masks] | None:
