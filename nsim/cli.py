@@ -16,6 +16,7 @@ from nsim.commands.reproduce import reproduce
 from nsim.commands.run import run
 from nsim.commands.schema import schema
 from nsim.commands.sweep import sweep
+from nsim.commands.train import train
 from nsim.errors import InterruptedRunError, NsimError
 
 app = typer.Typer(
@@ -36,6 +37,7 @@ app.command()(reproduce)
 app.command()(chips)
 app.command()(networks)
 app.command()(schema)
+app.add_typer(train, name="train")
 
 
 def main() -> None:

@@ -1,0 +1,279 @@
+"""Both stages of the optimisation: sparsity-aware training, then partitioning. What is each worth, and both?
+
+Sigma-delta networks on Loihi 2, trained here: a multi-layer perceptron and a convolutional network on Fashion-MNIST
+(8,000 pictures to train on, 3,000 to validate; several seeds), and PilotNet in lava-dl's training shape on a drawn
+road video (one seed). Networks compared
+  dense        trained plainly, with as many epochs as the others
+  max-synops   stage 1: trained to lower the synops of the busiest core under the default partition
+  total        the rival: trained to lower all synops together
+each the cheapest on validation data that loses at most 0.5 points there. Mappings compared
+  default      as the vendor's compiler does it
+  even         hand-made: equal neurons on 1, 2 or 4 times as many cores, the fastest of the three
+  optimised    stage 2: the search `floorline` of `nsim optimize` on four validation samples
+All are run on test samples that neither training nor search saw; time and energy are per sample, of all its timesteps.
+Expected (Yik et al., arXiv:2511.21549): up to 3.86 times faster with 3.38 times less energy than hand-tuned
+configurations of unknown networks. S5, AKD1000 and Speck are not here: their neurons are not trained yet.
+
+    python -m benchmarks.two_stage [--quick] [--seed N] [--out DIR]
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import ttest_rel
+
+from nsim.chip_file import load_chip
+from nsim.errors import MappingError
+from nsim.formats import load_network
+from nsim.mapping import Mapping, map_network
+from nsim.network import Network
+from nsim.optimize import mapping_of, optimize
+from nsim.optimize.problem import Limits
+from nsim.reproduce import Outcome, Verdict, script
+from nsim.result import Result
+from nsim.simulation import simulate
+from nsim.training.pictures import Data, load_data
+from nsim.training.sparsity.front import Front, Settings, train_front
+
+SPEEDUP, ENERGY = 3.86, 3.38  # of both stages, in the paper
+SEARCHED, BUDGET, SIMULATED = 4, 100, 32  # samples that a search sees, its evaluations, test samples to compare on
+
+
+@dataclass(frozen=True)
+class Workload:
+    """epochs: of the plain training, and again of every point."""
+
+    label: str
+    network: str
+    data: str
+    seeds: int
+    epochs: int
+    strengths: tuple[float, ...]
+
+
+WORKLOADS = (
+    Workload("MLP", "mlp", "fashion-mnist", 3, 3, (3.0, 10.0, 30.0)),
+    Workload("CNN", "cnn", "fashion-mnist", 3, 2, (3.0, 10.0, 30.0)),
+    Workload("PilotNet SDNN", "pilotnet", "road-video", 1, 3, (1.0, 10.0)),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One network on one mapping; time and energy per sample."""
+
+    label: str
+    seed: int
+    network: str
+    mapping: str
+    points: float
+    result: Result
+    samples: int
+    limits: Limits | None = None
+
+    @property
+    def time_us(self) -> float:
+        return self.result.total_ps / self.samples / 1e6
+
+    @property
+    def energy_uj(self) -> float:
+        return self.result.energy.known_fj / self.samples / 1e9
+
+    @property
+    def limit_us(self) -> float | None:
+        return None if self.limits is None else self.limits.least_ps * self.result.steps / self.samples / 1e6
+
+
+def held(inputs: NDArray, timesteps: int) -> NDArray:
+    """The last frame held, until what it causes has come through all layers."""
+    rest = np.repeat(inputs[:, -1:], timesteps - inputs.shape[1], axis=1)
+    return np.concatenate((inputs, rest), axis=1)
+
+
+def measured(front: Front, data: Data, folder: Path, name: str, seed: int, stages: bool) -> list[Run]:
+    """The network that a front chose, or its reference, on default, even and optimised mappings."""
+    point, kind = (front.dense, "dense") if name == "dense" else (front.chosen, "chosen")
+    network, chip = load_network(folder / point.file), load_chip("loihi2")
+    timesteps = data.test.inputs.shape[1] + len(network.layers) - 1
+    shape = network.by_name[network.input].shape
+    test, seen = (
+        held(part.inputs[:number].reshape(number, -1, *shape), timesteps)
+        for part, number in ((data.test, SIMULATED), (data.validation, SEARCHED))
+    )
+
+    def run(label: str, mapping: Mapping, limits: Limits | None = None) -> Run:
+        return Run(
+            front.settings.network, seed, name, label, front.test[kind][1], simulate(mapping, test), len(test), limits
+        )
+
+    default = map_network(network, chip)
+    runs = [run("default", default)]
+    if stages:
+        runs.append(min((run("even", mapping) for mapping in even(network, default)), key=lambda each: each.time_us))
+        steps = SEARCHED * timesteps
+        best = optimize(network, chip, seen, evaluated=steps, budget=BUDGET, seed=seed)
+        runs.append(run("optimised", mapping_of(best.history.problem, best.history.last), best.limits))
+    return runs
+
+
+def even(network: Network, default: Mapping) -> list[Mapping]:
+    """Equal numbers of neurons, on 1, 2 and 4 times the cores of the default where they fit."""
+    given = Counter(shares[0].layer for shares in default.partition)
+    found = []
+    for times in (1, 2, 4):
+        cores = {layer: min(times * number, max(network.by_name[layer].shape)) for layer, number in given.items()}
+        try:
+            found.append(map_network(network, default.chip, cores))
+        except MappingError:  # more cores than the chip has
+            continue
+    return found or [default]
+
+
+def compared(workload: Workload, seed: int, quick: bool) -> list[Run]:
+    loaded = load_data(workload.data, np.random.default_rng(seed))
+    sizes = (600, 200, 100) if quick else (8000, 3000, 1000)
+    parts = zip(("train", "validation", "test"), sizes, strict=True)
+    data = Data(loaded.name, *(getattr(loaded, part).first(size) for part, size in parts), loaded.classes)
+    runs: list[Run] = []
+    for name, regulariser in (("max-synops", "max-synops"), ("total", "synops")):
+        with TemporaryDirectory() as folder:
+            out = Path(folder) / "front"
+            settings = Settings(
+                workload.data,
+                workload.network,
+                regulariser,
+                strengths=workload.strengths[:1] if quick else workload.strengths,
+                epochs=1 if quick else workload.epochs,
+                seed=seed,
+            )
+            front = train_front(settings, data, load_chip("loihi2"), out)
+            if not runs:
+                runs += measured(front, data, out, "dense", seed, True)
+            runs += measured(front, data, out, name, seed, name == "max-synops")
+    return runs
+
+
+def find(runs: list[Run], network: str, mapping: str) -> list[Run]:
+    """By seed."""
+    return [each for each in runs if (each.network, each.mapping) == (network, mapping)]
+
+
+def ratio(runs: list[Run], network: str, mapping: str, of: str) -> float:
+    """Dense and default over this, mean over seeds."""
+    before, after = find(runs, "dense", "default"), find(runs, network, mapping)
+    return float(np.mean([getattr(b, of) / getattr(a, of) for b, a in zip(before, after, strict=True)]))
+
+
+def run(quick: bool, seed: int) -> Outcome:
+    every = {}
+    for workload in WORKLOADS[:1] if quick else WORKLOADS:
+        seeds = range(seed, seed + (2 if quick else workload.seeds))
+        every[workload.label] = [each for one in seeds for each in compared(workload, one, quick)]
+    rows = [row(label, each, runs) for label, runs in every.items() for each in runs]
+    verdicts = [worth(label, runs) for label, runs in every.items()]
+    verdicts += [against_total(label, runs) for label, runs in every.items() if len(find(runs, "dense", "default")) > 1]
+    verdicts.append(headline(every))
+    return Outcome(rows, verdicts, lambda figure: draw(figure, every), (4.5 * len(every), 7))
+
+
+def row(label: str, each: Run, runs: list[Run]) -> dict[str, Any]:
+    base = next(b for b in find(runs, "dense", "default") if b.seed == each.seed)
+    return {
+        "workload": label,
+        "seed": each.seed,
+        "network": each.network,
+        "mapping": each.mapping,
+        "test_points": each.points,
+        "time_us": each.time_us,
+        "energy_uj": each.energy_uj,
+        "cores": each.result.mapping.used_cores.size,
+        "speedup": base.time_us / each.time_us,
+        "energy_ratio": base.energy_uj / each.energy_uj,
+        "physical_limit_us": each.limit_us,
+        "physical_limit": each.limits.binding if each.limits else None,
+    }
+
+
+def worth(label: str, runs: list[Run]) -> Verdict:
+    ways = {
+        "stage 1": ("max-synops", "default"),
+        "stage 2": ("dense", "optimised"),
+        "both": ("max-synops", "optimised"),
+    }
+    time, energy = ({way: ratio(runs, *pair, of) for way, pair in ways.items()} for of in ("time_us", "energy_uj"))
+    both = find(runs, "max-synops", "optimised")
+    limit = float(np.mean([each.limit_us or 0 for each in both]))
+    points = [float(np.mean([e.points for e in find(runs, n, "default")])) for n in ("dense", "max-synops", "total")]
+    hand = ratio(runs, "dense", "even", "time_us")
+    told = ", ".join(f"{way} {time[way]:.2f} times faster with {energy[way]:.2f} times less energy" for way in ways)
+    return Verdict(
+        f"{label}: both stages together are faster than each alone",
+        time["both"] > max(time["stage 1"], time["stage 2"]),
+        f"{told} than dense by default; dense and even {hand:.2f} times faster. Test: "
+        f"dense {points[0]:.2f} %, max-synops {points[1]:.2f} %, total {points[2]:.2f} %. Both take "
+        f"{np.mean([e.time_us for e in both]):.2f} us per sample; the total work spread perfectly over all cores takes "
+        f"{limit:.2f} us, set by {both[0].limits.binding if both[0].limits else '?'}",
+    )
+
+
+def against_total(label: str, runs: list[Run]) -> Verdict:
+    rival, both = find(runs, "total", "default"), find(runs, "max-synops", "optimised")
+    alone = find(runs, "max-synops", "default")
+    gains = [r.time_us / b.time_us for r, b in zip(rival, both, strict=True)]
+    first = [r.time_us / a.time_us for r, a in zip(rival, alone, strict=True)]
+    test = ttest_rel(np.log([r.time_us for r in rival]), np.log([b.time_us for b in both]), alternative="greater")
+    return Verdict(
+        f"{label}: two stages beat total-sparsity training and the default partition, p < 0.05 over {len(rival)} seeds",
+        bool(test.pvalue < 0.05),
+        f"{np.mean(gains):.2f} times faster ({min(gains):.2f} to {max(gains):.2f}), paired t-test of the logarithms "
+        f"p = {test.pvalue:.2g}; of stage 1 alone, both on the default partition, {np.mean(first):.2f} times "
+        f"({min(first):.2f} to {max(first):.2f})",
+    )
+
+
+def headline(every: dict[str, list[Run]]) -> Verdict:
+    time = {label: ratio(runs, "max-synops", "optimised", "time_us") for label, runs in every.items()}
+    energy = {label: ratio(runs, "max-synops", "optimised", "energy_uj") for label, runs in every.items()}
+    label = max(time, key=time.__getitem__)
+    most = max(energy, key=energy.__getitem__)
+    return Verdict(
+        f"the best workload is {SPEEDUP} times faster with {ENERGY} times less energy than dense by default",
+        any(time[name] >= SPEEDUP and energy[name] >= ENERGY for name in every),
+        f"{label}: {time[label]:.2f} times faster with {energy[label]:.2f} times less energy; most energy is saved by "
+        f"{most}, {energy[most]:.2f} times",
+    )
+
+
+def draw(figure: Any, every: dict[str, list[Run]]) -> None:
+    grid = figure.subplots(2, len(every), squeeze=False)
+    ways = (
+        *(("dense", "default"), ("dense", "even"), ("total", "default")),
+        *(("max-synops", "default"), ("dense", "optimised"), ("max-synops", "optimised")),
+    )
+    colours = ("#999999", "#cccccc", "#e69f00", "#56b4e9", "#009e73", "#0072b2")
+    for column, (label, runs) in enumerate(every.items()):
+        for axis, of, unit in (
+            (grid[0, column], "time_us", "time (us)"),
+            (grid[1, column], "energy_uj", "energy (uJ)"),
+        ):
+            values = [[getattr(each, of) for each in find(runs, *way)] for way in ways]
+            axis.bar(range(len(ways)), [np.mean(each) for each in values], color=colours)
+            for place, each in enumerate(values):
+                axis.plot([place] * len(each), each, "k.", ms=4)
+            axis.set_xticks(range(len(ways)), [f"{network}\n{mapping}" for network, mapping in ways], fontsize=6.5)
+            axis.set_ylabel(f"{unit} per sample")
+        limit = np.mean([each.limit_us or 0 for each in find(runs, "max-synops", "optimised")])
+        grid[0, column].axhline(limit, color="black", ls="--", lw=1)
+        grid[0, column].set_title(f"{label}\n- - physical limit of max-synops {limit:.3g} us", fontsize=9)
+
+
+if __name__ == "__main__":
+    for verdict in script(run, __file__, __doc__):
+        print(verdict)

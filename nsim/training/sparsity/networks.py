@@ -1,0 +1,262 @@
+"""Sigma-delta networks that can be trained, and their arithmetic: Loihi's integers, rounded straight-through.
+
+A network is a chain of layers. Layer k sends in timestep t + k what frame t makes it send, so that the layers of a
+frame are evaluated one after another here and side by side in the simulator. Real numbers stand for integers:
+input x 64, weights x 64, messages x 2^12, sums x 2^18, thresholds and biases x 64 (see nsim.neurons.FixedSigmaDelta).
+Biases are never above 0, or a layer would send before its input has come. The last layer has none: it is read.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from nsim.errors import TrainingError
+from nsim.synapses import Shape
+
+SCALE = 64  # of weights, inputs, thresholds and biases in the file
+MESSAGE_SCALE = 1 << 12
+DEFAULT_THRESHOLD = 6  # 0.1 x 64, of lava-dl's PilotNet SDNN
+EVENT_WIDTH = 0.25  # assumed: width of the slope that stands for the step of a neuron that starts to send
+Parameters = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Convolve:
+    """A layer of `channels` maps, kernel 3x3."""
+
+    channels: int
+    stride: tuple[int, int] = (2, 2)
+    padding: tuple[int, int] = (0, 0)
+    kernel: int = 3
+
+
+@dataclass(frozen=True)
+class Connect:
+    """A fully connected layer."""
+
+    neurons: int
+
+
+Stage = Convolve | Connect
+PILOTNET = (
+    *(Convolve(24), Convolve(36), Convolve(64, (2, 1), (1, 0)), Convolve(64, (1, 1))),
+    *(Connect(100), Connect(50), Connect(10)),
+)  # lava-dl's training shape; the output layer comes with the task
+HIDDEN: dict[str, tuple[Stage, ...]] = {
+    "mlp": (Connect(256), Connect(128)),
+    "cnn": (Convolve(16), Convolve(32), Connect(64)),
+    "pilotnet": PILOTNET,
+}
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What does not change in training.
+
+    input        shape (C, H, W) of a frame
+    stages       of all layers but the input, the output layer last
+    threshold    mantissa, of hidden layers: a change is sent from threshold / 64 on
+    weight_bits  of a stored weight, sign included
+    """
+
+    input: Shape
+    stages: tuple[Stage, ...]
+    threshold: int = DEFAULT_THRESHOLD
+    weight_bits: int = 8
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """Of all layers, the input first."""
+        shapes = [self.input]
+        for stage in self.stages:
+            if isinstance(stage, Connect):
+                shapes.append((stage.neurons, 1, 1))
+                continue
+            _, rows, columns = shapes[-1]
+            size = [
+                (extent + 2 * pad - stage.kernel) // step + 1
+                for extent, pad, step in zip((rows, columns), stage.padding, stage.stride, strict=True)
+            ]
+            if min(size) < 1:
+                raise TrainingError(
+                    f"pictures of {self.input[1]}x{self.input[2]} are too small for {len(self.stages)} layers of this "
+                    "network: use mlp, or larger pictures"
+                )
+            shapes.append((stage.channels, size[0], size[1]))
+        return tuple(shapes)
+
+    @property
+    def weight_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """(out, in, kH, kW) of convolutions, (out, in) of fully connected layers."""
+        pairs = zip(self.shapes, self.stages, strict=False)
+        return tuple(
+            (stage.neurons, int(np.prod(shape)))
+            if isinstance(stage, Connect)
+            else (stage.channels, shape[0], stage.kernel, stage.kernel)
+            for shape, stage in pairs
+        )
+
+
+def architecture(name: str, input: Shape, outputs: int, threshold: int, weight_bits: int) -> Architecture:
+    """A network by name for a task.
+
+    raises   TrainingError for an unknown name, weight bits other than 2..8, a threshold that is not 0..2^17
+    """
+    if name not in HIDDEN:
+        near = difflib.get_close_matches(name, HIDDEN, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise TrainingError(f"no network {name!r} to train: {hint}choose from {', '.join(HIDDEN)}")
+    if not 2 <= weight_bits <= 8:
+        raise TrainingError(f"weight bits are {weight_bits}: the chip stores 2 to 8")
+    if not 0 <= threshold <= 1 << 17:
+        raise TrainingError(f"the threshold is {threshold}: give 0 to {1 << 17} (in units of 1/64)")
+    made = Architecture(input, (*HIDDEN[name], Connect(outputs)), threshold, weight_bits)
+    assert made.shapes
+    return made
+
+
+def initial(made: Architecture, rng: np.random.Generator) -> Parameters:
+    """Weights that keep the variance of rectified input; biases at 0. Both in real units."""
+    parameters: Parameters = []
+    for shape in made.weight_shapes:
+        fan_in = int(np.prod(shape[1:]))
+        weight = rng.normal(0, np.sqrt(2 / fan_in), shape).astype(np.float32)
+        parameters.append({"weight": jnp.asarray(weight), "bias": jnp.zeros(shape[0], jnp.float32)})
+    return parameters
+
+
+# --- rounding
+
+
+def rounded(value: jax.Array, step: float, most: float | None = None) -> jax.Array:
+    """To the nearest multiple of `step` up to +-most; the gradient passes as if it were not, but not beyond `most`."""
+    kept = value if most is None else jnp.clip(value, -most, most)
+    return kept + jax.lax.stop_gradient(jnp.round(kept / step) * step - kept)
+
+
+def weight_step(weight_bits: int) -> float:
+    """In real units: weights use the range of 8 bits in the file whatever their width."""
+    return (1 << (8 - weight_bits)) / SCALE
+
+
+def stored_weight(weight: jax.Array, weight_bits: int) -> jax.Array:
+    step = weight_step(weight_bits)
+    return rounded(weight, step, step * ((1 << (weight_bits - 1)) - 1))
+
+
+def stored_bias(bias: jax.Array) -> jax.Array:
+    return rounded(jnp.minimum(bias, 0), 1 / SCALE)
+
+
+# --- one pass
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What a pass over samples sends.
+
+    outputs   [samples, timesteps, outputs], real units
+    events    of every layer but the last, [samples, timesteps, neurons]: 1 where a message is sent; with a slope
+    messages  likewise, their values
+    """
+
+    outputs: jax.Array
+    events: list[jax.Array]
+    messages: list[jax.Array]
+
+
+def forward(made: Architecture, parameters: Parameters, masks: Sequence[jax.Array], frames: jax.Array) -> Passed:
+    """Run samples through the network as it will be stored.
+
+    masks    1 where a weight is kept, by layer
+    frames   [samples, timesteps, C, H, W], 0..64
+    """
+    dtype = parameters[0]["weight"].dtype
+    pixels = frames.astype(dtype) / SCALE
+    value = jnp.concatenate((pixels[:, :1], jnp.diff(pixels, axis=1)), axis=1)
+    samples, timesteps = frames.shape[:2]
+    flat = (samples, timesteps, -1)
+    events, messages = [(value != 0).astype(dtype).reshape(flat)], [value.reshape(flat)]
+    for stage, shape, layer, mask in zip(made.stages, made.shapes[1:], parameters, masks, strict=True):
+        weight = stored_weight(layer["weight"], made.weight_bits) * mask
+        sums = _weighted(stage, weight, value).reshape(samples, timesteps, *shape)
+        sigma = jnp.cumsum(sums, axis=1)
+        if stage is made.stages[-1]:
+            return Passed(sigma.reshape(flat), events, messages)
+        bias = stored_bias(layer["bias"])[:, None, None]
+        value, sent = _delta_encoded(jnp.maximum(sigma + bias, 0), made.threshold / SCALE)
+        events.append(sent.reshape(flat))
+        messages.append(value.reshape(flat))
+    raise AssertionError("a network ends in a layer that is read")
+
+
+def _weighted(stage: Stage, weight: jax.Array, value: jax.Array) -> jax.Array:
+    """[samples x timesteps, ...] of weighted sums."""
+    joined = value.reshape(-1, *value.shape[2:])
+    if isinstance(stage, Connect):
+        return joined.reshape(len(joined), -1) @ weight.T
+    padding = [(pad, pad) for pad in stage.padding]
+    return jax.lax.conv_general_dilated(joined, weight, stage.stride, padding)
+
+
+def _delta_encoded(activation: jax.Array, threshold: float) -> tuple[jax.Array, jax.Array]:
+    """Changes that reach the threshold, rounded down to 2^-12 as sent, and where there are any. Time is axis 1.
+
+    The value of an event is exact; its slope is that of a sigmoid of |change| - threshold, EVENT_WIDTH wide.
+    """
+    sent_so_far = jnp.zeros_like(activation[:, 0])
+    messages, events = [], []
+    for step in range(activation.shape[1]):
+        change = activation[:, step] - sent_so_far
+        send = jnp.where(jnp.abs(change) >= threshold, change, 0)
+        sent_so_far = sent_so_far + send
+        message = send + jax.lax.stop_gradient(jnp.floor(send * MESSAGE_SCALE) / MESSAGE_SCALE - send)
+        slope = jax.nn.sigmoid((jnp.abs(change) - threshold) / EVENT_WIDTH)
+        messages.append(message)
+        events.append((message != 0).astype(slope.dtype) + slope - jax.lax.stop_gradient(slope))
+    return jnp.stack(messages, axis=1), jnp.stack(events, axis=1)
+
+
+# --- what is stored
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """A layer as integers, for the file: weight int64[out, in, ...], bias int64[out]."""
+
+    weight: NDArray[np.int64]
+    bias: NDArray[np.int64]
+
+
+def stored(made: Architecture, parameters: Parameters, masks: Sequence[jax.Array]) -> list[Stored]:
+    """The integers that `forward` computes with."""
+    layers = []
+    for layer, mask in zip(parameters, masks, strict=True):
+        weight = stored_weight(layer["weight"], made.weight_bits) * mask
+        integers = [np.asarray(jnp.round(x * SCALE)).astype(np.int64) for x in (weight, stored_bias(layer["bias"]))]
+        layers.append(Stored(*integers))
+    return layers
+
+
+def exact_outputs(
+    made: Architecture, parameters: Parameters, masks: Sequence[jax.Array], frames: NDArray, batch: int = 250
+) -> NDArray[np.int64]:
+    """What the last layer holds after every frame, int64[samples, timesteps, outputs], x 2^18.
+
+    In double precision, which holds these integers exactly. Sums of a convolution that 24 bits do not hold would wrap
+    on the chip and do not here: the check over the test set tells.
+    """
+    with jax.enable_x64(True):
+        wide = [{name: jnp.asarray(np.asarray(x), jnp.float64) for name, x in layer.items()} for layer in parameters]
+        kept = [jnp.asarray(np.asarray(mask), jnp.float64) for mask in masks]
+        run = jax.jit(lambda batch: forward(made, wide, kept, batch).outputs)
+        parts = [np.asarray(run(frames[first : first + batch])) for first in range(0, len(frames), batch)]
+    return np.round(np.concatenate(parts) * (SCALE * MESSAGE_SCALE)).astype(np.int64)

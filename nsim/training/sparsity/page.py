@@ -1,0 +1,37 @@
+"""A front on the screen: a line per point, and what the chosen network costs and scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.table import Table
+
+from nsim.screen import console, facts_grid
+from nsim.training.sparsity.front import Front, summary
+
+
+def show_front(front: Front, out: Path) -> None:
+    """The front, the choice, and the command that runs it."""
+    screen, settings, facts = console(), front.settings, summary(front)
+    screen.print(f"{settings.network} on {settings.data}, {settings.regulariser}, partition {settings.partition}")
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
+    for title in ("strength", "validation", "messages", "synops", "max synops", "weights kept", ""):
+        table.add_column(title, justify="right")
+    for point in front.points:
+        cost = point.cost
+        table.add_row(
+            f"{point.strength:g}" if point.strength else "dense",
+            f"{point.points:.2f} %",
+            *(f"{value:,.0f}" for value in (cost.events, cost.synops, cost.max_synops)),
+            f"{100 * point.density:.0f} %",
+            "chosen" if point is front.chosen else "",
+        )
+    screen.print(table)
+    grid = facts_grid()
+    dense, chosen = facts["dense"], facts["chosen"]
+    grid.add_row(
+        "Test", f"{chosen['simulated_points']:.2f} %", f"promised {chosen['promised_points']:.2f} %, as simulated"
+    )
+    grid.add_row("Dense", f"{dense['simulated_points']:.2f} %", f"{facts['test_samples']} test samples")
+    grid.add_row("Run it", f"nsim run {out}/network.net --chip {settings.chip} --input {out}/test_inputs.npy", "")
+    screen.print(grid)

@@ -1,0 +1,128 @@
+"""What is added to the loss so that a network does less: its law, and what it counts.
+
+rate         sum over layers of relu(mean |message| - target)^2, the event-rate loss of lava-dl, target 0.01
+synops       events x fan-out, over the synops if every neuron sent
+max-synops   of the core that does most in a timestep, summed over timesteps, over the same if every neuron sent. The
+             maximum over the cores of a given mapping is smooth: log of the sum of exponentials
+The last two count whole events; their slope is that of `networks.forward`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from nsim.activity import layer_offsets
+from nsim.errors import TrainingError
+from nsim.mapping import Mapping
+from nsim.training.sparsity.networks import Passed
+
+REGULARISERS = ("rate", "synops", "max-synops")
+TARGET_RATE = 0.01  # lava-dl, PilotNet SDNN and YOLO-KP
+SHARPNESS = 20.0  # assumed: the smooth maximum of n cores is at most log(n) / 20 of the reference too large
+
+
+def check_regulariser(name: str) -> str:
+    if name in REGULARISERS:
+        return name
+    near = difflib.get_close_matches(name, REGULARISERS, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise TrainingError(f"no regulariser {name!r}: {hint}choose from {', '.join(REGULARISERS)}")
+
+
+def excess_rate(messages: Sequence[jax.Array], target: float = TARGET_RATE) -> jax.Array:
+    """Sum over layers of relu(mean |message| - target)^2."""
+    return sum((jax.nn.relu(jnp.abs(m).mean() - target) ** 2 for m in messages), start=jnp.zeros(()))
+
+
+def smooth_maximum(values: jax.Array, sharpness: float) -> jax.Array:
+    """log(sum exp(sharpness x)) / sharpness over the last axis: between max and max + log(n) / sharpness."""
+    return jax.nn.logsumexp(sharpness * values, axis=-1) / sharpness
+
+
+@dataclass(frozen=True, eq=False)
+class Fanout:
+    """Synops that one message of each neuron causes on each core that is used: by sending layer, [neurons, cores]."""
+
+    by_layer: tuple[NDArray[np.float32], ...]
+
+    @staticmethod
+    def of(mapping: Mapping) -> Fanout:
+        network, copies, used = mapping.network, mapping.copies, mapping.used_cores
+        offsets = layer_offsets(network)
+        tables = []
+        for layer, first in zip(network.layers[:-1], offsets, strict=False):
+            table = np.zeros((layer.neurons, used.size), np.float32)
+            begin, end = copies.indptr[first], copies.indptr[first + layer.neurons]
+            owner = np.repeat(np.arange(layer.neurons), np.diff(copies.indptr[first : first + layer.neurons + 1]))
+            np.add.at(
+                table, (owner, np.searchsorted(used, copies.core[begin:end])), copies.synops[begin:end].sum(axis=1)
+            )
+            tables.append(table)
+        return Fanout(tuple(tables))
+
+    @property
+    def total_synops(self) -> float:
+        """If every neuron sent once."""
+        return float(sum(table.sum() for table in self.by_layer))
+
+    @property
+    def most_synops(self) -> float:
+        """Of the busiest core of every layer, summed: a frame's timesteps, if every neuron sent once."""
+        return float(sum(table.sum(axis=0).max() for table in self.by_layer))
+
+
+def core_synops(events: Sequence[jax.Array], tables: Sequence[jax.Array]) -> jax.Array:
+    """Synops of every core in every timestep, [samples, timesteps + layers - 1, cores]; layer k is k timesteps late."""
+    late = len(events) - 1
+    parts = [
+        jnp.pad(sent @ table, ((0, 0), (layer, late - layer), (0, 0)))
+        for layer, (sent, table) in enumerate(zip(events, tables, strict=True))
+    ]
+    return sum(parts[1:], start=parts[0])
+
+
+def penalty(name: str, passed: Passed, tables: Sequence[jax.Array], references: jax.Array) -> jax.Array:
+    """The regulariser of a batch, means over samples and frames.
+
+    tables       of a Fanout
+    references   [2]: its total_synops and most_synops
+    """
+    if name == "rate":
+        return excess_rate(passed.messages[1:])
+    frames = passed.events[0].shape[1]
+    work = core_synops(passed.events, tables)
+    if name == "synops":
+        return work.sum(axis=(1, 2)).mean() / (frames * references[0])
+    return smooth_maximum(work / references[1], SHARPNESS).sum(axis=1).mean() / frames
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a network does for a sample, means over samples.
+
+    events      messages of all layers, the input's among them
+    synops      of all cores
+    max_synops  of the busiest core of every timestep, summed over timesteps
+    """
+
+    events: float
+    synops: float
+    max_synops: float
+
+    def of(self, regulariser: str) -> float:
+        """What this regulariser is there to lower."""
+        return {"rate": self.events, "synops": self.synops, "max-synops": self.max_synops}[regulariser]
+
+
+def batch_cost(passed: Passed, tables: Sequence[jax.Array]) -> jax.Array:
+    """Events, synops and max synops of every sample, [samples, 3]."""
+    work = core_synops(passed.events, tables)
+    events = sum((sent.sum(axis=(1, 2)) for sent in passed.events[1:]), start=passed.events[0].sum(axis=(1, 2)))
+    return jnp.stack((events, work.sum(axis=(1, 2)), work.max(axis=2).sum(axis=1)), axis=1)
