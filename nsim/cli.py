@@ -9,6 +9,7 @@ import typer
 from nsim.commands.floorline import floorline
 from nsim.commands.lists import chips, networks
 from nsim.commands.map import map_
+from nsim.commands.noc import noc
 from nsim.commands.optimize import optimize
 from nsim.commands.reproduce import reproduce
 from nsim.commands.run import run
@@ -25,6 +26,7 @@ app.command()(run)
 app.command()(floorline)
 app.command()(optimize)
 app.command("map")(map_)
+app.command()(noc)
 app.command()(reproduce)
 app.command()(chips)
 app.command()(networks)
