@@ -10,6 +10,7 @@ from nsim.commands.compare import compare
 from nsim.commands.floorline import floorline
 from nsim.commands.lists import chips, networks
 from nsim.commands.map import map_
+from nsim.commands.noc import noc
 from nsim.commands.optimize import optimize
 from nsim.commands.report import report
 from nsim.commands.reproduce import reproduce
@@ -33,6 +34,7 @@ app.command("map")(map_)
 app.command()(report)
 app.command()(compare)
 app.command()(sweep)
+app.command()(noc)
 app.command()(reproduce)
 app.command()(chips)
 app.command()(networks)

@@ -24,7 +24,7 @@ from nsim.critical_path import path_of
 from nsim.errors import SimulationError
 from nsim.event_loop import Log
 from nsim.mapping import Mapping
-from nsim.stations import ChunkTimes, Machine, Service, StepTimes, sweeps
+from nsim.stations import ChunkTimes, Machine, Service, StepTimes, Sweeps, sweeps
 
 Process = Generator[simpy.Event, None, None]
 FIRST_PRIORITY = 2  # below SimPy's own two, so that all consequences of a completion precede the next one
@@ -230,8 +230,12 @@ class Simulation:
 class Step(Simulation):
     """One timestep."""
 
+    def sweeps(self, firing: NDArray[np.int64]) -> Sweeps:
+        """The services of `neurons` that firing neurons cause."""
+        return sweeps(self.mapping, firing)
+
     def run(self, firing: NDArray[np.int64]) -> StepTimes:
-        plan = sweeps(self.mapping, firing)
+        plan = self.sweeps(firing)
         needed = set(range(self.machine.cores)) | self.numbers(firing)
         self.stations = {number: Station(self, number) for number in sorted(needed)}
         self._start(plan.indptr.tolist(), plan.service_ps.tolist(), plan.neuron.tolist())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -35,9 +34,9 @@ def sparsity_aware(
 
     OUT/network.net is for nsim run with --input OUT/test_inputs.npy. A run that was stopped is taken up again.
     """
-    missing = [package for package in ("jax", "optax") if find_spec(package) is None]
-    if missing:
-        raise TrainingError(f"training needs the package {missing[0]}: pip install 'nsim[train]'")
+    from nsim.training import require_extra
+
+    require_extra()
     import numpy as np
 
     from nsim import screen
