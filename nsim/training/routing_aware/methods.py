@@ -6,6 +6,7 @@ hop-penalty    weights are penalised the more hops they cross: published baselin
 deepr          Deep Rewiring: signs fixed, noise, l1; who would change sign becomes dormant, another one is drawn
 deepr-global   weak connections go after every epoch, others are drawn anywhere: one sparsity
 deepr-profile  the same per hop distance, so that the profile is met exactly after every epoch
+memory-aware   links come back as far as the routed network's real memory allows; the profile is learned (ours)
 Sources: Weber, Ballet, Payvand 2024, arXiv:2412.01575 (algorithms 1 and 2); Bellec et al. 2018, arXiv:1711.05136.
 """
 
@@ -170,7 +171,7 @@ class ProfileRewiring(Method):
         return self._units.unmet(mask)
 
 
-NAMES = ("dense", "l1", "hop-penalty", "deepr", "deepr-global", "deepr-profile")
+NAMES = ("dense", "l1", "hop-penalty", "deepr", "deepr-global", "deepr-profile", "memory-aware")
 
 
 def check_name(name: str) -> None:
@@ -191,6 +192,7 @@ class Choice:
     l1: float | None = None
     noise: float | None = None
     hop_weight: float = 0.1
+    memory: int | None = None  # budget of provisioned elements, for memory-aware
 
 
 def make_method(layout: Layout, choice: Choice) -> Method:
@@ -205,6 +207,12 @@ def make_method(layout: Layout, choice: Choice) -> Method:
             raise TrainingError("deepr-profile trains under a profile, and none is given: add --profile p1=0.95,p3=0.1")
         units = Units(layout, choice.granularity, choice.profile)
         return ProfileRewiring(layout, Rules(**given), units)
+    if choice.name == "memory-aware":
+        from nsim.training.routing_aware.memory_aware import MemoryAware  # it builds on this module
+
+        if choice.memory is None:
+            raise TrainingError("memory-aware trains under a budget, and none is given: add --memory ELEMENTS")
+        return MemoryAware(layout, Rules(**given), Units(layout, "tile", ()), choice.memory)
     if choice.name == "dense":
         return Method(layout, Rules(**given))
     if choice.name == "hop-penalty":
