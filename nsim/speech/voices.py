@@ -98,7 +98,7 @@ def spoken(saying: Saying) -> tuple[int, NDArray[np.float64]]:
     done = subprocess.run(command, capture_output=True, check=False)
     try:
         rate, sound = wavfile.read(io.BytesIO(_with_sizes(done.stdout)))
-    except (ValueError, IndexError):
+    except ValueError:
         said = " ".join(done.stderr.decode(errors="replace").split())[:120]
         raise InputError(
             f"espeak-ng gave no sound for {WORDS[saying.label]!r} in voice {saying.voice} ({said or done.returncode}): "
@@ -111,4 +111,6 @@ def spoken(saying: Saying) -> tuple[int, NDArray[np.float64]]:
 
 def _with_sizes(wav: bytes) -> bytes:
     """A WAV that was written to a pipe does not know its length: put it in."""
+    if len(wav) < 44:
+        raise ValueError("shorter than a header")
     return wav[:4] + (len(wav) - 8).to_bytes(4, "little") + wav[8:40] + (len(wav) - 44).to_bytes(4, "little") + wav[44:]
