@@ -7,6 +7,7 @@ import sys
 import typer
 
 from nsim.commands.compare import compare
+from nsim.commands.data import data
 from nsim.commands.floorline import floorline
 from nsim.commands.lists import chips, networks
 from nsim.commands.map import map_
@@ -36,6 +37,7 @@ app.command()(compare)
 app.command()(sweep)
 app.command()(noc)
 app.command()(reproduce)
+app.add_typer(data, name="data")
 app.command()(chips)
 app.command()(networks)
 app.command()(schema)

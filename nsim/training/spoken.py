@@ -34,6 +34,7 @@ from nsim.memory import available_bytes, check_fits
 
 CHANNELS = 700
 SYNTHETIC = "synthetic spoken digits"
+READY_SET = Path(__file__).parents[1] / "speech" / "spoken_digits.h5.gz"  # made by nsim data spoken-digits
 SHD_FILES = ("shd_train.h5", "shd_test.h5")
 SHD_SAMPLES = ({8156, 8332}, {2264, 2088})  # of training and test: both divisions have been published
 # Of the archives, by the loaders of tonic (tonic/datasets/hsd.py) and SpikingJelly, which agree
@@ -92,12 +93,13 @@ def load_spoken(path: str | Path) -> SpokenDigits:
 def load_split(path: str | Path | tuple[str | Path, str | Path]) -> tuple[SpokenDigits, SpokenDigits]:
     """Training and test samples, as the makers of the data divided them.
 
-    path    a generated file; a folder with shd_train.h5 and shd_test.h5, or one of these two files; or a pair of files
+    path    a generated file, or "spoken-digits", the set that comes along; a folder with shd_train.h5 and
+            shd_test.h5, or one of these two files; or a pair of files
     raises  InputError, as `load_spoken`, and if one half is missing or the halves have different words
     """
     if isinstance(path, tuple):
         return _pair(Path(path[0]), Path(path[1]))
-    path = Path(path)
+    path = READY_SET if str(path) == "spoken-digits" else Path(path)
     if path.is_dir() or path.name.removesuffix(".gz") in SHD_FILES:
         folder = path if path.is_dir() else path.parent
         return _pair(*(_shd_file(folder, name) for name in SHD_FILES))
