@@ -1,28 +1,34 @@
 """Both stages of the optimisation: sparsity-aware training, then partitioning. What is each worth, and both?
 
-Sigma-delta networks on Loihi 2, trained here: a multi-layer perceptron and a convolutional network on Fashion-MNIST
-(8,000 pictures to train on, 3,000 to validate; several seeds), and PilotNet in lava-dl's training shape on a drawn
-road video (one seed). Networks compared
+Networks trained here. On Loihi 2, of sigma-delta neurons: a multi-layer perceptron and two convolutional networks on
+Fashion-MNIST, three seeds each, and PilotNet in lava-dl's training shape on a drawn road video, one seed. `CNN wide` has
+twice the channels and four times the hidden neurons of `CNN`, so that cores have more to do for every pixel that the
+host sends; it was chosen for that, before any result of it was seen. Networks compared
   dense        trained plainly, with as many epochs as the others
   max-synops   stage 1: trained to lower the synops of the busiest core under the default partition
   total        the rival: trained to lower all synops together
 each the cheapest on validation data that loses at most 0.5 points there. Mappings compared
   default      as the vendor's compiler does it
-  even         hand-made: equal neurons on 1, 2 or 4 times as many cores, the fastest of the three
+  even         hand-made: equal neurons per core, on as many cores as `optimised` takes for the same network
   optimised    stage 2: the search `floorline` of `nsim optimize` on four validation samples
 All are run on test samples that neither training nor search saw; time and energy are per sample, of all its timesteps.
 Expected (Yik et al., arXiv:2511.21549): up to 3.86 times faster with 3.38 times less energy than hand-tuned
-configurations of unknown networks. S5, AKD1000 and Speck are not here: their neurons are not trained yet.
+configurations of unknown networks.
+
+Networks and results are kept in the folder nsim_two_stage of the system's folder for temporary files, and a run that
+was stopped is taken up again; remove the folder to begin anew.
 
     python -m benchmarks.two_stage [--quick] [--seed N] [--out DIR]
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
 import numpy as np
@@ -37,18 +43,18 @@ from nsim.network import Network
 from nsim.optimize import mapping_of, optimize
 from nsim.optimize.problem import Limits
 from nsim.reproduce import Outcome, Verdict, script
-from nsim.result import Result
 from nsim.simulation import simulate
 from nsim.training.pictures import Data, load_data
 from nsim.training.sparsity.front import Front, Settings, train_front
 
 SPEEDUP, ENERGY = 3.86, 3.38  # of both stages, in the paper
 SEARCHED, BUDGET, SIMULATED = 4, 100, 32  # samples that a search sees, its evaluations, test samples to compare on
+NETWORKS, MAPPINGS = ("dense", "max-synops", "total"), ("default", "even", "optimised")
 
 
 @dataclass(frozen=True)
 class Workload:
-    """epochs: of the plain training, and again of every point."""
+    """epochs: of the plain training, and again of every point. sizes: samples for training, validation, test."""
 
     label: str
     network: str
@@ -56,39 +62,36 @@ class Workload:
     seeds: int
     epochs: int
     strengths: tuple[float, ...]
+    sizes: tuple[int, int, int] = (8000, 3000, 2000)
 
 
 WORKLOADS = (
     Workload("MLP", "mlp", "fashion-mnist", 3, 3, (3.0, 10.0, 30.0)),
     Workload("CNN", "cnn", "fashion-mnist", 3, 2, (3.0, 10.0, 30.0)),
-    Workload("PilotNet SDNN", "pilotnet", "road-video", 1, 3, (1.0, 10.0)),
+    Workload("CNN wide", "cnn-wide", "fashion-mnist", 3, 2, (3.0, 10.0, 30.0)),
+    Workload("PilotNet SDNN", "pilotnet", "road-video", 1, 4, (1.0, 10.0), (320, 40, 40)),
 )
+QUICK = Workload("MLP", "mlp", "fashion-mnist", 2, 1, (3.0,), (600, 200, 100))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Run:
-    """One network on one mapping; time and energy per sample."""
+    """One network on one mapping; time and energy per sample.
 
-    label: str
+    points             of the network on test data, as the simulator's integer kernels give them
+    physical_limit_us  the network's total work spread perfectly; None where it was not asked for
+    """
+
+    workload: str
     seed: int
     network: str
     mapping: str
     points: float
-    result: Result
-    samples: int
-    limits: Limits | None = None
-
-    @property
-    def time_us(self) -> float:
-        return self.result.total_ps / self.samples / 1e6
-
-    @property
-    def energy_uj(self) -> float:
-        return self.result.energy.known_fj / self.samples / 1e9
-
-    @property
-    def limit_us(self) -> float | None:
-        return None if self.limits is None else self.limits.least_ps * self.result.steps / self.samples / 1e6
+    time_us: float
+    energy_uj: float
+    cores: int
+    physical_limit_us: float | None = None
+    physical_limit: str | None = None
 
 
 def held(inputs: NDArray, timesteps: int) -> NDArray:
@@ -97,66 +100,85 @@ def held(inputs: NDArray, timesteps: int) -> NDArray:
     return np.concatenate((inputs, rest), axis=1)
 
 
-def measured(front: Front, data: Data, folder: Path, name: str, seed: int, stages: bool) -> list[Run]:
+def measured(workload: str, front: Front, data: Data, folder: Path, name: str) -> list[Run]:
     """The network that a front chose, or its reference, on default, even and optimised mappings."""
     point, kind = (front.dense, "dense") if name == "dense" else (front.chosen, "chosen")
-    network, chip = load_network(folder / point.file), load_chip("loihi2")
+    network, chip, seed = load_network(folder / point.file), load_chip("loihi2"), front.settings.seed
     timesteps = data.test.inputs.shape[1] + len(network.layers) - 1
     shape = network.by_name[network.input].shape
     test, seen = (
-        held(part.inputs[:number].reshape(number, -1, *shape), timesteps)
+        held(part.inputs[:number].reshape(min(number, len(part)), -1, *shape), timesteps)
         for part, number in ((data.test, SIMULATED), (data.validation, SEARCHED))
     )
 
     def run(label: str, mapping: Mapping, limits: Limits | None = None) -> Run:
+        result, samples = simulate(mapping, test), len(test)
         return Run(
-            front.settings.network, seed, name, label, front.test[kind][1], simulate(mapping, test), len(test), limits
+            workload,
+            seed,
+            name,
+            label,
+            front.test[kind][1],
+            result.total_ps / samples / 1e6,
+            result.energy.known_fj / samples / 1e9,
+            int(mapping.used_cores.size),
+            None if limits is None else limits.least_ps * result.steps / samples / 1e6,
+            None if limits is None else limits.binding,
         )
 
     default = map_network(network, chip)
-    runs = [run("default", default)]
-    if stages:
-        runs.append(min((run("even", mapping) for mapping in even(network, default)), key=lambda each: each.time_us))
-        steps = SEARCHED * timesteps
-        best = optimize(network, chip, seen, evaluated=steps, budget=BUDGET, seed=seed)
-        runs.append(run("optimised", mapping_of(best.history.problem, best.history.last), best.limits))
-    return runs
+    best = optimize(
+        network, chip, seen, evaluated=len(seen) * timesteps, budget=BUDGET, seed=seed, processes=1
+    )
+    optimised = run("optimised", mapping_of(best.history.problem, best.history.last), best.limits)
+    return [run("default", default), run("even", even(network, default, optimised.cores)), optimised]
 
 
-def even(network: Network, default: Mapping) -> list[Mapping]:
-    """Equal numbers of neurons, on 1, 2 and 4 times the cores of the default where they fit."""
+def even(network: Network, default: Mapping, cores: int) -> Mapping:
+    """Equal numbers of neurons per core on at most so many cores, but no layer on fewer than by default.
+
+    The default itself, if it takes more cores than that.
+    """
     given = Counter(shares[0].layer for shares in default.partition)
-    found = []
-    for times in (1, 2, 4):
-        cores = {layer: min(times * number, max(network.by_name[layer].shape)) for layer, number in given.items()}
-        try:
-            found.append(map_network(network, default.chip, cores))
-        except MappingError:  # more cores than the chip has
-            continue
-    return found or [default]
+    layers = {layer: network.by_name[layer] for layer in given}
+    per_core = -(-sum(layer.neurons for layer in layers.values()) // cores)
+    while per_core <= max(layer.neurons for layer in layers.values()):
+        counts = {
+            name: min(max(-(-layer.neurons // per_core), given[name]), max(layer.shape))
+            for name, layer in layers.items()
+        }
+        if sum(counts.values()) <= cores:
+            try:
+                return map_network(network, default.chip, counts)
+            except MappingError:  # parts of equal size that a core cannot hold
+                pass
+        per_core += max(1, per_core // 50)
+    return default
 
 
-def compared(workload: Workload, seed: int, quick: bool) -> list[Run]:
+def compared(workload: Workload, seed: int, kept: Path) -> list[Run]:
+    """All networks of a seed on all mappings; kept in a folder, and read from there if they are."""
+    file = kept / f"{workload.network}_{seed}.json"
+    if file.is_file():
+        return [Run(**row) for row in json.loads(file.read_text(encoding="utf-8"))]
     loaded = load_data(workload.data, np.random.default_rng(seed))
-    sizes = (600, 200, 100) if quick else (8000, 3000, 1000)
-    parts = zip(("train", "validation", "test"), sizes, strict=True)
+    parts = zip(("train", "validation", "test"), workload.sizes, strict=True)
     data = Data(loaded.name, *(getattr(loaded, part).first(size) for part, size in parts), loaded.classes)
     runs: list[Run] = []
     for name, regulariser in (("max-synops", "max-synops"), ("total", "synops")):
-        with TemporaryDirectory() as folder:
-            out = Path(folder) / "front"
-            settings = Settings(
-                workload.data,
-                workload.network,
-                regulariser,
-                strengths=workload.strengths[:1] if quick else workload.strengths,
-                epochs=1 if quick else workload.epochs,
-                seed=seed,
-            )
-            front = train_front(settings, data, load_chip("loihi2"), out)
-            if not runs:
-                runs += measured(front, data, out, "dense", seed, True)
-            runs += measured(front, data, out, name, seed, name == "max-synops")
+        out = kept / f"{workload.network}_{seed}_{name}"
+        settings = Settings(
+            workload.data,
+            workload.network,
+            regulariser,
+            strengths=workload.strengths,
+            epochs=workload.epochs,
+            seed=seed,
+        )
+        front = train_front(settings, data, load_chip("loihi2"), out)
+        for each in (name,) if runs else ("dense", name):
+            runs += measured(workload.label, front, data, out, each)
+    file.write_text(json.dumps([asdict(run) for run in runs]), encoding="utf-8")
     return runs
 
 
@@ -172,33 +194,35 @@ def ratio(runs: list[Run], network: str, mapping: str, of: str) -> float:
 
 
 def run(quick: bool, seed: int) -> Outcome:
-    every = {}
-    for workload in WORKLOADS[:1] if quick else WORKLOADS:
-        seeds = range(seed, seed + (2 if quick else workload.seeds))
-        every[workload.label] = [each for one in seeds for each in compared(workload, one, quick)]
-    rows = [row(label, each, runs) for label, runs in every.items() for each in runs]
+    if quick:
+        with TemporaryDirectory() as folder:
+            return outcome(loihi2_runs([QUICK], seed, Path(folder)))
+    kept = Path(gettempdir()) / "nsim_two_stage"
+    kept.mkdir(exist_ok=True)
+    return outcome(loihi2_runs(WORKLOADS, seed, kept))
+
+
+def loihi2_runs(workloads: Sequence[Workload], seed: int, kept: Path) -> dict[str, list[Run]]:
+    return {
+        workload.label: [
+            each for one in range(seed, seed + workload.seeds) for each in compared(workload, one, kept)
+        ]
+        for workload in workloads
+    }
+
+
+def outcome(every: dict[str, list[Run]]) -> Outcome:
+    rows = [row(each, runs) for runs in every.values() for each in runs]
     verdicts = [worth(label, runs) for label, runs in every.items()]
     verdicts += [against_total(label, runs) for label, runs in every.items() if len(find(runs, "dense", "default")) > 1]
     verdicts.append(headline(every))
     return Outcome(rows, verdicts, lambda figure: draw(figure, every), (4.5 * len(every), 7))
 
 
-def row(label: str, each: Run, runs: list[Run]) -> dict[str, Any]:
+def row(each: Run, runs: list[Run]) -> dict[str, Any]:
     base = next(b for b in find(runs, "dense", "default") if b.seed == each.seed)
-    return {
-        "workload": label,
-        "seed": each.seed,
-        "network": each.network,
-        "mapping": each.mapping,
-        "test_points": each.points,
-        "time_us": each.time_us,
-        "energy_uj": each.energy_uj,
-        "cores": each.result.mapping.used_cores.size,
-        "speedup": base.time_us / each.time_us,
-        "energy_ratio": base.energy_uj / each.energy_uj,
-        "physical_limit_us": each.limit_us,
-        "physical_limit": each.limits.binding if each.limits else None,
-    }
+    gains = {"speedup": base.time_us / each.time_us, "energy_ratio": base.energy_uj / each.energy_uj}
+    return {**asdict(each), **gains}
 
 
 def worth(label: str, runs: list[Run]) -> Verdict:
@@ -209,7 +233,7 @@ def worth(label: str, runs: list[Run]) -> Verdict:
     }
     time, energy = ({way: ratio(runs, *pair, of) for way, pair in ways.items()} for of in ("time_us", "energy_uj"))
     both = find(runs, "max-synops", "optimised")
-    limit = float(np.mean([each.limit_us or 0 for each in both]))
+    limit = float(np.mean([each.physical_limit_us or 0 for each in both]))
     points = [float(np.mean([e.points for e in find(runs, n, "default")])) for n in ("dense", "max-synops", "total")]
     hand = ratio(runs, "dense", "even", "time_us")
     told = ", ".join(f"{way} {time[way]:.2f} times faster with {energy[way]:.2f} times less energy" for way in ways)
@@ -219,7 +243,7 @@ def worth(label: str, runs: list[Run]) -> Verdict:
         f"{told} than dense by default; dense and even {hand:.2f} times faster. Test: "
         f"dense {points[0]:.2f} %, max-synops {points[1]:.2f} %, total {points[2]:.2f} %. Both take "
         f"{np.mean([e.time_us for e in both]):.2f} us per sample; the total work spread perfectly over all cores takes "
-        f"{limit:.2f} us, set by {both[0].limits.binding if both[0].limits else '?'}",
+        f"{limit:.2f} us, set by {Counter(each.physical_limit for each in both).most_common(1)[0][0]}",
     )
 
 
@@ -269,7 +293,7 @@ def draw(figure: Any, every: dict[str, list[Run]]) -> None:
                 axis.plot([place] * len(each), each, "k.", ms=4)
             axis.set_xticks(range(len(ways)), [f"{network}\n{mapping}" for network, mapping in ways], fontsize=6.5)
             axis.set_ylabel(f"{unit} per sample")
-        limit = np.mean([each.limit_us or 0 for each in find(runs, "max-synops", "optimised")])
+        limit = np.mean([each.physical_limit_us or 0 for each in find(runs, "max-synops", "optimised")])
         grid[0, column].axhline(limit, color="black", ls="--", lw=1)
         grid[0, column].set_title(f"{label}\n- - physical limit of max-synops {limit:.3g} us", fontsize=9)
 

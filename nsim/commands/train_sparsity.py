@@ -13,7 +13,7 @@ from nsim.errors import TrainingError
 def sparsity_aware(
     data: Annotated[str, typer.Argument(help="fashion-mnist, road-video, or a folder of four idx files.")],
     out: Annotated[Path, typer.Option(help="Folder for the front, the networks and their checkpoints.")],
-    network: Annotated[str, typer.Option(help="mlp, cnn or pilotnet: sigma-delta neurons.")] = "cnn",
+    network: Annotated[str, typer.Option(help="mlp, cnn, cnn-wide or pilotnet: sigma-delta neurons.")] = "cnn",
     regulariser: Annotated[str, typer.Option(help="rate, synops or max-synops (of the busiest core).")] = "max-synops",
     chip: Annotated[str, typer.Option(help="Chip with timesteps, or path of a chip file.")] = "loihi2",
     partition: Annotated[str, typer.Option(help="default, even:4, even:LAYER=4,..., or a .toml file.")] = "default",

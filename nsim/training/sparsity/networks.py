@@ -53,6 +53,7 @@ PILOTNET = (
 HIDDEN: dict[str, tuple[Stage, ...]] = {
     "mlp": (Connect(256), Connect(128)),
     "cnn": (Convolve(16), Convolve(32), Connect(64)),
+    "cnn-wide": (Convolve(32), Convolve(64), Connect(256)),
     "pilotnet": PILOTNET,
 }
 
