@@ -1,7 +1,7 @@
 """Both stages of the optimisation: sparsity-aware training, then partitioning. What is each worth, and both?
 
 Networks trained here. On Loihi 2, of sigma-delta neurons: a multi-layer perceptron and two convolutional networks on
-Fashion-MNIST, three seeds each, and PilotNet in lava-dl's training shape on a drawn road video, one seed. `CNN wide` has
+Fashion-MNIST, three seeds each, and PilotNet in the training shape of lava-dl on a road video, one seed. `CNN wide` has
 twice the channels and four times the hidden neurons of `CNN`, so that cores have more to do for every pixel that the
 host sends; it was chosen for that, before any result of it was seen. Networks compared
   dense        trained plainly, with as many epochs as the others
@@ -127,9 +127,7 @@ def measured(workload: str, front: Front, data: Data, folder: Path, name: str) -
         )
 
     default = map_network(network, chip)
-    best = optimize(
-        network, chip, seen, evaluated=len(seen) * timesteps, budget=BUDGET, seed=seed, processes=1
-    )
+    best = optimize(network, chip, seen, evaluated=len(seen) * timesteps, budget=BUDGET, seed=seed, processes=1)
     optimised = run("optimised", mapping_of(best.history.problem, best.history.last), best.limits)
     return [run("default", default), run("even", even(network, default, optimised.cores)), optimised]
 
@@ -204,9 +202,7 @@ def run(quick: bool, seed: int) -> Outcome:
 
 def loihi2_runs(workloads: Sequence[Workload], seed: int, kept: Path) -> dict[str, list[Run]]:
     return {
-        workload.label: [
-            each for one in range(seed, seed + workload.seeds) for each in compared(workload, one, kept)
-        ]
+        workload.label: [each for one in range(seed, seed + workload.seeds) for each in compared(workload, one, kept)]
         for workload in workloads
     }
 
