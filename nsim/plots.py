@@ -146,8 +146,13 @@ def _draw_points(axes: Any, points: Sequence[Workload], values: Sequence[float])
     synops = [max(point.max_synops, 1.0) for point in points]
     if 1 < len(points) <= NUMBERED:
         axes.plot(synops, values, color="grey", lw=0.8, ls=":", zorder=2)
+        alike: dict[tuple[float, float], list[int]] = {}  # points that fall on each other share a label
         for number, place in enumerate(zip(synops, values, strict=True), 1):
-            axes.annotate(str(number), place, (6, 5), textcoords="offset points", fontsize=9)
+            near = next((other for other in alike if np.allclose(other, place, rtol=0.02)), place)
+            alike.setdefault(near, []).append(number)
+        for place, numbers in alike.items():
+            label = ", ".join(map(str, numbers))
+            axes.annotate(label, place, (6, 5), textcoords="offset points", fontsize=9)
     for state in dict.fromkeys(point.state for point in points):
         own = [number for number, point in enumerate(points) if point.state == state]
         style = {"ls": "", "marker": MARKERS[state], "color": COLOURS[state], "ms": 8, "mec": "white", "zorder": 3}
