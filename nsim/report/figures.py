@@ -28,6 +28,11 @@ CORE_COLUMNS = {
 }
 
 
+def digits(value: float) -> str:
+    """Four significant digits, and all of those before the point: 11,870."""
+    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.4g}"
+
+
 def figures(run: Run) -> list[dict[str, Any]]:
     """Sections of the page that a run of this discipline has: id, title, what it shows, and the figure."""
     makers = (_floorline, _mesh, _tiles, _load, _time, _path, _energy, _layer_energy)
@@ -184,7 +189,7 @@ def _pointing(way: list[int]) -> str:
 
 
 def _shown(key: str, value: float | None) -> str:
-    return "cost not known" if value is None else f"{value:,.4g}{UNITS[key]} {METRICS[key]}"
+    return "cost not known" if value is None else f"{digits(value)}{UNITS[key]} {METRICS[key]}"
 
 
 def _markers(name: str, x: list, y: list, colour: list, hover: list, symbol: Any, bar: float) -> dict[str, Any]:
@@ -252,7 +257,7 @@ def _time(run: Run) -> dict[str, Any] | None:
     line |= {"x": (keep + 1).tolist(), "y": values[keep].tolist(), "line": {"color": COLOURS["memory"]}}
     line["hovertemplate"] = f"{unit} %{{x}}<br>%{{y:.4g}} us<extra></extra>"
     text = (
-        f"Mean {values.mean():,.4g} us, shortest {values.min():,.4g} us, longest {values.max():,.4g} us, of "
+        f"Mean {digits(values.mean())} us, shortest {digits(values.min())} us, longest {digits(values.max())} us, of "
         f"{values.size:,}. {reduced}"
     )
     axes = {"xaxis": _axis(f"{unit} of the run"), "yaxis": _axis("us", rangemode="tozero")}
@@ -272,7 +277,7 @@ def _path(run: Run) -> dict[str, Any] | None:
             "y": [""],
             "x": [100 * time / whole],
             "marker": {"color": COLOURS[state]},
-            "hovertemplate": f"{state}: %{{x:.1f}} %, {time / 1e6:,.4g} us<extra></extra>",
+            "hovertemplate": f"{state}: %{{x:.1f}} %, {digits(time / 1e6)} us<extra></extra>",
         }
         for state, time in totals.items()
     ]
@@ -289,7 +294,7 @@ def _energy(run: Run) -> dict[str, Any]:
     data = []
     if known:
         data.append(_bar("energy", list(known), [energy / 1e9 for energy in known.values()], COLOURS["memory"]))
-    text = f"Sum over the run of the known terms: {sum(known.values()) / 1e9:,.4g} uJ."
+    text = f"Sum over the run of the known terms: {digits(sum(known.values()) / 1e9)} uJ."
     if unknown:
         text += f" Not known, and not in the sum (this is not zero): {', '.join(unknown)}."
         data.append(_bar("cost not known", unknown, [0] * len(unknown), COLOURS["barrier"]))
