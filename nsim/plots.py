@@ -12,11 +12,12 @@ import numpy as np
 from nsim.errors import OutputError
 
 # Okabe and Ito 2008: distinguishable with any colour vision
-COLOURS = {"memory": "#0072B2", "compute": "#E69F00", "traffic": "#D55E00"} | dict.fromkeys(
-    ("barrier", "input", "programming"), "#999999"
-)
+NOT_RECORDED = "not recorded"  # in place of a state
+COLOURS = {"memory": "#0072B2", "compute": "#E69F00", "traffic": "#D55E00", NOT_RECORDED: "#CC79A7"}
+COLOURS |= dict.fromkeys(("barrier", "input", "programming"), "#999999") | {"bound": "#009E73"}
 NUMBERED = 12  # of more points neither labels nor order can be read
-MARKERS = {"memory": "o", "compute": "s", "traffic": "^"} | dict.fromkeys(("barrier", "input", "programming"), "D")
+MARKERS = {"memory": "o", "compute": "s", "traffic": "^", NOT_RECORDED: "X"}
+MARKERS |= dict.fromkeys(("barrier", "input", "programming"), "D")
 
 # By what a point stands for: what the floor is, and what lies above slope and floor
 FLOORS = {
@@ -52,6 +53,12 @@ class Workload:
 
 
 FORMATS = (".png", ".pdf", ".svg")
+NO_DATE = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}  # the same figure is the same bytes
+
+
+def state_label(state: str) -> str:
+    """What a point of this state is called."""
+    return f"{state}-bound" if state != NOT_RECORDED else "critical path not recorded"
 
 
 def check_figure(path: Path) -> None:
@@ -89,36 +96,40 @@ def draw_floorline(
 def save_figure(figure: Any, path: str | Path) -> None:
     """Write a figure whole or not at all; OutputError if it cannot be written."""
     try:
-        figure.savefig(path, dpi=150)
+        figure.savefig(path, dpi=150, metadata=NO_DATE.get(Path(path).suffix.lower()))
     except OSError as error:
         if Path(path).is_file():
             Path(path).unlink()
         raise OutputError(f"cannot write figure {path}: {error.strerror or error}") from None
 
 
-def _floorline(points: Sequence[Workload]) -> tuple[np.ndarray, float, float]:
+def floorline_of(points: Sequence[Workload]) -> tuple[np.ndarray, float, float]:
     """x over the plot's width, slope in us per synop, floor in us."""
     synops = [max(point.max_synops, 1.0) for point in points]
     x = np.geomspace(min(synops) / 8, max(synops) * 8, 200)
     return x, min(point.synop_ps for point in points) / 1e6, min(point.floor_ps for point in points) / 1e6
 
 
-def draw_time(axes: Any, points: Sequence[Workload], unit: str = "timestep") -> None:
-    """The floorline of these workloads, and they themselves, into existing axes."""
-    x, slope_us, floor_us = _floorline(points)
+def draw_time(axes: Any, points: Sequence[Workload], unit: str = "timestep", joined: bool = True) -> None:
+    """The floorline of these workloads, and they themselves, into existing axes.
+
+    joined   number them and join them in their order, if they are few
+    """
+    x, slope_us, floor_us = floorline_of(points)
     line = np.maximum(slope_us * x, floor_us)
     times = [point.time_ps / 1e6 for point in points]
-    low, high = min(floor_us, *times) / 6, max(line[-1], *times) * 2
+    low, high = min(line[0], *times) / 6, max(line[-1], *times) * 2
     axes.plot(x, line, color="black", lw=1.8)
     axes.fill_between(x, line, low, color="black", alpha=0.06, lw=0)
-    _draw_points(axes, points, times)
+    _draw_points(axes, points, times, joined)
     own = [(max(p.max_synops, 1.0), max(p.synop_ps * p.max_synops, p.floor_ps) / 1e6) for p in points]
     higher = [(synops, bound_us) for synops, bound_us in own if bound_us > 1.1 * max(slope_us * synops, floor_us)]
     if higher:
         label = "slope or floor of one point alone"
         axes.plot(*zip(*higher, strict=True), "_", color="black", ms=9, label=label, zorder=2)
     note = {"textcoords": "offset points", "fontsize": 8}
-    axes.annotate(f"floor: {FLOORS[unit]}", (x[0], floor_us), (4, -12), **note)
+    if floor_us:
+        axes.annotate(f"floor: {FLOORS[unit]}", (x[0], floor_us), (4, -12), **note)
     right = x[-1] / 1.6
     label = f"slope: {slope_us * 1e3:.2g} ns per synop"
     axes.annotate(label, (right, slope_us * right), (-8, 0), ha="right", va="center", **note)
@@ -131,7 +142,7 @@ def draw_time(axes: Any, points: Sequence[Workload], unit: str = "timestep") -> 
 
 
 def _draw_energy(axes: Any, points: Sequence[Workload], static_mw: float | None, unit: str) -> None:
-    x, slope_us, floor_us = _floorline(points)
+    x, slope_us, floor_us = floorline_of(points)
     if static_mw:
         static_uj = np.maximum(slope_us * x, floor_us) * static_mw * 1e-3
         axes.plot(x, static_uj, color="black", lw=1, ls="--", label="static power alone, at the floorline")
@@ -141,10 +152,10 @@ def _draw_energy(axes: Any, points: Sequence[Workload], static_mw: float | None,
     axes.legend(loc="lower right", fontsize=8)
 
 
-def _draw_points(axes: Any, points: Sequence[Workload], values: Sequence[float]) -> None:
+def _draw_points(axes: Any, points: Sequence[Workload], values: Sequence[float], joined: bool = True) -> None:
     """The workloads by simulated state, joined in order."""
     synops = [max(point.max_synops, 1.0) for point in points]
-    if 1 < len(points) <= NUMBERED:
+    if joined and 1 < len(points) <= NUMBERED:
         axes.plot(synops, values, color="grey", lw=0.8, ls=":", zorder=2)
         alike: dict[tuple[float, float], list[int]] = {}  # points that fall on each other share a label
         for number, place in enumerate(zip(synops, values, strict=True), 1):
@@ -156,5 +167,5 @@ def _draw_points(axes: Any, points: Sequence[Workload], values: Sequence[float])
     for state in dict.fromkeys(point.state for point in points):
         own = [number for number, point in enumerate(points) if point.state == state]
         style = {"ls": "", "marker": MARKERS[state], "color": COLOURS[state], "ms": 8, "mec": "white", "zorder": 3}
-        label = f"simulated: {state}-bound"
+        label = f"simulated: {state_label(state)}"
         axes.plot([synops[k] for k in own], [values[k] for k in own], label=label, **style)

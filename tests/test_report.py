@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nsim.report.figures import MOST_POINTS, _extremes
+from nsim.report.content import MOST_POINTS, extremes
 from nsim.report.run_folder import read_run
 from tests.test_cli import nsim, refused
 
@@ -60,7 +60,7 @@ def test_the_page_is_one_file_and_its_numbers_are_those_of_the_summary(reported)
     summary = json.loads((reported / "run" / "summary.json").read_text())
     assert page.json["summary"] == summary
     data = page.json["data"]
-    assert set(data) == {"floorline", "mesh", "time", "path", "energy", "layer-energy"}
+    assert set(data) == {"floorline", "mesh", "time", "path", "stations", "energy", "layer-energy"}
     assert all(f"fig-{key}" in page.ids for key in data)
     cores = pd.read_csv(reported / "run" / "cores.csv")
     assert data["mesh"]["switch"]["synops"]["colour"][0] == cores["synops"].tolist()
@@ -132,11 +132,11 @@ def test_pages_that_cannot_be_written_are_refused_before_the_run(tmp_path):
 
 def test_reduction_keeps_the_extremes_and_says_so():
     values = np.random.default_rng(1).random(50_000)
-    keep, said = _extremes(values)
+    keep, said = extremes(values)
     assert keep.size <= MOST_POINTS
     assert (values[keep].min(), values[keep].max()) == (values.min(), values.max())
     assert "50,000" in said
-    assert _extremes(values[:10])[0].tolist() == list(range(10))
+    assert extremes(values[:10])[0].tolist() == list(range(10))
 
 
 def test_compare_lists_what_differs_and_nothing_else(reported, tmp_path):

@@ -10,22 +10,26 @@ import typer
 
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Folders that nsim run --out wrote, at least two.")],
-    out: Annotated[Path | None, typer.Option(help="Also write the table: .csv.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Also write the table (.csv), a page with figures (.html), or these (.png, .pdf, .svg)."),
+    ] = None,
 ) -> None:
     """Say what changed between runs: chip values, partition, time, energy, layers; the ratio is last over first."""
     from rich.table import Table
     from rich.text import Text
 
-    from nsim.errors import OutputError
+    from nsim.report.compare import check_comparison, write_comparison
     from nsim.report.compare import compare as compared
     from nsim.report.run_folder import read_run
     from nsim.screen import console
 
-    if out and (out.suffix != ".csv" or not out.parent.is_dir()):
-        raise OutputError(f"comparison {out}: end its name in .csv and give a folder that exists")
-    found = compared([read_run(run) for run in runs])
     if out:
-        found.to_csv(out, index=False)
+        check_comparison(out)
+    read = [read_run(run) for run in runs]
+    found = compared(read)
+    if out:
+        write_comparison(read, found, out)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
     for name in found.columns:
         table.add_column(name)

@@ -1,4 +1,4 @@
-"""`nsim report`: a finished run as one self-contained page."""
+"""`nsim report`: a finished run as one self-contained page, and as figures for papers."""
 
 from __future__ import annotations
 
@@ -11,13 +11,22 @@ import typer
 def report(
     run: Annotated[Path, typer.Argument(help="Folder that nsim run --out wrote.")],
     out: Annotated[Path | None, typer.Option(help="The page: .html. [default: report.html in that folder]")] = None,
+    figures: Annotated[
+        str | None, typer.Option(help="Also its figures for papers, into RUN/figures: pdf, svg, png, or several.")
+    ] = None,
 ) -> None:
     """Make a page of a finished run: what limits it, figures, tables, and where every constant comes from."""
+    from nsim.report.content import contents
     from nsim.report.page import check_report, write_report
     from nsim.report.run_folder import read_run
+    from nsim.report.vector import FOLDER, parse_formats, write_figures
 
+    formats = parse_formats(figures) if figures is not None else ()
     found = read_run(run)
     path = out or run / "report.html"
     check_report(path)
     write_report(found, path)
     typer.echo(f"The report is in {path}")
+    if formats:
+        written = write_figures(contents(found), run / FOLDER, formats)
+        typer.echo(f"{len(written)} figures are in {run / FOLDER}")

@@ -28,13 +28,13 @@ from nsim.commands.options import (
     refuse_options,
     say_if_interrupted,
 )
+from nsim.commands.output import Output, check_figures
 
 if TYPE_CHECKING:
     from nsim.chip import Chip
     from nsim.frame.chip import FrameChip
     from nsim.mosaic.chip import MosaicChip
     from nsim.network import Network
-    from nsim.result import OutputFolder
     from nsim.stream.chip import StreamChip
 
 
@@ -56,6 +56,9 @@ def run(
     report: Annotated[
         Path | None,
         typer.Option(help="Page of the run: .html. Tries another partition for it, which takes up to three more runs."),
+    ] = None,
+    figures: Annotated[
+        str | None, typer.Option(help="Figures for papers, into OUT/figures: pdf, svg, png, or several, as in pdf,svg.")
     ] = None,
     critical_path: Annotated[
         bool | None,
@@ -101,8 +104,10 @@ def run(
     check_trace(trace, out)
     if report:
         check_report(report)
+    formats = check_figures(figures, out)
     mapped = {"partition": partition, "placement": placement, "dense_layers": weight_format}
     with OutputFolder(out) if out else nullcontext() as folder:
+        output = Output(folder, report, formats)
         target = load_chip(chip)
         refuse_options(
             target,
@@ -120,44 +125,26 @@ def run(
             tiles = {"grid": grid, "neurons_per_tile": neurons_per_tile, "place": place, "routes": routes}
             length = {"activity": activity, "timesteps": timesteps, "samples": samples, "dt_s": dt}
             line = {"inputs": input, "seed": seed, "engine": engine, "shared_lines": shared_lines}
-            _run_tiles(network, target, folder, report, tiles, **length, **line)
+            _run_tiles(network, target, output, tiles, **length, **line)
             return
         loaded = load_network(network, dt_s=dt)
         same: dict[str, Any] = {"inputs": input, "seed": seed, "engine": engine}
         dt_s = dt or loaded.dt_s
         if isinstance(target, FrameChip):
             drawn = {"activity": activity, "frames": samples, "dt_s": dt_s, "critical_path": bool(critical_path)}
-            _run_frames(loaded, target, folder, report, mode, clock_mode, **same, **drawn)
+            _run_frames(loaded, target, output, mode, clock_mode, **same, **drawn)
         elif isinstance(target, StreamChip):
-            _run_stream(
-                loaded, target, folder, report, core_options, **same, tick_s=dt, critical_path=bool(critical_path)
-            )
+            _run_stream(loaded, target, output, core_options, **same, tick_s=dt, critical_path=bool(critical_path))
         else:
             length = {"activity": activity, "timesteps": timesteps, "samples": samples, "dt_s": dt_s}
             path = critical_path is not False and trace is None
-            _run_timesteps(
-                loaded, target, folder, report, mapped, trace, **same, **length, threads=threads, critical_path=path
-            )
-
-
-def _write(
-    result: Any, folder: OutputFolder | None, report: Path | None, what_if: dict[str, Any] | None = None
-) -> None:
-    """Files and page of a result, as far as they were asked for."""
-    if folder:
-        folder.write(result, what_if)
-    if report:
-        from nsim.report.page import write_report
-        from nsim.report.run_folder import run_of
-
-        write_report(run_of(result, what_if), report)
+            _run_timesteps(loaded, target, output, mapped, trace, **same, **length, threads=threads, critical_path=path)
 
 
 def _run_timesteps(
     network: Network,
     chip: Chip,
-    folder: OutputFolder | None,
-    report: Path | None,
+    output: Output,
     mapped: dict,
     trace: str | None,
     **options: Any,
@@ -169,26 +156,25 @@ def _run_timesteps(
     from nsim.trace import ServiceTrace
 
     mapping = map_network(network, chip, **mapped)
-    tracer = ServiceTrace(folder.partial / "messages.parquet", mapping) if folder and trace else None
+    tracer = ServiceTrace(output.folder.partial / "messages.parquet", mapping) if output.folder and trace else None
     with screen.progress() as progress:
         result = simulate(mapping, progress=progress, trace=tracer, **options)
     if tracer:
         tracer.close()
     what_if = None
-    if report:
+    if output.report:
         from nsim.report.what_if import split_limiting_layer
 
         what_if = split_limiting_layer(result, lambda other: simulate(other, **{**options, "critical_path": False}))
-    _write(result, folder, report, what_if)
-    screen.show_result(result, folder.path if folder else None)
+    output.write(result, what_if)
+    screen.show_result(result, output.path)
     say_if_interrupted(result.steps, result.planned_timesteps, "timesteps")
 
 
 def _run_frames(
     network: Network,
     chip: FrameChip,
-    folder: OutputFolder | None,
-    report: Path | None,
+    output: Output,
     mode: str | None,
     clock_mode: str | None,
     **options: Any,
@@ -203,16 +189,15 @@ def _run_frames(
     mapping = map_network(network, chip, mode=mode, clock_mode=clock_mode)
     with screen.progress("frames") as progress:
         result = simulate_frames(mapping, progress=progress, **options)
-    _write(result, folder, report)
-    show_frames(result, folder.path if folder else None)
+    output.write(result)
+    show_frames(result, output.path)
     say_if_interrupted(result.done_frames, result.planned_frames, "frames")
 
 
 def _run_stream(
     network: Network,
     chip: StreamChip,
-    folder: OutputFolder | None,
-    report: Path | None,
+    output: Output,
     core_options: str | None,
     **options: Any,
 ) -> None:
@@ -228,15 +213,14 @@ def _run_stream(
     mapping = mapping.with_options(chosen.decimate, chosen.balanced(network))
     with screen.progress("sensor events") as progress:
         result = simulate_stream(mapping, progress=progress, **options)
-    _write(result, folder, report)
-    show_stream(result, folder.path if folder else None)
+    output.write(result)
+    show_stream(result, output.path)
 
 
 def _run_tiles(
     network: str,
     chip: MosaicChip,
-    folder: OutputFolder | None,
-    report: Path | None,
+    output: Output,
     tiles: dict[str, Any],
     **options: Any,
 ) -> None:
@@ -258,6 +242,6 @@ def _run_tiles(
         result = simulate_tiles(
             loaded, mapping, progress=progress, **{**options, "dt_s": options["dt_s"] or loaded.whole.dt_s}
         )
-    _write(result, folder, report)
-    show_tiles(result, folder.path if folder else None)
+    output.write(result)
+    show_tiles(result, output.path)
     say_if_interrupted(result.steps, result.planned_timesteps, "ticks")

@@ -1,16 +1,20 @@
-"""What changed between runs: constants, partition, time, energy, layers."""
+"""What changed between runs: constants, partition, time, energy, layers; as a table, a page or a figure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nsim.errors import InputError
+from nsim.errors import InputError, OutputError
+from nsim.plots import FORMATS
+from nsim.report.content import SPANS, compared, known_fj, span_ps
 from nsim.report.run_folder import Run
 
 if TYPE_CHECKING:
     import pandas as pd
 
+OUT = (".csv", ".html", *FORMATS)
 SAME = ("reproducibility", "energy_by_action_fj", "neurobench_per_timestep", "violations", "sequences")
 
 
@@ -27,7 +31,7 @@ def compare(runs: Sequence[Run]) -> pd.DataFrame:
     kinds = {run.discipline for run in runs}
     if len(kinds) > 1:
         raise InputError(f"runs of different disciplines ({', '.join(sorted(kinds))}) have no numbers to compare")
-    names = [f"{number} {run.name}" for number, run in enumerate(runs, 1)]
+    names = _names(runs)
     found = [_values(run) for run in runs]
     rows = []
     for key in dict.fromkeys(key for values in found for key in values):
@@ -36,6 +40,58 @@ def compare(runs: Sequence[Run]) -> pd.DataFrame:
             what, name = key
             rows.append({"what": what, "key": name, **dict(zip(names, own, strict=True)), "ratio": _ratio(own)})
     return pd.DataFrame(rows, columns=["what", "key", *names, "ratio"])
+
+
+def check_comparison(path: Path) -> None:
+    """Refuse a comparison that cannot be written."""
+    if path.suffix.lower() not in OUT:
+        raise OutputError(f"comparison {path} has no format that can be written: end its name in {', '.join(OUT)}")
+    if not path.parent.is_dir():
+        raise OutputError(f"comparison {path} is to go to a folder that does not exist: make {path.parent} first")
+
+
+def write_comparison(runs: Sequence[Run], table: pd.DataFrame, path: Path) -> None:
+    """Write what `compare` found: the table, a page of it with a figure, or the figure alone, by the name's ending."""
+    suffix = path.suffix.lower()
+    drawn = compared(runs, _names(runs))
+    if suffix == ".csv":
+        try:
+            table.to_csv(path, index=False)
+        except OSError as error:
+            raise OutputError(f"cannot write comparison {path}: {error.strerror}") from None
+    elif suffix == ".html":
+        from nsim.report.page import cells, fill, write_page
+
+        verdict = " ".join(_changes(runs))
+        heading = f"{len(runs)} runs of {_all_of(run.summary['network'] for run in runs)}"
+        write_page(fill("compare.html.j2", drawn, heading=heading, verdict=verdict, changes=cells(table)), path)
+    else:
+        from nsim.report.vector import write_figure
+
+        write_figure(drawn, path)
+
+
+def _names(runs: Sequence[Run]) -> list[str]:
+    return [f"{number} {run.name}" for number, run in enumerate(runs, 1)]
+
+
+def _all_of(names: Iterable[str]) -> str:
+    return " and ".join(dict.fromkeys(names))
+
+
+def _changes(runs: Sequence[Run]) -> list[str]:
+    """How the last run compares with the first, in sentences."""
+    (first, *_, last), (name, *_, other) = runs, _names(runs)
+    said = []
+    for what, value in (("time", span_ps), ("known energy", known_fj)):
+        before, after = value(first), value(last)
+        if not before or after is None:
+            said.append(f"How {what} compares is not known.")
+        elif before == after:
+            said.append(f"Both take the same {what} per {SPANS[first.discipline]}.")
+        else:
+            said.append(f"{other!r} takes {after / before:.3g}x the {what} of {name!r} per {SPANS[first.discipline]}.")
+    return said
 
 
 def _values(run: Run) -> dict[tuple[str, str], Any]:

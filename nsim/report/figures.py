@@ -1,314 +1,182 @@
-"""The figures of a report as Plotly descriptions (plain dicts), from the tables of a run."""
+"""The figures of a report as Plotly descriptions (plain dicts)."""
 
 from __future__ import annotations
 
-import re
-from itertools import pairwise
+from collections.abc import Sequence
+from functools import singledispatch
 from typing import Any
 
-import numpy as np
+from nsim.plots import COLOURS, MARKERS, floorline_of, state_label
+from nsim.report.content import METRICS, Bars, Content, Floorline, Grid, Marks, Mesh, Trace, digits, shown
 
-from nsim.plots import COLOURS
-from nsim.report.run_folder import Run
-
-Figure = dict[str, Any]
-MOST_POINTS = 2000  # of a line or a cloud; more are reduced, and the page says so
-METRICS = {"synops": "synops", "busy": "busy", "blocked": "blocked", "queue": "longest queue", "energy": "energy"}
-CORE_COLUMNS = {
-    "barrier": {
-        "busy": ("neurons_busy_ps", "send_busy_ps", "synapses_busy_ps"),
-        "blocked": ("neurons_blocked_ps", "send_blocked_ps"),
-        "queue": ("send_longest_queue", "synapses_longest_queue"),
-    },
-    "frame": {
-        "busy": ("work_ps", "sweep_ps", "receive_ps", "send_ps"),
-        "blocked": ("sweep_blocked_ps", "send_blocked_ps"),
-        "queue": ("receive_longest_queue",),
-    },
-}
+SYMBOLS = {"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "X": "x"}  # matplotlib's, as Plotly's
+ROW_REM = 2.1  # height of a horizontal bar, in the page's rem
+MOST_UPRIGHT = 8  # of more bars the names would fall on each other
 
 
-def digits(value: float) -> str:
-    """Four significant digits, and all of those before the point: 11,870."""
-    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.4g}"
+def sections(contents: Sequence[Content]) -> list[dict[str, Any]]:
+    """Sections of a page: id, title, text, height in rem, the figure, and what the mesh can be switched to."""
+    return [
+        {"id": each.key, "title": each.title, "text": each.text, "height": _height(each), **_drawn(each)}
+        for each in contents
+    ]
 
 
-def figures(run: Run) -> list[dict[str, Any]]:
-    """Sections of the page that a run of this discipline has: id, title, what it shows, and the figure."""
-    makers = (_floorline, _mesh, _tiles, _load, _time, _path, _energy, _layer_energy)
-    return [section for maker in makers if (section := maker(run)) is not None]
+def _height(content: Content) -> float:
+    if isinstance(content, Bars) and content.horizontal:
+        return 7 + ROW_REM * len(content.categories)
+    return 32 if isinstance(content, Mesh) else 24
 
 
-def _section(key: str, title: str, text: str, data: list[dict], **layout: Any) -> dict[str, Any]:
-    return {"id": key, "title": title, "text": text, "figure": {"data": data, "layout": layout}}
+def _figure(data: list[dict], **layout: Any) -> dict[str, Any]:
+    return {"figure": {"data": data, "layout": layout}}
 
 
 def _axis(title: str, **more: Any) -> dict[str, Any]:
     return {"title": {"text": title}, "automargin": True, **more}
 
 
-def _floorline(run: Run) -> dict[str, Any] | None:
-    facts = run.facts["floorline"]
-    if facts is None:
-        return None
-    if run.discipline == "barrier":
-        table = run.tables["timesteps"]
-        x, y = table["max_core_synops"].to_numpy(), table["duration_ps"].to_numpy() / 1e6
-        keep, reduced = _extremes(y)
-        x, y, names = x[keep], y[keep], [f"timestep {k + 1}" for k in keep.tolist()]
-    else:
-        x, y, names, reduced = np.array([facts["synops"]]), np.array([facts["time_ps"] / 1e6]), ["mean"], ""
-    x = np.maximum(x, 1)
-    span = np.geomspace(max(1.0, x.min() / 8), x.max() * 8, 60)
-    line = np.maximum(span * facts["synop_ps"], facts["floor_ps"]) / 1e6
-    points = {
-        "type": "scatter",
-        "mode": "markers",
-        "name": f"simulated {facts['unit']}s",
-        "x": x.tolist(),
-        "y": y.tolist(),
-        "text": names,
-        "marker": {"color": COLOURS["traffic"], "size": 8},
-        "hovertemplate": "%{text}<br>%{x:,} synops in the busiest core<br>%{y:.4g} us<extra></extra>",
-    }
+@singledispatch
+def _drawn(content: Content) -> dict[str, Any]:
+    raise TypeError(f"no figure for {type(content).__name__}")
+
+
+@_drawn.register
+def _(content: Floorline) -> dict[str, Any]:
+    x, slope_us, floor_us = floorline_of(content.points)
     bound = {
         "type": "scatter",
         "mode": "lines",
-        "name": "floorline: no point lies below",
-        "x": span.tolist(),
-        "y": line.tolist(),
-        "line": {"color": COLOURS["memory"], "width": 3},
+        "name": f"floorline: no {content.unit} is shorter",
+        "x": x.tolist(),
+        "y": [max(slope_us * each, floor_us) for each in x.tolist()],
+        "line": {"color": COLOURS["bound"], "width": 3},
         "hoverinfo": "skip",
     }
-    text = (
-        f"Slope: {facts['synop_ps'] / 1e3:.3g} ns per synop. Floor: {facts['floor_ps'] / 1e6:.3g} us. Points well "
-        f"above both are held up by traffic. The floorline predicts {facts['predicted']}. {reduced}"
-    )
-    x_axis = _axis(f"synops of the busiest core per {facts['unit']}", type="log")
-    y_axis = _axis(f"time per {facts['unit']} (us)", type="log")
-    return _section("floorline", "Floorline", text, [bound, points], xaxis=x_axis, yaxis=y_axis)
+    clouds = [_cloud(content, state) for state in dict.fromkeys(point.state for point in content.points)]
+    x_axis = _axis(f"synops of the busiest core per {content.unit}", type="log", dtick=1)
+    y_axis = _axis(f"time per {content.unit} (us)", type="log")
+    return _figure([bound, *clouds], xaxis=x_axis, yaxis=y_axis)
 
 
-def _extremes(values: np.ndarray) -> tuple[np.ndarray, str]:
-    """Places of the smallest and the largest value of every interval, and what was left out, in words."""
-    if values.size <= MOST_POINTS:
-        return np.arange(values.size), ""
-    edges = np.linspace(0, values.size, MOST_POINTS // 2 + 1).astype(int)
-    spans = [(low, values[low:high]) for low, high in pairwise(edges.tolist())]
-    parts = [(low + int(part.argmin()), low + int(part.argmax())) for low, part in spans]
-    keep = np.unique(np.array(parts))
-    return keep, (
-        f"Reduced: of {values.size:,} points the shortest and the longest of each of {edges.size - 1:,} intervals are "
-        "drawn, so no peak is lost."
-    )
-
-
-def _core_values(run: Run) -> dict[str, list[float | None]]:
-    cores = run.tables["cores"]
-    columns = CORE_COLUMNS[run.discipline]
-    values: dict[str, list[float | None]] = {"synops": cores["synops"].tolist()}
-    values["busy"] = (cores[list(columns["busy"])].max(axis=1) / 1e6).tolist()
-    values["blocked"] = (cores[list(columns["blocked"])].sum(axis=1) / 1e6).tolist()
-    values["queue"] = cores[list(columns["queue"])].max(axis=1).tolist()
-    if "known_dynamic_energy_fj" in cores:
-        values["energy"] = (cores["known_dynamic_energy_fj"] / 1e6).tolist()
-    return values
-
-
-def _link_values(run: Run, links: Any) -> dict[str, list[float | None]]:
-    kinds = ["east_west" if way in ("east", "west") else "north_south" for way in links["direction"]]
-    costs = [run.facts["link_energy_fj"].get(kind) for kind in kinds]
-    pairs = zip(costs, links["messages"].tolist(), strict=True)
+def _cloud(content: Floorline, state: str) -> dict[str, Any]:
+    """The points of one state."""
+    own = [(name, p) for name, p in zip(content.names, content.points, strict=True) if p.state == state]
     return {
-        "synops": links["messages"].tolist(),
-        "busy": (links["busy_ps"] / 1e6).tolist(),
-        "blocked": (links["blocked_ps"] / 1e6).tolist(),
-        "queue": links["longest_queue"].tolist(),
-        "energy": [None if cost is None else cost * count / 1e6 for cost, count in pairs],
+        "type": "scatter",
+        "mode": "markers",
+        "name": state_label(state),
+        "x": [max(point.max_synops, 1.0) for _, point in own],
+        "y": [point.time_ps / 1e6 for _, point in own],
+        "text": [f"{name}, {state_label(state)}" for name, _ in own],
+        "marker": {"color": COLOURS[state], "symbol": SYMBOLS[MARKERS[state]], "size": 9},
+        "hovertemplate": "%{text}<br>%{x:,} synops in the busiest core<br>%{y:.4g} us<extra></extra>",
     }
 
 
-UNITS = {"synops": "", "busy": " us", "blocked": " us", "queue": " messages", "energy": " nJ"}
-
-
-def _mesh(run: Run) -> dict[str, Any] | None:
-    if run.facts["mesh"] is None or run.discipline not in CORE_COLUMNS:
-        return None
-    cores, links = run.tables["cores"], run.tables["links"]
-    links = links[links["kind"] == "mesh"]
-    of_cores, of_links = _core_values(run), _link_values(run, links)
-    rank = cores.groupby(["router_x", "router_y"]).cumcount()
-    side = int(np.ceil(np.sqrt(rank.max() + 1)))
-    step = 0.5 / max(1, side)
-    x = cores["router_x"] + (rank % side - (side - 1) / 2) * step
-    y = cores["router_y"] + (rank // side - (side - 1) / 2) * step
-    names = cores["layers" if "layers" in cores else "layer"]
-    labels = [f"core {core} ({name})" for core, name in zip(cores["core"], names, strict=True)]
-    ways = [list(map(int, re.findall(r"\d+", name))) for name in links["link"]]
-    hovers = {
-        key: [
-            [f"{label}: {_shown(key, value)}" for label, value in zip(labels, of_cores[key], strict=True)],
-            [
-                f"{name}: {_shown(key, value) if key != 'synops' else f'{value:,} messages'}"
-                for name, value in zip(links["link"], of_links[key], strict=True)
-            ],
-        ]
-        for key in of_cores
+@_drawn.register
+def _(content: Mesh) -> dict[str, Any]:
+    switch: dict[str, dict[str, Any]] = {
+        metric: {
+            "name": METRICS[metric],
+            "colour": [content.cores.values[metric], content.links.values[metric]],
+            "most": [content.cores.most(metric), content.links.most(metric)],
+            "hover": [_hover(content.cores, metric), _hover(content.links, metric, links=True)],
+        }
+        for metric in content.cores.values
     }
+    first = switch["synops"]
     data = [
-        _markers("cores", x.tolist(), y.tolist(), of_cores["synops"], hovers["synops"][0], "square", 0.46),
-        _markers(
-            "links",
-            [a + 0.5 * (c - a) + 0.08 * (d - b) for a, b, c, d in ways],
-            [b + 0.5 * (d - b) + 0.08 * (c - a) for a, b, c, d in ways],
-            of_links["synops"],
-            hovers["synops"][1],
-            ["triangle-" + _pointing(way) for way in ways],
-            0.98,
-        ),
+        _markers("cores", content.cores, "synops", first["hover"][0], 0.46),
+        _markers("links", content.links, "synops", first["hover"][1], 0.98),
     ]
-    section = _section(
-        "mesh",
-        "Cores and links",
-        "Squares are used cores at their router, triangles are links between routers, pointing the way of their "
-        "messages. Times are sums over the run. With synops, links show messages; energy without a known cost is grey.",
-        data,
-        xaxis=_axis("router column", dtick=1, zeroline=False),
-        yaxis=_axis("router row", dtick=1, autorange="reversed", zeroline=False),
-        showlegend=False,
-    )
-    section["switch"] = {
-        key: {"name": METRICS[key], "colour": [of_cores[key], of_links[key]], "hover": hovers[key]} for key in of_cores
-    }
-    return section
+    x_axis = _axis("router column", dtick=1, zeroline=False)
+    y_axis = _axis("router row", dtick=1, autorange="reversed", zeroline=False)
+    return _figure(data, xaxis=x_axis, yaxis=y_axis, showlegend=False) | {"switch": switch}
 
 
-def _pointing(way: list[int]) -> str:
-    a, b, c, d = way
-    return {(1, 0): "right", (-1, 0): "left", (0, 1): "down", (0, -1): "up"}.get((c - a, d - b), "right")
+def _hover(marks: Marks, metric: str, links: bool = False) -> list[str]:
+    """What a pointer on each of them shows."""
+    words = [shown(metric, value) for value in marks.values[metric]]
+    if links and metric == "synops":
+        words = [f"{value:,} messages" for value in marks.values[metric]]
+    return [f"{name}: {said}" for name, said in zip(marks.names, words, strict=True)]
 
 
-def _shown(key: str, value: float | None) -> str:
-    return "cost not known" if value is None else f"{digits(value)}{UNITS[key]} {METRICS[key]}"
-
-
-def _markers(name: str, x: list, y: list, colour: list, hover: list, symbol: Any, bar: float) -> dict[str, Any]:
-    scale: dict[str, Any] = {
-        "title": {"text": name, "side": "right"},
-        "len": 0.48,
-        "y": bar,
-        "yanchor": "top",
-        "thickness": 12,
-    }
-    marker: dict[str, Any] = {"symbol": symbol, "size": 13, "color": colour, "colorscale": "Cividis", "showscale": True}
-    marker |= {"colorbar": scale, "line": {"width": 1, "color": "#888888"}}
+def _markers(name: str, marks: Marks, metric: str, hover: list[str], top: float) -> dict[str, Any]:
+    """Marks with a colour scale of their own, which hangs down from `top`."""
+    bar = {"title": {"text": name, "side": "right"}, "len": 0.48, "y": top, "yanchor": "top", "thickness": 12}
     return {
         "type": "scatter",
         "mode": "markers",
         "name": name,
-        "x": x,
-        "y": y,
+        "x": marks.x,
+        "y": marks.y,
         "text": hover,
         "hovertemplate": "%{text}<extra></extra>",
-        "marker": marker,
+        "marker": {
+            "symbol": [f"triangle-{way}" if way else "square" for way in marks.pointing],
+            "size": 13,
+            "color": marks.values[metric],
+            "cmin": 0,
+            "cmax": marks.most(metric),
+            "colorscale": "Cividis",
+            "showscale": True,
+            "colorbar": bar,
+            "line": {"width": 1, "color": "#888888"},
+        },
     }
 
 
-def _tiles(run: Run) -> dict[str, Any] | None:
-    if run.discipline != "tick":
-        return None
-    grid = run.tables["tiles"].pivot(index="row", columns="column", values="row_reads")
-    heat: dict[str, Any] = {"type": "heatmap", "z": grid.to_numpy().tolist(), "colorscale": "Cividis"}
-    heat["hovertemplate"] = "tile row %{y}, column %{x}<br>%{z:,} rows read<extra></extra>"
-    text = "Rows of weights that spikes read in every neuron tile, over the run."
+@_drawn.register
+def _(content: Grid) -> dict[str, Any]:
+    heat: dict[str, Any] = {"type": "heatmap", "z": content.counts, "colorscale": "Cividis"}
+    heat["colorbar"] = {"title": {"text": content.label, "side": "right"}}
+    heat["hovertemplate"] = f"tile row %{{y}}, column %{{x}}<br>%{{z:,}} {content.label}<extra></extra>"
     y_axis = _axis("row of tiles", dtick=1, autorange="reversed")
-    return _section("tiles", "Tiles", text, [heat], xaxis=_axis("column of tiles", dtick=1), yaxis=y_axis)
+    return _figure([heat], xaxis=_axis("column of tiles", dtick=1), yaxis=y_axis)
 
 
-def _load(run: Run) -> dict[str, Any] | None:
-    if run.discipline != "stream":
+@_drawn.register
+def _(content: Trace) -> dict[str, Any]:
+    line: dict[str, Any] = {"type": "scatter", "name": content.unit, "line": {"color": COLOURS["memory"]}}
+    line["mode"] = "lines+markers" if len(content.numbers) < 60 else "lines"
+    line |= {"x": content.numbers, "y": content.times_us}
+    line["hovertemplate"] = f"{content.unit} %{{x}}<br>%{{y:.4g}} us<extra></extra>"
+    ticks = {"dtick": 1} if len(content.numbers) <= 12 else {}
+    return _figure([line], xaxis=_axis(f"{content.unit} of the run", **ticks), yaxis=_axis("us", rangemode="tozero"))
+
+
+@_drawn.register
+def _(content: Bars) -> dict[str, Any]:
+    values = _axis(content.axis, rangemode="tozero")
+    categories = _axis("", type="category", tickangle=0 if len(content.categories) <= MOST_UPRIGHT else -90)
+    data = [trace for series in content.series if (trace := _bar(content, series))["x"]]
+    if unknown := _unknown(content):
+        data.append(unknown)
+    if content.horizontal:
+        return _figure(
+            data, barmode="stack", xaxis=values, yaxis=categories | {"autorange": "reversed", "tickangle": 0}
+        )
+    return _figure(data, barmode="group", xaxis=categories, yaxis=values, showlegend=len(data) > 1)
+
+
+def _bar(content: Bars, series: Any) -> dict[str, Any]:
+    """The bars of one series that are known."""
+    known = [(name, value) for name, value in zip(content.categories, series.values, strict=True) if value is not None]
+    names, values = [name for name, _ in known], [value for _, value in known]
+    trace: dict[str, Any] = {"type": "bar", "name": series.name, "marker": {"color": series.colour}}
+    trace |= {"x": values, "y": names, "orientation": "h"} if content.horizontal else {"x": names, "y": values}
+    trace["hovertext"] = [f"{name} {series.name}: {digits(value)} {content.unit}".strip() for name, value in known]
+    return trace | {"hovertemplate": "%{hovertext}<extra></extra>"}
+
+
+def _unknown(content: Bars) -> dict[str, Any] | None:
+    """Words where a category has no known value at all, so that it is not taken for zero."""
+    columns = zip(content.categories, *(series.values for series in content.series), strict=True)
+    names = [name for name, *values in columns if all(value is None for value in values)]
+    if not names:
         return None
-    cores = run.tables["cores"]
-    names = [f"{layer} (core {core})" for layer, core in zip(cores["layer"], cores["core"], strict=True)]
-    data = [
-        _bar(stage, names, cores[f"{stage}_load"].tolist(), colour)
-        for stage, colour in zip(("link", "synapses", "send"), ("#D55E00", "#0072B2", "#E69F00"), strict=True)
-    ]
-    text = (
-        "Time that a station needs for all that is sent to it, over the duration of the input. Above 1 it is too slow."
-    )
-    return _section(
-        "load", "Load of every core", text, data, barmode="group", yaxis=_axis("load"), xaxis=_axis("", type="category")
-    )
-
-
-def _bar(name: str, x: list, y: list, colour: str) -> dict[str, Any]:
-    return {"type": "bar", "name": name, "x": x, "y": y, "marker": {"color": colour}}
-
-
-def _time(run: Run) -> dict[str, Any] | None:
-    name = {"barrier": "timesteps", "frame": "frames", "tick": "timesteps"}.get(run.discipline)
-    if name is None or "duration_ps" not in run.tables[name]:
-        return None
-    unit = {"barrier": "timestep", "frame": "frame", "tick": "tick"}[run.discipline]
-    values = run.tables[name]["duration_ps"].to_numpy() / 1e6
-    keep, reduced = _extremes(values)
-    line: dict[str, Any] = {"type": "scatter", "mode": "lines+markers" if keep.size < 60 else "lines", "name": unit}
-    line |= {"x": (keep + 1).tolist(), "y": values[keep].tolist(), "line": {"color": COLOURS["memory"]}}
-    line["hovertemplate"] = f"{unit} %{{x}}<br>%{{y:.4g}} us<extra></extra>"
-    text = (
-        f"Mean {digits(values.mean())} us, shortest {digits(values.min())} us, longest {digits(values.max())} us, of "
-        f"{values.size:,}. {reduced}"
-    )
-    axes = {"xaxis": _axis(f"{unit} of the run"), "yaxis": _axis("us", rangemode="tozero")}
-    return _section("time", f"Time per {unit}", text, [line], **axes)
-
-
-def _path(run: Run) -> dict[str, Any] | None:
-    totals = run.summary.get("critical_path_ps")
-    if not totals:
-        return None
-    whole = max(1, sum(totals.values()))
-    data = [
-        {
-            "type": "bar",
-            "orientation": "h",
-            "name": state,
-            "y": [""],
-            "x": [100 * time / whole],
-            "marker": {"color": COLOURS[state]},
-            "hovertemplate": f"{state}: %{{x:.1f}} %, {digits(time / 1e6)} us<extra></extra>",
-        }
-        for state, time in totals.items()
-    ]
-    text = "What the time consists of, followed back from the last service: " + ", ".join(
-        f"{100 * time / whole:.1f} % {state}" for state, time in totals.items()
-    )
-    return _section("path", "Critical path", f"{text}.", data, barmode="stack", xaxis=_axis("% of the time"))
-
-
-def _energy(run: Run) -> dict[str, Any]:
-    by_action = run.summary["energy_by_action_fj"]
-    known = {name: energy for name, energy in by_action.items() if energy is not None}
-    unknown = [name for name, energy in by_action.items() if energy is None]
-    data = []
-    if known:
-        data.append(_bar("energy", list(known), [energy / 1e9 for energy in known.values()], COLOURS["memory"]))
-    text = f"Sum over the run of the known terms: {digits(sum(known.values()) / 1e9)} uJ."
-    if unknown:
-        text += f" Not known, and not in the sum (this is not zero): {', '.join(unknown)}."
-        data.append(_bar("cost not known", unknown, [0] * len(unknown), COLOURS["barrier"]))
-        data[-1] |= {"text": ["not known"] * len(unknown), "textposition": "outside"}
-    axes = {"xaxis": _axis("", type="category"), "yaxis": _axis("uJ", rangemode="tozero")}
-    return _section("energy", "Energy by action", text, data, **axes)
-
-
-def _layer_energy(run: Run) -> dict[str, Any] | None:
-    layers = run.tables.get("layers")
-    if layers is None or "known_dynamic_energy_fj" not in layers:
-        return None
-    values = (layers["known_dynamic_energy_fj"] / 1e9).tolist()
-    text = "Dynamic energy of the known terms that a layer's cores spend on it; static power and links are left out."
-    axes = {"xaxis": _axis("", type="category"), "yaxis": _axis("uJ", rangemode="tozero")}
-    bars = [_bar("energy", layers["layer"].tolist(), values, COLOURS["compute"])]
-    return _section("layer-energy", "Energy by layer", text, bars, **axes)
+    zeros, trace = [0] * len(names), {"type": "bar", "name": "not known", "marker": {"color": COLOURS["barrier"]}}
+    trace |= {"x": zeros, "y": names, "orientation": "h"} if content.horizontal else {"x": names, "y": zeros}
+    return trace | {"text": ["not known"] * len(names), "textposition": "outside", "hoverinfo": "skip"}

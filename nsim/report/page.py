@@ -3,40 +3,58 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from math import isfinite, isnan
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nsim.errors import OutputError
-from nsim.report.figures import figures
+from nsim.report.content import Content, contents
+from nsim.report.figures import sections
 from nsim.report.run_folder import Run
 from nsim.report.verdict import verdict
 
-TEMPLATE = Path(__file__).with_name("page.html.j2")
+if TYPE_CHECKING:
+    import pandas as pd
+
+TEMPLATES = Path(__file__).parent
 
 
 def render(run: Run) -> str:
     """The HTML of a run."""
+    table = run.tables["layers"] if "layers" in run.tables else run.tables["tiles"]
+    return fill(
+        "page.html.j2",
+        contents(run),
+        heading=f"{run.summary['network']} on {run.facts['title']}",
+        verdict=verdict(run),
+        run=run,
+        layers=cells(table),
+        headlines=headlines(run.summary),
+        summary=_script(run.summary),
+    )
+
+
+def fill(template: str, drawn: Sequence[Content], **values: Any) -> str:
+    """A page with these figures, from a template that extends base.html.j2; values: what else it needs."""
     import jinja2
     from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    sections = figures(run)
-    table = run.tables["layers"] if "layers" in run.tables else run.tables["tiles"]
-    return template.render(
-        run=run,
-        verdict=verdict(run),
-        sections=sections,
-        layers={
-            "columns": list(table.columns),
-            "rows": [list(map(_table_cell, row)) for row in table.to_numpy(object)],
-        },
-        headlines=headlines(run.summary),
-        data=_script({each["id"]: {k: each[k] for k in ("figure", "switch") if k in each} for each in sections}),
-        summary=_script(run.summary),
-        plotly=get_plotlyjs(),
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
+    found = sections(drawn)
+    data = {each["id"]: {key: each[key] for key in ("figure", "switch") if key in each} for each in found}
+    page = environment.get_template(template)
+    return page.render(sections=found, data=_script(data), plotly=get_plotlyjs(), **values)
+
+
+def cells(table: pd.DataFrame) -> dict[str, list]:
+    """A table as a template shows it: columns, and rows of values and their texts."""
+    return {
+        "columns": list(table.columns),
+        "rows": [list(map(_table_cell, row)) for row in table.to_numpy(object)],
+    }
 
 
 def _script(content: Any) -> str:
@@ -55,6 +73,8 @@ def _finite(content: Any) -> Any:
 
 def _table_cell(value: Any) -> tuple[Any, Any]:
     """The value, for sorting, and what is shown: empty where the table has nothing."""
+    if value is None:
+        return "", ""
     if isinstance(value, float):
         return ("", "") if isnan(value) else (value, f"{value:.6g}")
     return value, value
@@ -81,7 +101,11 @@ def check_report(path: Path) -> None:
 
 def write_report(run: Run, path: Path) -> None:
     """Write the page of a run."""
-    text = render(run)
+    write_page(render(run), path)
+
+
+def write_page(text: str, path: Path) -> None:
+    """Write a page; OutputError if it cannot be written."""
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from nsim.report.run_folder import Run
 
 STAGES = {"memory": "synaptic operations", "compute": "neuron updates"}  # of the busiest core, by state
+STATIONS = {"link": "the link", "synapses": "the synapses", "send": "the send stage", "sensor": "the sensor"}
 
 
 def verdict(run: Run) -> str:
@@ -46,15 +47,29 @@ def what_if(run: Run) -> str:
 
 
 def _frames(run: Run) -> str:
-    return f"{run.summary['bottleneck'][:1].upper()}{run.summary['bottleneck'][1:]}."
+    limit = run.summary["bottleneck"]
+    return f"{limit[:1].upper()}{limit[1:]}; {_path(run, ' of the first frame alone')}no other partition was tried."
+
+
+def _path(run: Run, of: str) -> str:
+    """The state that takes most of a recorded critical path, as the end of a clause."""
+    path_ps = run.summary["critical_path_ps"]
+    if not path_ps:
+        return ""
+    state = max(path_ps, key=path_ps.__getitem__)
+    return f"{state} takes {path_ps[state] / max(1, sum(path_ps.values())):.0%} of the critical path{of}; "
 
 
 def _stream(run: Run) -> str:
     worst, factor = run.summary["bottleneck"], run.summary["fitting_input_factor"]
     at = f" of core {worst['core']} ({worst['layer']})" if worst["core"] is not None else ""
-    fits = "keeps up" if worst["load"] <= 1 else "does not keep up"
+    busiest = f"{STATIONS.get(worst['station'], worst['station'])}{at}"
     room = "" if factor is None else f"; the same events would just fit at {factor:.3g} times the rate"
-    return f"The chip {fits} with its input: {worst['station']}{at} has the highest load, {worst['load']:.2f}{room}."
+    if worst["load"] > 1:
+        said = f"does not keep up with its input: {busiest} limits it, with a load of {worst['load']:.2f}"
+    else:
+        said = f"keeps up, so its input limits the time; the highest load is {worst['load']:.2f}, {busiest}"
+    return f"The chip {said}; {_path(run, '')}".removesuffix("; ") + f"{room}."
 
 
 def _ticks(run: Run) -> str:

@@ -31,8 +31,9 @@ Keys of summary.json, units at their ends:
   energy_by_action_fj, actions_without_known_energy         null where the cost of an action is not known
   cores_used, cores_available
   reproducibility          seed, versions, hash of the chip file, notes, basis of every constant
-Tables: cores.csv, layers.csv; events.csv with the late and the lost. outputs.npy: the events that left the chip, with
-the fields t_ps, channel, row, column, and the number `origin` of the sensor event (-1: a tick of the slow clock).
+Tables: cores.csv, layers.csv; events.csv with the late and the lost; critical_path.csv, if it was recorded.
+outputs.npy: the events that left the chip, with the fields t_ps, channel, row, column, and the number `origin` of the
+sensor event (-1: a tick of the slow clock).
 """
 
 from __future__ import annotations
@@ -99,7 +100,10 @@ class StreamResult:
     times: StreamTimes
     note: str | None = None
 
-    tables = ("cores", "layers", "events")
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Names of the tables that are written."""
+        return ("cores", "layers", "events", *(("critical_path",) if self.states else ()))
 
     @property
     def mapping(self) -> StreamMapping:
@@ -195,6 +199,7 @@ class StreamResult:
         rows = [
             {
                 "station": self.path_station_name(station),
+                "kind": self._path_kind(station)[0],
                 "service_ps": int(path.times.service_ps[station]),
                 "wire_ps": int(path.times.wire_ps[station]),
                 "share": float(spent[station] / self.times.end_ps),
@@ -205,12 +210,21 @@ class StreamResult:
 
     def path_station_name(self, station: int) -> str:
         """A station with its layer: "conv1 (core 0) synapses"; those beyond the last are sweeps."""
-        sweep = station >= self.machine.stations
-        kind, index = ("sweeps", station - self.machine.stations) if sweep else self.machine.kind(station)
+        kind, index = self._path_kind(station)
         if kind not in (*STAGES, "sweeps"):
             return kind
         layer = self.mapping.by_core.get(index)
         return f"{layer.name} (core {index}) {kind}" if layer else f"core {index} {kind}"
+
+    def _path_kind(self, station: int) -> tuple[str, int]:
+        """Kind and index of a station on the critical path."""
+        sweep = station >= self.machine.stations
+        return ("sweeps", station - self.machine.stations) if sweep else self.machine.kind(station)
+
+    @cached_property
+    def critical_path(self) -> pd.DataFrame:
+        """One row per station on the critical path."""
+        return data_frame(self.critical_stations)
 
     # --- energy
 

@@ -1,0 +1,443 @@
+"""What the figures of a report show, as plain data from the tables of a run.
+
+figures.py draws it on the page, vector.py for papers: both show the same numbers, reduced and named in the same way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from nsim import critical_path
+from nsim.plots import ABOVE, COLOURS, FLOORS, NOT_RECORDED, Workload
+from nsim.report.run_folder import Run
+from nsim.stream import critical_path as stream_critical_path
+
+MOST_POINTS = 2000  # of a line or a cloud; more are reduced, and the text says so
+MOST_STATIONS = 10  # of a critical path
+METRICS = {"synops": "synops", "busy": "busy", "blocked": "blocked", "queue": "longest queue", "energy": "energy"}
+UNITS = {"synops": "", "busy": "us", "blocked": "us", "queue": "messages", "energy": "nJ"}
+STAGES = {"link": "link into it", "synapses": "synaptic operations", "send": "sending"}  # of a core on a stream chip
+SPANS = {"barrier": "timestep", "frame": "frame", "stream": "stream", "tick": "tick"}
+CORE_COLUMNS = {
+    "barrier": {
+        "busy": ("neurons_busy_ps", "send_busy_ps", "synapses_busy_ps"),
+        "blocked": ("neurons_blocked_ps", "send_blocked_ps"),
+        "queue": ("send_longest_queue", "synapses_longest_queue"),
+    },
+    "frame": {
+        "busy": ("work_ps", "sweep_ps", "receive_ps", "send_ps"),
+        "blocked": ("sweep_blocked_ps", "send_blocked_ps"),
+        "queue": ("receive_longest_queue",),
+    },
+}
+
+
+@dataclass(frozen=True)
+class Content:
+    """One figure: a name for files and anchors, a title, and what it shows, in words."""
+
+    key: str
+    title: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Floorline(Content):
+    """Spans of a run on the floorline plot; names says which they are, for each point."""
+
+    unit: str
+    points: tuple[Workload, ...]
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Things on a mesh: places, names, and values by metric (None: not known).
+
+    pointing   right, left, up or down; empty for what points nowhere
+    """
+
+    x: list[float]
+    y: list[float]
+    names: list[str]
+    pointing: list[str]
+    values: Mapping[str, list[float | None]]
+
+    def most(self, metric: str) -> float:
+        """Upper end of the colour scale, which begins at 0."""
+        return max((value for value in self.values[metric] if value is not None), default=0) or 1
+
+
+@dataclass(frozen=True)
+class Mesh(Content):
+    cores: Marks
+    links: Marks
+
+
+@dataclass(frozen=True)
+class Grid(Content):
+    """Counts by row and column of tiles."""
+
+    counts: list[list[int]]
+    label: str
+
+
+@dataclass(frozen=True)
+class Trace(Content):
+    """Time of each span of a run: numbers from 1, and microseconds."""
+
+    unit: str
+    numbers: list[int]
+    times_us: list[float]
+
+
+@dataclass(frozen=True)
+class Series:
+    """Bars of one name and colour, one for each category; None where a value is not known."""
+
+    name: str
+    values: list[float | None]
+    colour: str
+
+
+@dataclass(frozen=True)
+class Bars(Content):
+    """label, unit: of the axis of values. Horizontal bars are stacked, others stand side by side."""
+
+    categories: list[str]
+    series: list[Series]
+    label: str
+    unit: str
+    horizontal: bool = False
+
+    @property
+    def axis(self) -> str:
+        """What stands at the axis of values."""
+        return f"{self.label} ({self.unit})" if self.unit else self.label
+
+
+def contents(run: Run) -> list[Content]:
+    """What there is to draw of a run of this discipline, in the order of the page."""
+    makers = (_floorline, _mesh, _tiles, _load, _time, _path, _stations, _energy, _layer_energy)
+    return [content for maker in makers if (content := maker(run)) is not None]
+
+
+def digits(value: float) -> str:
+    """Four significant digits, and all of those before the point: 11,870."""
+    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.4g}"
+
+
+def shown(metric: str, value: float | None) -> str:
+    """The value of a core or link, with its unit, in words."""
+    if value is None:
+        return "cost not known"
+    return " ".join(filter(None, (digits(value), UNITS[metric], METRICS[metric])))
+
+
+def extremes(values: np.ndarray) -> tuple[np.ndarray, str]:
+    """Places of the smallest and the largest value of every interval, and what was left out, in words."""
+    if values.size <= MOST_POINTS:
+        return np.arange(values.size), ""
+    edges = np.linspace(0, values.size, MOST_POINTS // 2 + 1).astype(int)
+    spans = [(low, values[low:high]) for low, high in pairwise(edges.tolist())]
+    parts = [(low + int(part.argmin()), low + int(part.argmax())) for low, part in spans]
+    keep = np.unique(np.array(parts))
+    return keep, (
+        f"Reduced: of {values.size:,} points the shortest and the longest of each of {edges.size - 1:,} intervals are "
+        "drawn, so no peak is lost."
+    )
+
+
+# --- floorline
+
+
+def _floorline(run: Run) -> Floorline | None:
+    facts = run.facts["floorline"]
+    if facts is None:
+        return None
+    unit, reduced = facts["unit"], ""
+    if run.discipline == "barrier":
+        table = run.tables["timesteps"]
+        synops, times_ps = table["max_core_synops"].to_numpy(), table["duration_ps"].to_numpy()
+        keep, reduced = extremes(times_ps)
+        states = [_timestep_states(run)[k] for k in keep.tolist()]
+        places = list(zip(synops[keep].tolist(), times_ps[keep].tolist(), states, strict=True))
+        names = [f"timestep {k + 1}" for k in keep.tolist()]
+    else:
+        places, names = [(facts["synops"], facts["time_ps"], state_of(run))], [f"the {unit}"]
+    label = f"simulated {unit}"
+    points = [
+        Workload(label, synop, time_ps, None, facts["synop_ps"], facts["floor_ps"], state)
+        for synop, time_ps, state in places
+    ]
+    alone = {"frame": "The point is the first frame with nothing else on the chip.", "stream": "The point is the run."}
+    parts = [
+        f"The line is the least time that a {unit} can take, from counts and costs alone.",
+        f"Slope: {facts['synop_ps'] / 1e3:.3g} ns per synop.",
+        f"Floor ({FLOORS[unit]}): {digits(facts['floor_ps'] / 1e6)} us.",
+        f"What lies well above both is held up by {ABOVE[unit]}.",
+        f"The floorline predicts that {facts['predicted']} limits the time.",
+        alone.get(unit, ""),
+        reduced,
+    ]
+    return Floorline("floorline", "Floorline", " ".join(filter(None, parts)), unit, tuple(points), tuple(names))
+
+
+def _timestep_states(run: Run) -> list[str]:
+    """By timestep, the state with the largest share of its critical path."""
+    table = run.tables["timesteps"]
+    found = {name: match[1] for name in table if (match := re.fullmatch(r"critical_path_(.+)_ps", name))}
+    if not found:
+        return [NOT_RECORDED] * len(table)
+    return [found[name] for name in table[list(found)].idxmax(axis=1)]
+
+
+def state_of(run: Run) -> str:
+    """The state with the largest share of the run's critical path."""
+    path_ps = run.summary.get("critical_path_ps")
+    return max(path_ps, key=path_ps.__getitem__) if path_ps else NOT_RECORDED
+
+
+# --- maps
+
+
+def _core_values(run: Run) -> dict[str, list[float | None]]:
+    cores = run.tables["cores"]
+    columns = CORE_COLUMNS[run.discipline]
+    values: dict[str, list[float | None]] = {"synops": cores["synops"].tolist()}
+    values["busy"] = (cores[list(columns["busy"])].max(axis=1) / 1e6).tolist()
+    values["blocked"] = (cores[list(columns["blocked"])].sum(axis=1) / 1e6).tolist()
+    values["queue"] = cores[list(columns["queue"])].max(axis=1).tolist()
+    if "known_dynamic_energy_fj" in cores:
+        values["energy"] = (cores["known_dynamic_energy_fj"] / 1e6).tolist()
+    return values
+
+
+def _link_values(run: Run, links: Any) -> dict[str, list[float | None]]:
+    kinds = ["east_west" if way in ("east", "west") else "north_south" for way in links["direction"]]
+    costs = [run.facts["link_energy_fj"].get(kind) for kind in kinds]
+    pairs = zip(costs, links["messages"].tolist(), strict=True)
+    return {
+        "synops": links["messages"].tolist(),
+        "busy": (links["busy_ps"] / 1e6).tolist(),
+        "blocked": (links["blocked_ps"] / 1e6).tolist(),
+        "queue": links["longest_queue"].tolist(),
+        "energy": [None if cost is None else cost * count / 1e6 for cost, count in pairs],
+    }
+
+
+def _mesh(run: Run) -> Mesh | None:
+    if run.facts["mesh"] is None or run.discipline not in CORE_COLUMNS:
+        return None
+    links = run.tables["links"]
+    links = links[links["kind"] == "mesh"]
+    ways = [list(map(int, re.findall(r"\d+", name))) for name in links["link"]]
+    of_cores, of_links = _core_values(run), _link_values(run, links)
+    arrows = Marks(
+        [a + 0.5 * (c - a) + 0.08 * (d - b) for a, b, c, d in ways],
+        [b + 0.5 * (d - b) + 0.08 * (c - a) for a, b, c, d in ways],
+        links["link"].tolist(),
+        [_pointing(way) for way in ways],
+        {metric: of_links[metric] for metric in of_cores},
+    )
+    text = (
+        "Squares are used cores at their router, triangles are links between routers, pointing the way of their "
+        "messages. Times are sums over the run; busy is that of a core's busiest stage. With synops, links show "
+        "messages; energy without a known cost is grey."
+    )
+    return Mesh("mesh", "Cores and links", text, _squares(run, of_cores), arrows)
+
+
+def _squares(run: Run, values: dict[str, list[float | None]]) -> Marks:
+    """Cores, side by side where a router has several."""
+    cores = run.tables["cores"]
+    rank = cores.groupby(["router_x", "router_y"]).cumcount()
+    side = int(np.ceil(np.sqrt(rank.max() + 1)))
+    step = 0.5 / max(1, side)
+    x = cores["router_x"] + (rank % side - (side - 1) / 2) * step
+    y = cores["router_y"] + (rank // side - (side - 1) / 2) * step
+    layers = cores["layers" if "layers" in cores else "layer"]
+    names = [f"core {core} ({layer})" for core, layer in zip(cores["core"], layers, strict=True)]
+    return Marks(x.tolist(), y.tolist(), names, [""] * len(names), values)
+
+
+def _pointing(way: list[int]) -> str:
+    a, b, c, d = way
+    return {(1, 0): "right", (-1, 0): "left", (0, 1): "down", (0, -1): "up"}.get((c - a, d - b), "right")
+
+
+def _tiles(run: Run) -> Grid | None:
+    if "tiles" not in run.tables:
+        return None
+    counts = run.tables["tiles"].pivot(index="row", columns="column", values="row_reads").to_numpy().tolist()
+    text = (
+        "A spike reads a row of weights in every neuron tile that it reaches, its own included. Shown are the rows "
+        "read in each tile, over the run."
+    )
+    return Grid("tiles", "Tiles", text, counts, "rows read")
+
+
+# --- bars and times
+
+
+def _load(run: Run) -> Bars | None:
+    if run.discipline != "stream":
+        return None
+    cores = run.tables["cores"]
+    names = [f"{layer} (core {core})" for layer, core in zip(cores["layer"], cores["core"], strict=True)]
+    colours = (COLOURS["traffic"], COLOURS["memory"], COLOURS["compute"])
+    series = [
+        Series(name, cores[f"{stage}_load"].tolist(), colour)
+        for (stage, name), colour in zip(STAGES.items(), colours, strict=True)
+    ]
+    text = (
+        "Time that a part of a core needs for all that is sent to it, over the duration of the input. Above 1 it is "
+        "too slow, and delay grows until the input ends."
+    )
+    return Bars("load", "Load of every core", text, names, series, "load", "")
+
+
+def _time(run: Run) -> Trace | None:
+    name = {"barrier": "timesteps", "frame": "frames", "tick": "timesteps"}.get(run.discipline)
+    if name is None or "duration_ps" not in run.tables[name]:
+        return None
+    unit = SPANS[run.discipline]
+    values = run.tables[name]["duration_ps"].to_numpy() / 1e6
+    keep, reduced = extremes(values)
+    text = (
+        f"Mean {digits(values.mean())} us, shortest {digits(values.min())} us, longest {digits(values.max())} us, of "
+        f"{values.size:,}. {reduced}"
+    )
+    return Trace("time", f"Time per {unit}", text.strip(), unit, (keep + 1).tolist(), values[keep].tolist())
+
+
+def _path(run: Run) -> Bars | None:
+    totals = run.summary.get("critical_path_ps")
+    if not totals:
+        return None
+    whole = max(1, sum(totals.values()))
+    series = [Series(state, [100 * time / whole], COLOURS[state]) for state, time in totals.items()]
+    of = "first frame, with nothing else on the chip," if run.discipline == "frame" else "run"
+    parts = [f"{100 * time / whole:.1f} % {state} ({digits(time / 1e6)} us)" for state, time in totals.items()]
+    text = (
+        f"The {of} takes {digits(whole / 1e6)} us. Followed back from its last service, each of which began because "
+        f"another one ended, this time is spent on: {', '.join(parts)}"
+    )
+    return Bars("path", "Critical path by state", f"{text}.", [""], series, "share of the time", "%", horizontal=True)
+
+
+def _stations(run: Run) -> Bars | None:
+    table = run.tables.get("critical_path")
+    if table is None or table.empty:
+        return None
+    kinds = stream_critical_path.STATE_OF_KIND if run.discipline == "stream" else critical_path.STATE_OF_KIND
+    rows = table.head(MOST_STATIONS).to_dict("records")
+    times: dict[str, list[float]] = {state: [0.0] * len(rows) for state in run.summary["critical_path_ps"]}
+    for place, row in enumerate(rows):
+        times[kinds.get(row["kind"], "traffic")][place] += row["service_ps"] / 1e6
+        times["traffic"][place] += row["wire_ps"] / 1e6
+    series = [Series(state, list(values), COLOURS[state]) for state, values in times.items() if any(values)]
+    share = table["share"].head(len(rows)).sum()
+    text = (
+        f"The {len(rows)} of {len(table)} stations with the largest part of it, {share:.0%} of the time in all; the "
+        "wire behind a station counts as traffic."
+    )
+    names = [_numbered(row) for row in rows]
+    return Bars(
+        "stations", "Critical path by station", text, names, series, "time on the critical path", "us", horizontal=True
+    )
+
+
+def _numbered(row: Mapping[str, Any]) -> str:
+    """A station, with its sequence if it is of a later one: names are unique only within one."""
+    return f"{row['station']}, sequence {row['sequence'] + 1}" if row.get("sequence") else row["station"]
+
+
+def _energy(run: Run) -> Bars:
+    by_action = run.summary["energy_by_action_fj"]
+    known = [energy for energy in by_action.values() if energy is not None]
+    unknown = [name for name, energy in by_action.items() if energy is None]
+    text = f"Sum over the run of the known terms: {digits(sum(known) / 1e9)} uJ." if known else "No term is known."
+    if unknown:
+        text += f" Not known, and not in the sum (this is not zero): {', '.join(unknown)}."
+    names = [name for name, energy in by_action.items() if energy is not None] + unknown
+    values = [energy / 1e9 for energy in known] + [None] * len(unknown)
+    return Bars(
+        "energy", "Energy by action", text, names, [Series("energy", values, COLOURS["memory"])], "energy", "uJ"
+    )
+
+
+def _layer_energy(run: Run) -> Bars | None:
+    layers = run.tables.get("layers")
+    if layers is None or "known_dynamic_energy_fj" not in layers:
+        return None
+    values = (layers["known_dynamic_energy_fj"] / 1e9).tolist()
+    text = "Dynamic energy of the known terms that a layer's cores spend on it; static power and links are left out."
+    series = [Series("energy", values, COLOURS["compute"])]
+    return Bars("layer-energy", "Energy by layer", text, layers["layer"].tolist(), series, "energy", "uJ")
+
+
+# --- several runs
+
+
+def compared(runs: Sequence[Run], names: Sequence[str]) -> list[Content]:
+    """Time and energy of a span of each run, a bar each."""
+    unit = SPANS[runs[0].discipline]
+    return [_compared_times(runs, list(names), unit), _compared_energies(runs, list(names), unit)]
+
+
+def span_ps(run: Run) -> float | None:
+    """Time of a span: what the critical path of a run adds up to."""
+    key = {"barrier": "time_per_timestep_ps", "frame": "latency_ps", "stream": "end_ps", "tick": "time_per_timestep_ps"}
+    return run.summary[key[run.discipline]]
+
+
+def _compared_times(runs: Sequence[Run], names: list[str], unit: str) -> Bars:
+    by_state: dict[str, list[float | None]] = {}
+    for place, run in enumerate(runs):
+        total_ps, path_ps = span_ps(run), run.summary.get("critical_path_ps") or {NOT_RECORDED: 1}
+        whole = max(1, sum(path_ps.values()))
+        for state, time_ps in path_ps.items():
+            values = by_state.setdefault(state, [0.0] * len(runs))
+            values[place] = None if total_ps is None else total_ps * time_ps / whole / 1e6
+    series = [Series(state, values, COLOURS[state]) for state, values in by_state.items()]
+    of = {"frame": "the first frame alone", "stream": "the whole run"}.get(unit, f"a {unit}, on average")
+    text = f"Time of {of}, by what its critical path is spent on."
+    if NOT_RECORDED in by_state:
+        text += " Where no critical path was recorded, the bar is whole."
+    return Bars("time", f"Time per {unit}", text, names, series, f"time per {unit}", "us", horizontal=True)
+
+
+def _compared_energies(runs: Sequence[Run], names: list[str], unit: str) -> Bars:
+    dynamic, static, missing = [], [], []
+    for name, run in zip(names, runs, strict=True):
+        energies, spans = run.summary["energy_by_action_fj"], _spans(run)
+        known = [energy for action, energy in energies.items() if action != "static" and energy is not None]
+        dynamic.append(sum(known) / spans / 1e9 if known else None)
+        static.append(None if energies.get("static") is None else energies["static"] / spans / 1e9)
+        if unknown := [action for action, energy in energies.items() if energy is None]:
+            missing.append(f"{name}: {', '.join(unknown)}")
+    text = (
+        f"Energy of the known terms, the run's divided by its {unit}s." if unit != "stream" else "Of the known terms."
+    )
+    if missing:
+        text += f" Not known, and not in the bars (this is not zero): {'; '.join(missing)}."
+    series = [Series("dynamic", dynamic, COLOURS["memory"]), Series("static", static, COLOURS["compute"])]
+    return Bars("energy", f"Energy per {unit}", text, names, series, f"energy per {unit}", "uJ", horizontal=True)
+
+
+def known_fj(run: Run) -> float | None:
+    """Energy of a span, of the known terms; None if there are none."""
+    known = [energy for energy in run.summary["energy_by_action_fj"].values() if energy is not None]
+    return sum(known) / _spans(run) if known else None
+
+
+def _spans(run: Run) -> int:
+    key = {"barrier": "timesteps", "frame": "frames", "tick": "timesteps"}.get(run.discipline)
+    return run.summary[key] if key else 1
