@@ -1,7 +1,9 @@
-"""The report in a browser: no errors, hover, the switch, no overlap, and soon there."""
+"""The report in a browser: no errors, hover, the switch, nothing blank, and no text on another."""
 
+import io
 import shutil
 
+import numpy as np
 import pytest
 
 from tests.test_cli import nsim
@@ -38,13 +40,42 @@ def page(tmp_path_factory):
     return path
 
 
+OTHERS = {
+    "frame": ("run", "cnn", "--chip", "akd1000", "--samples", "2", "--critical-path"),
+    "stream": ("run", "speck-gesture", "--chip", "speck", "--input", "edges:rate=2e4,seconds=0.01", "--critical-path"),
+    "tick": ("run", "random:p1=0.95,p3=0.1", "--chip", "mosaic", "--activity", "0.1", "--timesteps", "3"),
+}
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory, page):
+    """A page of every discipline, and a comparison."""
+    folder = tmp_path_factory.mktemp("pages")
+    found = {"barrier": page}
+    for name, run in OTHERS.items():
+        found[name] = folder / f"{name}.html"
+        assert nsim(*run, "--out", folder / name, "--report", found[name]).returncode == 0
+    found["comparison"] = folder / "comparison.html"
+    assert nsim("compare", folder / "frame", folder / "frame", "--out", found["comparison"]).returncode == 0
+    return found
+
+
+# How many texts figures have, and pairs of texts whose boxes share more than a pixel. The box of a tick label that is
+# turned holds more than its letters: two of these are not compared with each other.
 OVERLAPS = """
-const texts = [...document.querySelectorAll('h1, h2, p, button.theme, label, select')];
+const seen = each => each.textContent.trim() && !each.closest('.hoverlayer');
+const drawn = [...document.querySelectorAll('.main-svg text')].filter(seen);
+const words = [...document.querySelectorAll('h1, h2, p, button.theme, label, select')];
+const turned = each => each.closest('.xtick') && /rotate\\((?!0[,)])/.test(each.getAttribute('transform') || '');
+const texts = [...words, ...drawn];
 const boxes = texts.map(each => each.getBoundingClientRect());
-let found = 0;
-for (const [i, a] of boxes.entries()) for (const b of boxes.slice(i + 1))
-  if (a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1) found++;
-return found;
+const found = [];
+for (const [i, a] of boxes.entries()) for (let j = i + 1; j < boxes.length; j++) {
+  const b = boxes[j];
+  if (a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1)
+    if (!(turned(texts[i]) && turned(texts[j]))) found.push([texts[i].textContent, texts[j].textContent]);
+}
+return [drawn.length, found];
 """
 
 
@@ -68,12 +99,59 @@ def test_the_page_opens_without_errors_and_works(browser, page):
     headings[column].click()
     cells = browser.find_elements(By.CSS_SELECTOR, f"#layers tbody td:nth-child({column + 1})")
     shown = [cell.text for cell in cells]
-    assert list(map(float, shown)) == sorted(map(float, shown))
-    for width in (1100, 500):
-        browser.set_window_size(width, 2400)
-        assert browser.execute_script(OVERLAPS) == 0
-    light = browser.get_screenshot_as_png()
-    browser.find_element(By.ID, "theme").click()
-    assert browser.get_screenshot_as_png() != light
-    assert len(light) > 20_000  # a blank page is a tenth of that
+    values = [float(text.replace(",", "")) for text in shown]
+    assert values == sorted(values)
     assert not [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+
+
+@pytest.mark.parametrize("width", [1100, 500])
+@pytest.mark.parametrize("name", ["barrier", *OTHERS, "comparison"])
+def test_no_text_lies_on_another(browser, pages, name, width):
+    browser.set_window_size(width, 2400)
+    browser.get(pages[name].as_uri())
+    texts, overlaps = browser.execute_script(OVERLAPS)
+    assert texts > 10
+    assert overlaps == []
+
+
+def test_overlaps_are_found(browser, pages):
+    """The check above on a page whose axis titles were moved onto its tick labels."""
+    browser.set_window_size(1100, 2400)
+    browser.get(pages["barrier"].as_uri())
+    browser.execute_script("document.querySelectorAll('.xtitle').forEach(each => each.setAttribute('dy', '-1.5em'))")
+    assert browser.execute_script(OVERLAPS)[1]
+
+
+@pytest.mark.parametrize("name", ["barrier", *OTHERS, "comparison"])
+def test_no_figure_is_blank_in_either_scheme(browser, pages, name):
+    """Against the same page without its scripts: there a figure is one colour."""
+    drawn = {}
+    for scripts in (True, False):
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": not scripts})
+        try:
+            browser.get(pages[name].as_uri())
+            drawn[scripts] = _inked(browser)
+            if scripts:
+                browser.find_element("id", "theme").click()
+                drawn["dark"] = _inked(browser)
+        finally:
+            browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+    assert set(drawn[False].values()) == {(1, 0.0)}
+    for scheme in (True, "dark"):
+        assert drawn[scheme].keys() == drawn[False].keys()
+        for figure, (colours, share) in drawn[scheme].items():
+            assert colours > 20, figure
+            assert share > 0.01, figure
+
+
+def _inked(browser):
+    """By figure: number of colours, and share of the pixels that are not of the commonest."""
+    from PIL import Image
+
+    found = {}
+    for figure in browser.find_elements("css selector", ".figure"):
+        browser.execute_script("arguments[0].scrollIntoView({ block: 'center' })", figure)  # or it is cut off
+        pixels = np.asarray(Image.open(io.BytesIO(figure.screenshot_as_png)).convert("RGB")).reshape(-1, 3)
+        _, counts = np.unique(pixels, axis=0, return_counts=True)
+        found[figure.get_attribute("id")] = (counts.size, 1 - counts.max() / counts.sum())
+    return found

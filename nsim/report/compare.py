@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nsim.errors import InputError, OutputError
 from nsim.plots import FORMATS
-from nsim.report.content import SPANS, compared, known_fj, span_ps
+from nsim.report.content import compared, known_fj, span_ps
 from nsim.report.run_folder import Run
 
 if TYPE_CHECKING:
@@ -63,7 +63,8 @@ def write_comparison(runs: Sequence[Run], table: pd.DataFrame, path: Path) -> No
         from nsim.report.page import cells, fill, write_page
 
         verdict = " ".join(_changes(runs))
-        heading = f"{len(runs)} runs of {_all_of(run.summary['network'] for run in runs)}"
+        networks, chips = _all_of(run.summary["network"] for run in runs), _all_of(run.facts["title"] for run in runs)
+        heading = f"{len(runs)} runs: {networks} on {chips}"
         write_page(fill("compare.html.j2", drawn, heading=heading, verdict=verdict, changes=cells(table)), path)
     else:
         from nsim.report.vector import write_figure
@@ -72,7 +73,13 @@ def write_comparison(runs: Sequence[Run], table: pd.DataFrame, path: Path) -> No
 
 
 def _names(runs: Sequence[Run]) -> list[str]:
-    return [f"{number} {run.name}" for number, run in enumerate(runs, 1)]
+    return [f"{number}: {run.name}" for number, run in enumerate(runs, 1)]
+
+
+def _short_names(runs: Sequence[Run]) -> list[str]:
+    """Without numbers, if the names are different."""
+    names = [run.name for run in runs]
+    return names if len(set(names)) == len(names) else _names(runs)
 
 
 def _all_of(names: Iterable[str]) -> str:
@@ -81,16 +88,16 @@ def _all_of(names: Iterable[str]) -> str:
 
 def _changes(runs: Sequence[Run]) -> list[str]:
     """How the last run compares with the first, in sentences."""
-    (first, *_, last), (name, *_, other) = runs, _names(runs)
+    (first, *_, last), (name, *_, other) = runs, _short_names(runs)
     said = []
     for what, value in (("time", span_ps), ("known energy", known_fj)):
         before, after = value(first), value(last)
         if not before or after is None:
             said.append(f"How {what} compares is not known.")
         elif before == after:
-            said.append(f"Both take the same {what} per {SPANS[first.discipline]}.")
+            said.append(f"{other} takes the same {what} as {name}.")
         else:
-            said.append(f"{other!r} takes {after / before:.3g}x the {what} of {name!r} per {SPANS[first.discipline]}.")
+            said.append(f"{other} takes {after / before:.3g}x the {what} of {name}.")
     return said
 
 

@@ -79,6 +79,18 @@ class Mesh(Content):
     cores: Marks
     links: Marks
 
+    @property
+    def extent(self) -> tuple[float, float, float, float]:
+        """Half a router beyond what there is: left, right, top and bottom."""
+        x, y = self.cores.x + self.links.x, self.cores.y + self.links.y
+        return round(min(x)) - 0.5, round(max(x)) + 0.5, round(min(y)) - 0.5, round(max(y)) + 0.5
+
+    def scale(self, marks: Marks, metric: str) -> str:
+        """What stands at the colour scale of cores or links."""
+        what = "links" if marks is self.links else "cores"
+        word = "messages" if what == "links" and metric == "synops" else METRICS[metric]
+        return f"{what}: {word} ({UNITS[metric]})" if UNITS[metric] else f"{what}: {word}"
+
 
 @dataclass(frozen=True)
 class Grid(Content):
@@ -180,7 +192,7 @@ def _floorline(run: Run) -> Floorline | None:
     parts = [
         f"The line is the least time that a {unit} can take, from counts and costs alone.",
         f"Slope: {facts['synop_ps'] / 1e3:.3g} ns per synop.",
-        f"Floor ({FLOORS[unit]}): {digits(facts['floor_ps'] / 1e6)} us.",
+        f"Floor ({FLOORS[unit]}): {digits(facts['floor_ps'] / 1e6)} us." if facts["floor_ps"] else "",
         f"What lies well above both is held up by {ABOVE[unit]}.",
         f"The floorline predicts that {facts['predicted']} limits the time.",
         alone.get(unit, ""),
@@ -214,7 +226,7 @@ def _core_values(run: Run) -> dict[str, list[float | None]]:
     values["busy"] = (cores[list(columns["busy"])].max(axis=1) / 1e6).tolist()
     values["blocked"] = (cores[list(columns["blocked"])].sum(axis=1) / 1e6).tolist()
     values["queue"] = cores[list(columns["queue"])].max(axis=1).tolist()
-    if "known_dynamic_energy_fj" in cores:
+    if "known_dynamic_energy_fj" in cores and knows_energy(run):
         values["energy"] = (cores["known_dynamic_energy_fj"] / 1e6).tolist()
     return values
 
@@ -251,6 +263,8 @@ def _mesh(run: Run) -> Mesh | None:
         "messages. Times are sums over the run; busy is that of a core's busiest stage. With synops, links show "
         "messages; energy without a known cost is grey."
     )
+    if run.discipline == "frame":
+        text += " A router is called a node, and a core an NP (neural processor); the input block sends the image."
     return Mesh("mesh", "Cores and links", text, _squares(run, of_cores), arrows)
 
 
@@ -343,10 +357,12 @@ def _stations(run: Run) -> Bars | None:
         times[kinds.get(row["kind"], "traffic")][place] += row["service_ps"] / 1e6
         times["traffic"][place] += row["wire_ps"] / 1e6
     series = [Series(state, list(values), COLOURS[state]) for state, values in times.items() if any(values)]
-    share = table["share"].head(len(rows)).sum()
+    share = 100 * table["share"].head(len(rows)).sum()
+    most = f"The {len(rows)} of {len(table)} stations that take most of it"
+    which = most if len(rows) < len(table) else f"The {len(rows)} stations that it passes"
     text = (
-        f"The {len(rows)} of {len(table)} stations with the largest part of it, {share:.0%} of the time in all; the "
-        "wire behind a station counts as traffic."
+        f"{which}: {share:.3g} % of the time in all. The wire behind a station counts as traffic; time without a "
+        "station (barrier, input, programming) is not shown."
     )
     names = [_numbered(row) for row in rows]
     return Bars(
@@ -359,12 +375,19 @@ def _numbered(row: Mapping[str, Any]) -> str:
     return f"{row['station']}, sequence {row['sequence'] + 1}" if row.get("sequence") else row["station"]
 
 
+def knows_energy(run: Run) -> bool:
+    """Whether any action has a known cost; if none has, a sum of 0 means nothing."""
+    return any(energy is not None for name, energy in run.summary["energy_by_action_fj"].items() if name != "static")
+
+
 def _energy(run: Run) -> Bars:
     by_action = run.summary["energy_by_action_fj"]
     known = [energy for energy in by_action.values() if energy is not None]
     unknown = [name for name, energy in by_action.items() if energy is None]
-    text = f"Sum over the run of the known terms: {digits(sum(known) / 1e9)} uJ." if known else "No term is known."
-    if unknown:
+    text = f"Sum over the run of the known terms: {digits(sum(known) / 1e9)} uJ."
+    if not known:
+        text = f"Not known of any action (this is not zero): {', '.join(unknown)}."
+    elif unknown:
         text += f" Not known, and not in the sum (this is not zero): {', '.join(unknown)}."
     names = [name for name, energy in by_action.items() if energy is not None] + unknown
     values = [energy / 1e9 for energy in known] + [None] * len(unknown)
@@ -375,7 +398,7 @@ def _energy(run: Run) -> Bars:
 
 def _layer_energy(run: Run) -> Bars | None:
     layers = run.tables.get("layers")
-    if layers is None or "known_dynamic_energy_fj" not in layers:
+    if layers is None or "known_dynamic_energy_fj" not in layers or not knows_energy(run):
         return None
     values = (layers["known_dynamic_energy_fj"] / 1e9).tolist()
     text = "Dynamic energy of the known terms that a layer's cores spend on it; static power and links are left out."
@@ -415,19 +438,21 @@ def _compared_times(runs: Sequence[Run], names: list[str], unit: str) -> Bars:
 
 
 def _compared_energies(runs: Sequence[Run], names: list[str], unit: str) -> Bars:
-    dynamic, static, missing = [], [], []
+    dynamic, static = [], []
+    missing: dict[str, list[str]] = {}  # runs by what is not known of them
     for name, run in zip(names, runs, strict=True):
         energies, spans = run.summary["energy_by_action_fj"], _spans(run)
         known = [energy for action, energy in energies.items() if action != "static" and energy is not None]
         dynamic.append(sum(known) / spans / 1e9 if known else None)
         static.append(None if energies.get("static") is None else energies["static"] / spans / 1e9)
         if unknown := [action for action, energy in energies.items() if energy is None]:
-            missing.append(f"{name}: {', '.join(unknown)}")
+            missing.setdefault(", ".join(unknown), []).append(name)
     text = (
         f"Energy of the known terms, the run's divided by its {unit}s." if unit != "stream" else "Of the known terms."
     )
     if missing:
-        text += f" Not known, and not in the bars (this is not zero): {'; '.join(missing)}."
+        lists = [f"{actions} ({'; '.join(own)})" for actions, own in missing.items()]
+        text += f" Not known, and not in the bars (this is not zero): {'; '.join(lists)}."
     series = [Series("dynamic", dynamic, COLOURS["memory"]), Series("static", static, COLOURS["compute"])]
     return Bars("energy", f"Energy per {unit}", text, names, series, f"energy per {unit}", "uJ", horizontal=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import singledispatch
+from math import ceil, floor, log10
 from typing import Any
 
 from nsim.plots import COLOURS, MARKERS, floorline_of, state_label
@@ -29,7 +30,7 @@ def _height(content: Content) -> float:
 
 
 def _figure(data: list[dict], **layout: Any) -> dict[str, Any]:
-    return {"figure": {"data": data, "layout": layout}}
+    return {"figure": {"data": data, "layout": {"showlegend": len(data) > 1} | layout}}
 
 
 def _axis(title: str, **more: Any) -> dict[str, Any]:
@@ -54,9 +55,20 @@ def _(content: Floorline) -> dict[str, Any]:
         "hoverinfo": "skip",
     }
     clouds = [_cloud(content, state) for state in dict.fromkeys(point.state for point in content.points)]
-    x_axis = _axis(f"synops of the busiest core per {content.unit}", type="log", dtick=1)
-    y_axis = _axis(f"time per {content.unit} (us)", type="log")
+    x_axis = _axis(f"synops of the busiest core per {content.unit}", **_log_ticks(x.tolist()))
+    times = [*bound["y"], *(point.time_ps / 1e6 for point in content.points)]
+    y_axis = _axis(f"time per {content.unit} (us)", **_log_ticks(times))
     return _figure([bound, *clouds], xaxis=x_axis, yaxis=y_axis)
+
+
+def _log_ticks(values: Sequence[float]) -> dict[str, Any]:
+    """A logarithmic axis over these values, with whole numbers at its ticks: 1, 2, 5, or only 1 of many decades."""
+    low, high = log10(min(values)), log10(max(values))
+    room = 0.04 * (high - low) + 0.02
+    steps = (1, 2, 5) if high - low < 3 else (1,)
+    ticks = [step * 10.0**decade for decade in range(floor(low), ceil(high) + 1) for step in steps]
+    axis = {"type": "log", "range": [low - room, high + room], "tickvals": ticks}
+    return axis | {"ticktext": [digits(tick) for tick in ticks]}
 
 
 def _cloud(content: Floorline, state: str) -> dict[str, Any]:
@@ -80,6 +92,7 @@ def _(content: Mesh) -> dict[str, Any]:
         metric: {
             "name": METRICS[metric],
             "colour": [content.cores.values[metric], content.links.values[metric]],
+            "scale": [content.scale(content.cores, metric), content.scale(content.links, metric)],
             "most": [content.cores.most(metric), content.links.most(metric)],
             "hover": [_hover(content.cores, metric), _hover(content.links, metric, links=True)],
         }
@@ -87,11 +100,12 @@ def _(content: Mesh) -> dict[str, Any]:
     }
     first = switch["synops"]
     data = [
-        _markers("cores", content.cores, "synops", first["hover"][0], 0.46),
-        _markers("links", content.links, "synops", first["hover"][1], 0.98),
+        _markers(first["scale"][0], content.cores, "synops", first["hover"][0], 0.46),
+        _markers(first["scale"][1], content.links, "synops", first["hover"][1], 0.98),
     ]
-    x_axis = _axis("router column", dtick=1, zeroline=False)
-    y_axis = _axis("router row", dtick=1, autorange="reversed", zeroline=False)
+    left, right, top, bottom = content.extent
+    x_axis = _axis("router column", dtick=1, zeroline=False, range=[left, right])
+    y_axis = _axis("router row", dtick=1, zeroline=False, range=[bottom, top])
     return _figure(data, xaxis=x_axis, yaxis=y_axis, showlegend=False) | {"switch": switch}
 
 
@@ -130,7 +144,8 @@ def _markers(name: str, marks: Marks, metric: str, hover: list[str], top: float)
 
 @_drawn.register
 def _(content: Grid) -> dict[str, Any]:
-    heat: dict[str, Any] = {"type": "heatmap", "z": content.counts, "colorscale": "Cividis"}
+    heat: dict[str, Any] = {"type": "heatmap", "z": content.counts, "colorscale": "Cividis", "zmin": 0}
+    heat["zmax"] = max(map(max, content.counts)) or 1
     heat["colorbar"] = {"title": {"text": content.label, "side": "right"}}
     heat["hovertemplate"] = f"tile row %{{y}}, column %{{x}}<br>%{{z:,}} {content.label}<extra></extra>"
     y_axis = _axis("row of tiles", dtick=1, autorange="reversed")
@@ -144,7 +159,11 @@ def _(content: Trace) -> dict[str, Any]:
     line |= {"x": content.numbers, "y": content.times_us}
     line["hovertemplate"] = f"{content.unit} %{{x}}<br>%{{y:.4g}} us<extra></extra>"
     ticks = {"dtick": 1} if len(content.numbers) <= 12 else {}
-    return _figure([line], xaxis=_axis(f"{content.unit} of the run", **ticks), yaxis=_axis("us", rangemode="tozero"))
+    return _figure(
+        [line],
+        xaxis=_axis(f"{content.unit} of the run", **ticks),
+        yaxis=_axis(f"time per {content.unit} (us)", rangemode="tozero"),
+    )
 
 
 @_drawn.register
@@ -158,7 +177,7 @@ def _(content: Bars) -> dict[str, Any]:
         return _figure(
             data, barmode="stack", xaxis=values, yaxis=categories | {"autorange": "reversed", "tickangle": 0}
         )
-    return _figure(data, barmode="group", xaxis=categories, yaxis=values, showlegend=len(data) > 1)
+    return _figure(data, barmode="group", xaxis=categories, yaxis=values)
 
 
 def _bar(content: Bars, series: Any) -> dict[str, Any]:

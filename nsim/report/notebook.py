@@ -15,7 +15,7 @@ def html(result: Any) -> str:
     run = run_of(result)
     table = run.tables["layers" if "layers" in run.tables else "tiles"]
     rows = "".join(
-        f"<tr><th scope='row'>{escape(key)}</th><td>{escape(text)}</td></tr>" for key, text in headlines(run.summary)
+        f"<tr><th scope='row'>{escape(key)}</th><td>{escape(text)}</td></tr>" for key, text in headlines(run)
     )
     return (
         f"<p><b>{escape(run.summary['network'])} on {escape(run.facts['title'])}</b><br>{escape(verdict(run))}</p>"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nsim.errors import OutputError
-from nsim.report.content import Content, contents
+from nsim.report.content import Content, contents, knows_energy
 from nsim.report.figures import sections
 from nsim.report.run_folder import Run
 from nsim.report.verdict import verdict
@@ -17,6 +17,7 @@ from nsim.report.verdict import verdict
 if TYPE_CHECKING:
     import pandas as pd
 
+KNOWN = "known_"  # begins the names of sums over what is known
 TEMPLATES = Path(__file__).parent
 
 
@@ -29,8 +30,8 @@ def render(run: Run) -> str:
         heading=f"{run.summary['network']} on {run.facts['title']}",
         verdict=verdict(run),
         run=run,
-        layers=cells(table),
-        headlines=headlines(run.summary),
+        layers=cells(table, knows_energy(run)),
+        headlines=headlines(run),
         summary=_script(run.summary),
     )
 
@@ -49,12 +50,17 @@ def fill(template: str, drawn: Sequence[Content], **values: Any) -> str:
     return page.render(sections=found, data=_script(data), plotly=get_plotlyjs(), **values)
 
 
-def cells(table: pd.DataFrame) -> dict[str, list]:
-    """A table as a template shows it: columns, and rows of values and their texts."""
-    return {
-        "columns": list(table.columns),
-        "rows": [list(map(_table_cell, row)) for row in table.to_numpy(object)],
-    }
+def cells(table: pd.DataFrame, energy: bool = True) -> dict[str, list]:
+    """A table as a template shows it: columns, and rows of values and their texts.
+
+    energy   whether any cost is known: without, a known energy of 0 is shown as what it is
+    """
+    hidden = [not energy and name.startswith(KNOWN) for name in table.columns]
+    rows = [
+        [("", "not known") if hide else _table_cell(value) for value, hide in zip(row, hidden, strict=True)]
+        for row in table.to_numpy(object)
+    ]
+    return {"columns": list(table.columns), "rows": rows}
 
 
 def _script(content: Any) -> str:
@@ -76,19 +82,26 @@ def _table_cell(value: Any) -> tuple[Any, Any]:
     if value is None:
         return "", ""
     if isinstance(value, float):
-        return ("", "") if isnan(value) else (value, f"{value:.6g}")
+        return ("", "") if isnan(value) else (value, _number(value))
     return value, value
 
 
-def headlines(summary: dict[str, Any]) -> list[tuple[str, str]]:
+def headlines(run: Run) -> list[tuple[str, str]]:
     """The numbers of the summary that are single values, by their documented key."""
-    return [(key, _cell(value)) for key, value in summary.items() if not isinstance(value, dict | list)]
+    hidden = [key for key in run.summary if key.startswith(KNOWN) and not run.summary[key]]
+    values = {key: None if key in hidden and not knows_energy(run) else value for key, value in run.summary.items()}
+    return [(key, _cell(value)) for key, value in values.items() if not isinstance(value, dict | list)]
+
+
+def _number(value: float) -> str:
+    """Six significant digits, without powers of ten as far as that can be read."""
+    return f"{value:,.0f}" if 1e5 <= abs(value) < 1e15 else f"{value:,.6g}"
 
 
 def _cell(value: Any) -> str:
     if value is None:
         return "not known"
-    return f"{value:,.6g}" if isinstance(value, float) else str(value)
+    return _number(value) if isinstance(value, float) else str(value)
 
 
 def check_report(path: Path) -> None:

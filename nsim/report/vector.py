@@ -13,7 +13,7 @@ from typing import Any
 
 from nsim.errors import InputError, OutputError
 from nsim.plots import COLOURS, FORMATS, draw_time, save_figure
-from nsim.report.content import METRICS, UNITS, Bars, Content, Floorline, Grid, Marks, Mesh, Trace
+from nsim.report.content import Bars, Content, Floorline, Grid, Marks, Mesh, Trace
 
 FOLDER = "figures"  # within that of a run
 STYLE = Path(__file__).with_name("figures.mplstyle")
@@ -121,7 +121,9 @@ def _(content: Floorline, axes: Any) -> None:
 @_draw.register
 def _(content: Grid, axes: Any) -> None:
     rows, columns = len(content.counts), len(content.counts[0])
-    heat = axes.pcolormesh(content.counts)  # one rectangle for each tile
+    heat = axes.pcolormesh(
+        content.counts, vmin=0, vmax=max(map(max, content.counts)) or 1
+    )  # one rectangle for each tile
     axes.set(xticks=[k + 0.5 for k in range(columns)], yticks=[k + 0.5 for k in range(rows)])
     axes.set(xticklabels=range(columns), yticklabels=range(rows), xlabel="column of tiles", ylabel="row of tiles")
     axes.invert_yaxis()
@@ -186,17 +188,14 @@ def _side_by_side(content: Bars, axes: Any) -> None:
 
 def _draw_mesh(content: Mesh, axes: Any, metric: str) -> None:
     """Cores and links, each with a scale of its own; what is not known is grey."""
-    unit = f" ({UNITS[metric]})" if UNITS[metric] else ""
-    for marks, what in ((content.cores, "cores"), (content.links, "links")):
-        word = "messages" if what == "links" and metric == "synops" else METRICS[metric]
+    for marks in (content.cores, content.links):
         drawn = _draw_marks(marks, axes, metric)
         if drawn:
-            _scale(drawn, axes, f"{what}: {word}{unit}")
+            _scale(drawn, axes, content.scale(marks, metric))
     axes.set(xlabel="router column", ylabel="router row")
     axes.set_aspect("equal")
-    x, y = content.cores.x + content.links.x, content.cores.y + content.links.y
-    axes.set_xlim(round(min(x)) - 0.5, round(max(x)) + 0.5)
-    axes.set_ylim(round(max(y)) + 0.5, round(min(y)) - 0.5)
+    left, right, top, bottom = content.extent
+    axes.set(xlim=(left, right), ylim=(bottom, top))
     for axis in (axes.xaxis, axes.yaxis):
         axis.get_major_locator().set_params(integer=True, min_n_ticks=1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nsim.report.content import digits
 from nsim.report.run_folder import Run
 
 STAGES = {"memory": "synaptic operations", "compute": "neuron updates"}  # of the busiest core, by state
@@ -47,8 +48,8 @@ def what_if(run: Run) -> str:
 
 
 def _frames(run: Run) -> str:
-    limit = run.summary["bottleneck"]
-    return f"{limit[:1].upper()}{limit[1:]}; {_path(run, ' of the first frame alone')}no other partition was tried."
+    rate, path = digits(run.summary["frames_per_s"]), _path(run, " of the first frame alone")
+    return f"At {rate} frames per second, {run.summary['bottleneck']}; {path}no other partition was tried."
 
 
 def _path(run: Run, of: str) -> str:
@@ -76,8 +77,8 @@ def _ticks(run: Run) -> str:
     facts = run.summary
     if not facts["mappable"]:
         return (
-            f"The network does not fit: {facts['violated_ports']} ports lack {facts['excess_lines']} lines in all; the "
-            "counts below are those of enough lines."
+            f"The network does not fit this chip: {facts['violated_ports']} ports of its routers lack "
+            f"{facts['excess_lines']} lines (wires for one neuron each) in all. All counts assume that they are there."
         )
     if facts["engine"] is None:
         missing = ", ".join(facts["missing_keys"])
