@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,21 +59,26 @@ class Score(NamedTuple):
     rate: float
 
 
+@lru_cache(maxsize=8)
+def _scores(layout: Layout, neurons: Neurons, task: Task):
+    """Compiled: cross-entropy, whether right, and rate of each sample."""
+    recurrent = jnp.asarray(layout.recurrent)
+
+    @jax.jit
+    def each(weights: jax.Array, x: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        counts = spike_counts(weights * recurrent, input_current(weights, x, task), neurons)
+        shown = counts[:, -layout.outputs :]
+        entropy = -jnp.take_along_axis(jax.nn.log_softmax(shown), labels[:, None], axis=1)[:, 0]
+        return entropy, shown.argmax(axis=1) == labels, counts.mean(axis=1) / x.shape[1]
+
+    return each
+
+
 class Evaluator:
     """Scores a network of these settings, without noise or regularisers."""
 
     def __init__(self, settings: Settings, layout: Layout) -> None:
-        recurrent, neurons = jnp.asarray(layout.recurrent), neurons_of(settings)
-        task = task_of(settings, layout.outputs)
-
-        @jax.jit
-        def each(weights: jax.Array, x: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-            counts = spike_counts(weights * recurrent, input_current(weights, x, task), neurons)
-            shown = counts[:, -layout.outputs :]
-            entropy = -jnp.take_along_axis(jax.nn.log_softmax(shown), labels[:, None], axis=1)[:, 0]
-            return entropy, shown.argmax(axis=1) == labels, counts.mean(axis=1) / x.shape[1]
-
-        self._each = each
+        self._each = _scores(layout, neurons_of(settings), task_of(settings, layout.outputs))
 
     def __call__(self, weights: NDArray[np.float32] | jax.Array, part: Part) -> Score:
         found = []

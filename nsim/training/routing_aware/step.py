@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from nsim.training import require_extra
@@ -107,6 +108,7 @@ def obeyed(rules: Rules, before: jax.Array, after: jax.Array, mask: jax.Array, r
 Step = Callable[[State, jax.Array, jax.Array, jax.Array, jax.Array], tuple[State, Measures]]
 
 
+@lru_cache(maxsize=8)  # runs of a sweep that differ in their seeds share what was compiled
 def make_step(layout: Layout, rules: Rules, optimiser: Optimiser, neurons: Neurons, task: Task) -> Step:
     """step(state, mask, x, labels, key): one minibatch, compiled; x and labels as of `loss_of`."""
     recurrent, factors = jnp.asarray(layout.recurrent), jnp.asarray(hop_factors(layout))
