@@ -10,7 +10,6 @@ import typer
 from nsim.errors import TrainingError
 
 if TYPE_CHECKING:
-    from nsim.training.routing_aware.methods import Choice
     from nsim.training.routing_aware.settings import Settings
 
 Data = Annotated[
@@ -29,6 +28,7 @@ LearningRate = Annotated[float, typer.Option(help="Of Adam; it decays to a tenth
 Decay = Annotated[str, typer.Option(help="steps: over as many steps as there are epochs, as published; or epochs.")]
 Clip = Annotated[float, typer.Option(help="Largest gradient of a weight.")]
 Tau = Annotated[float, typer.Option(help="Of the neurons, in ms; a bin counts as 1 ms.")]
+Threshold = Annotated[float, typer.Option(help="Of the neurons: v above it is a spike.")]
 RateWeight = Annotated[float, typer.Option(help="Of the regulariser weight x (target - 10 x rate)^2.")]
 RateTarget = Annotated[float, typer.Option(help="Ten times the spikes per neuron and step that it pulls to.")]
 Bins = Annotated[int, typer.Option(help="Time bins of a sample, over 1.4 s.")]
@@ -45,8 +45,14 @@ Noise = Annotated[float | None, typer.Option(help="Of a step, in learning rates.
 HopWeight = Annotated[float, typer.Option(help="Strength of hop-penalty.")]
 MemoryBudget = Annotated[int | None, typer.Option(help="Budget of memory-aware, in provisioned elements.")]
 
+OF_SETTINGS = (  # options that are settings under the same name
+    *("data", "neurons_per_tile", "inputs", "epochs", "seed", "batch", "learning_rate", "decay", "clip", "threshold"),
+    *("rate_weight", "rate_target", "bins", "shifts", "validation_speakers"),
+)
+
 
 def routing_aware(
+    context: typer.Context,
     data: Data,
     out: Annotated[Path, typer.Option(help="Folder for checkpoints and results.")],
     method: Method = "deepr-profile",
@@ -62,6 +68,7 @@ def routing_aware(
     decay: Decay = "steps",
     clip: Clip = 1e3,
     tau: Tau = 45.0,
+    threshold: Threshold = 1.0,
     rate_weight: RateWeight = 1.0,
     rate_target: RateTarget = 0.5,
     bins: Bins = 100,
@@ -87,25 +94,7 @@ def routing_aware(
     from nsim.training.routing_aware.report import write_report
     from nsim.training.routing_aware.settings import load_samples, profile_of
 
-    wanted = profile_of(profile) if profile else ()
-    choice = _choice(method, wanted, connections, granularity, l1, noise, hop_weight, memory)
-    size: dict[str, Any] = {
-        "grid": grid,
-        "neurons_per_tile": neurons_per_tile,
-        "inputs": inputs,
-        "epochs": epochs,
-        "seed": seed,
-    }
-    course: dict[str, Any] = {
-        "batch": batch,
-        "learning_rate": learning_rate,
-        "decay": decay,
-        "clip": clip,
-        "tau_ms": tau,
-    }
-    rates: dict[str, Any] = {"rate_weight": rate_weight, "rate_target": rate_target}
-    parts: dict[str, Any] = {"bins": bins, "shifts": shifts, "validation_speakers": validation_speakers}
-    settings = _settings(data, choice, **size, **course, **rates, **parts)
+    settings = _settings(context.params, method, profile_of(profile) if profile else ())
     samples = load_samples(settings)
     shown = screen.console()
 
@@ -120,6 +109,7 @@ def routing_aware(
 
 
 def routing_sweep(
+    context: typer.Context,
     data: Data,
     out: Annotated[Path, typer.Option(help="Table to write, .csv; the runs are kept beside it, in OUT.runs.")],
     profiles: Annotated[str, typer.Option(help="Profiles, with blanks between: 'p1=0.5 p1=0.5,p3=0.1'.")] = "",
@@ -136,6 +126,7 @@ def routing_sweep(
     decay: Decay = "steps",
     clip: Clip = 1e3,
     tau: Tau = 45.0,
+    threshold: Threshold = 1.0,
     rate_weight: RateWeight = 1.0,
     rate_target: RateTarget = 0.5,
     bins: Bins = 100,
@@ -158,24 +149,7 @@ def routing_sweep(
     require_extra()
     from nsim.training.routing_aware.sweep import Run, plan, split_list, sweep
 
-    choice = _choice("dense", (), connections, granularity, l1, noise, hop_weight, memory)
-    size: dict[str, Any] = {
-        "grid": grid,
-        "neurons_per_tile": neurons_per_tile,
-        "inputs": inputs,
-        "epochs": epochs,
-        "seed": seed,
-    }
-    course: dict[str, Any] = {
-        "batch": batch,
-        "learning_rate": learning_rate,
-        "decay": decay,
-        "clip": clip,
-        "tau_ms": tau,
-    }
-    rates: dict[str, Any] = {"rate_weight": rate_weight, "rate_target": rate_target}
-    parts: dict[str, Any] = {"bins": bins, "shifts": shifts, "validation_speakers": validation_speakers}
-    base = _settings(data, choice, **size, **course, **rates, **parts)
+    base = _settings(context.params, "dense", ())  # method and profile are those of each run
     runs = plan(base, split_list(methods), split_list(profiles), seeds, out)
 
     def ended(run: Run, row: dict[str, Any]) -> None:
@@ -188,31 +162,22 @@ def routing_sweep(
         raise typer.Exit(1)
 
 
-def _choice(
-    method: str,
-    profile: tuple[tuple[int, float], ...],
-    connections: int | None,
-    granularity: str,
-    l1: float | None,
-    noise: float | None,
-    hop_weight: float,
-    memory: int | None,
-) -> Choice:
-    from nsim.training.routing_aware.methods import Choice, check_name
-
-    check_name(method)
-    for name, value in (("l1", l1), ("noise", noise), ("hop-weight", hop_weight)):
-        if value is not None and not 0 <= value < float("inf"):
-            raise TrainingError(f"--{name} is {value}: give 0 or more")
-    return Choice(method, profile, connections, granularity, l1, noise, hop_weight, memory)
-
-
-def _settings(data: str, choice: Choice, grid: str, **others: Any) -> Settings:
+def _settings(given: dict[str, Any], method: str, profile: tuple[tuple[int, float], ...]) -> Settings:
+    """From the options of either command, by name."""
     from nsim.mosaic.mapping import parse_grid
+    from nsim.training.routing_aware.methods import Choice, check_name
     from nsim.training.routing_aware.settings import Settings
 
-    rows, columns = parse_grid(grid)
-    return Settings(data, choice, rows=rows, columns=columns, **others)
+    check_name(method)
+    for name in ("l1", "noise", "hop_weight"):
+        if given[name] is not None and not 0 <= given[name] < float("inf"):
+            raise TrainingError(f"--{name.replace('_', '-')} is {given[name]}: give 0 or more")
+    of_choice = ("connections", "granularity", "l1", "noise", "hop_weight", "memory")
+    choice = Choice(method, profile, **{name: given[name] for name in of_choice})
+    rows, columns = parse_grid(given["grid"])
+    return Settings(
+        choice=choice, rows=rows, columns=columns, tau_ms=given["tau"], **{name: given[name] for name in OF_SETTINGS}
+    )
 
 
 def _epoch_line(row: dict[str, float], epochs: int) -> str:

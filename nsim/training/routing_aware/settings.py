@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import Any
 
@@ -117,9 +117,6 @@ class Settings:
         facts = asdict(self)
         facts["choice"]["profile"] = {f"p{distance}": share for distance, share in self.choice.profile}
         return facts
-
-    def with_seed(self, seed: int) -> Settings:
-        return replace(self, seed=seed)
 
 
 def profile_of(text: str) -> tuple[tuple[int, float], ...]:
