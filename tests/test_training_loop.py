@@ -20,7 +20,7 @@ PROFILE = ((1, 0.5), (3, 0.125))
 def tiny(data, method="deepr-profile", **changes):
     choice = Choice(method, profile=PROFILE if method != "dense" else ())
     size = {"rows": 3, "columns": 3, "neurons_per_tile": 8, "inputs": 16, "bins": 20, "shifts": "first"}
-    return Settings(str(data), choice, **{**size, "epochs": 4, "batch": 16, "tau_ms": 10.0, **changes})
+    return Settings(str(data), choice, **{**size, "epochs": 4, "batch": 6, "tau_ms": 10.0, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_a_resumed_run_ends_with_the_same_bytes(data, samples, tmp_path, method)
 
 
 def test_it_learns_and_keeps_the_best_validated_epoch_that_meets_the_profile(data, samples, tmp_path):
-    settings = tiny(data, epochs=15, learning_rate=0.02, batch=6, decay="epochs")
+    settings = tiny(data, epochs=15, learning_rate=0.02, decay="epochs")
     found = train(settings, samples, tmp_path)
     accuracy = [row["validation_accuracy"] for row in found.history]
     assert max(accuracy) >= 0.75  # four words: 0.25 by chance

@@ -32,7 +32,7 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(data, tmp_path_factory):
     """A trained network with its report: folder, network, samples, summary."""
-    settings = tiny(data, epochs=6, learning_rate=0.02, batch=6, decay="epochs")
+    settings = tiny(data, epochs=6, learning_rate=0.02, decay="epochs")
     out, samples = tmp_path_factory.mktemp("runs") / "run", load_samples(settings)
     trained = train(settings, samples, out)
     return out, trained, samples, write_report(trained, samples, out)
@@ -152,23 +152,31 @@ def test_bad_options_are_one_line(data, tmp_path, options, complaint):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("command", ["routing-aware", "routing-sweep"])
+def test_without_the_extra_the_commands_say_what_to_install(tmp_path, monkeypatch, command):
+    monkeypatch.setattr("nsim.training.find_spec", lambda name: None)
+    assert "pip install 'nsim[train]'" in refused("train", command, "spoken-digits", "--out", tmp_path / "out")
+
+
 # --- sweeps
 
 
 def test_a_sweep_is_a_row_per_run_and_goes_on_where_it_was_stopped(data, tmp_path):
-    """Runs in processes give what a run alone gives; what is finished is not trained again."""
-    base = tiny(data, "dense", epochs=2, batch=6)
-    table = tmp_path / "table.csv"
+    """A run in a process gives what it gives alone; a finished one is left alone, one that fails has its error."""
+    from dataclasses import replace
+
+    base, table = tiny(data, "dense", epochs=2), tmp_path / "table.csv"
     runs = plan(base, ["deepr-profile", "dense"], ["p1=0.5", "p1=0.5,p3=0.125"], 1, table)
     assert [run.folder.name for run in runs] == [
         "deepr-profile-p1=0.5-seed0",
         "deepr-profile-p1=0.5-p3=0.125-seed0",
         "dense-seed0",
     ]
-    samples = load_samples(runs[0].settings)
+    runs[2] = replace(runs[2], settings=replace(runs[2].settings, data=str(tmp_path / "nothing.h5")))
+    samples = load_samples(base)
     write_report(train(runs[0].settings, samples, runs[0].folder), samples, runs[0].folder)
     ended = []
-    assert sweep(runs, table, 2, lambda run, row: ended.append(run.folder.name)) == 0
+    assert sweep(runs, table, 1, lambda run, row: ended.append(run.folder.name)) == 1
     assert sorted(ended) == sorted(run.folder.name for run in runs[1:])
     with table.open() as file:
         rows = list(csv.DictReader(file))
@@ -177,17 +185,10 @@ def test_a_sweep_is_a_row_per_run_and_goes_on_where_it_was_stopped(data, tmp_pat
         ("deepr-profile", "p1=0.5,p3=0.125"),
         ("dense", ""),
     ]
-    connections = [int(row["connections"]) for row in rows]
-    assert connections[0] < connections[1] < connections[2] and rows[0]["mappable"] == "True"
-    alone = train(runs[1].settings, load_samples(runs[1].settings), tmp_path / "alone")
+    assert int(rows[0]["connections"]) < int(rows[1]["connections"]) and rows[0]["mappable"] == "True"
+    assert "no such file" in rows[2]["error"] and not rows[0]["error"]
+    alone = train(runs[1].settings, samples, tmp_path / "alone")
     np.testing.assert_allclose(np.load(runs[1].folder / "weights.npz")["weights"], alone.weights, atol=1e-5)
-
-
-def test_a_run_that_fails_is_a_row_with_its_error(tmp_path):
-    runs = plan(tiny(tmp_path / "nothing.h5", "dense"), ["dense"], [], 1, tmp_path / "table.csv")
-    assert sweep(runs, tmp_path / "table.csv", 1, lambda run, row: None) == 1
-    with (tmp_path / "table.csv").open() as file:
-        assert "no such file" in next(csv.DictReader(file))["error"]
 
 
 def test_sweeps_that_make_no_sense_are_refused(data, tmp_path):

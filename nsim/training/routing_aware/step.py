@@ -8,8 +8,7 @@ Payvand 2024, arXiv:2412.01575. Rules of Deep Rewiring: Bellec et al. 2018, arXi
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from nsim.training import require_extra
@@ -30,8 +29,7 @@ LAST_RATE = 0.1  # of the first learning rate: published
 DECAY_DELAY = 0.2  # of the decay's length, before it begins: published
 
 
-@dataclass(frozen=True)
-class Optimiser:
+class Optimiser(NamedTuple):
     """Adam with clipped gradients and a learning rate that decays from `rate` to a tenth of it.
 
     decay_steps  how long the decay takes, after a fifth as many steps at the full rate
@@ -47,7 +45,7 @@ class Optimiser:
 
         Not optax.polynomial_schedule: compiled, its base is rounded below 0 where the decay ends, and the root is NaN.
         """
-        left = jnp.clip(self.decay_steps + round(DECAY_DELAY * self.decay_steps) - count, 0, self.decay_steps)
+        left = jnp.clip(self.decay_steps + jnp.round(DECAY_DELAY * self.decay_steps) - count, 0, self.decay_steps)
         return self.rate * (LAST_RATE + (1 - LAST_RATE) * jnp.sqrt(left / self.decay_steps))
 
 
@@ -108,11 +106,15 @@ def obeyed(rules: Rules, before: jax.Array, after: jax.Array, mask: jax.Array, r
 Step = Callable[[State, jax.Array, jax.Array, jax.Array, jax.Array], tuple[State, Measures]]
 
 
-@lru_cache(maxsize=8)  # runs of a sweep that differ in their seeds share what was compiled
 def make_step(layout: Layout, rules: Rules, optimiser: Optimiser, neurons: Neurons, task: Task) -> Step:
     """step(state, mask, x, labels, key): one minibatch, compiled; x and labels as of `loss_of`."""
+    return partial(_compiled_step(layout, rules, neurons, task), optimiser)
+
+
+@lru_cache(maxsize=8)  # runs of a sweep that differ in seed, epochs or learning rate share what was compiled
+def _compiled_step(layout: Layout, rules: Rules, neurons: Neurons, task: Task):
     recurrent, factors = jnp.asarray(layout.recurrent), jnp.asarray(hop_factors(layout))
-    adam, clip = optax.scale_by_adam(), optax.clip(optimiser.clip)
+    adam = optax.scale_by_adam()
 
     def loss(weights: jax.Array, x: jax.Array, labels: jax.Array, key: jax.Array) -> tuple[jax.Array, Measures]:
         used = noisy(weights, rules.weight_noise, key) if rules.weight_noise else weights
@@ -122,10 +124,10 @@ def make_step(layout: Layout, rules: Rules, optimiser: Optimiser, neurons: Neuro
         return total, measures
 
     @jax.jit
-    def step(state: State, mask: jax.Array, x: jax.Array, labels: jax.Array, key: jax.Array) -> tuple[State, Measures]:
+    def step(optimiser: Optimiser, state: State, mask: jax.Array, x: jax.Array, labels: jax.Array, key: jax.Array):
         for_noise, for_rules = jax.random.split(key)
         gradient, measures = jax.grad(loss, has_aux=True)(state.weights, x, labels, for_noise)
-        clipped, _ = clip.update(jnp.where(mask, gradient, 0), optax.EmptyState())
+        clipped = jnp.clip(jnp.where(mask, gradient, 0), -optimiser.clip, optimiser.clip)
         rate = optimiser.rate_at(state.adam.count)
         direction, moved = adam.update(clipped, state.adam)
         weights = obeyed(rules, state.weights, state.weights - rate * direction, mask, rate, for_rules)
