@@ -102,7 +102,7 @@ def routing_aware(
         if row["epoch"] == 1:
             sizes = f"{len(samples.train):,} samples to train, {len(samples.validation):,} to validate"
             shown.print(f"{samples.name}: {sizes}", style="bold", highlight=False)
-        shown.print(_epoch_line(row, epochs), highlight=False)
+        shown.print(_epoch_line(row, epochs), highlight=False, soft_wrap=True)
 
     trained = train(settings, samples, out, resume, ended)
     shown.print(_verdict(write_report(trained, samples, out), out), highlight=False)
