@@ -34,6 +34,7 @@ from nsim.mosaic.place import anneal_placement
 from nsim.mosaic.predictor import CALIBRATION, SIZES, Calibration, independent_sizes, predict
 from nsim.mosaic.profile import Profile, link_profile, random_network
 from nsim.mosaic.routing import home_tiles, route_network
+from nsim.reproduce import Verdict
 
 HERE = Path(__file__).parent
 FABRIC = Fabric(5, 5, 32)
@@ -102,6 +103,20 @@ def compare_table(networks: int = 30, seed: int = 0) -> list[Row]:
             error = float(np.hypot(std / np.sqrt(PUBLISHED_NETWORKS), ours[name].std(ddof=1) / np.sqrt(networks)))
             rows.append(Row(p1, p3, name, mean, float(ours[name].mean()), error))
     return rows
+
+
+def verdict_of_means(rows: list[Row]) -> Verdict:
+    within, furthest = sum(row.errors <= 2 for row in rows), max(row.errors for row in rows)
+    claim = "published means are within two standard errors of ours"
+    return Verdict(claim, within == len(rows), f"{within} of {len(rows)}, most {furthest:.1f}")
+
+
+def verdict_of_spread(rows: list[dict[str, float]]) -> Verdict:
+    """Of the total, over profiles; chance alone moves such a median by 0.2 points."""
+    spread = [row["total_std"] / row["total_mean"] for row in rows]
+    median, published = float(np.median(spread)), PUBLISHED_SPREAD["total"][0]
+    claim = f"networks of one profile spread by {published:.1%} in the median, to within 0.5 points"
+    return Verdict(claim, abs(median - published) <= 0.005, f"{median:.1%}, worst {max(spread):.1%}")
 
 
 def show_table(rows: list[Row]) -> None:
@@ -330,9 +345,12 @@ def main() -> None:
         show_fit()
     if arguments.options or arguments.fit:
         return
-    show_table(compare_table())
+    table = compare_table()
+    show_table(table)
     rows = sweep(PUBLISHED_NETWORKS)
     show_spread(rows)
+    for verdict in (verdict_of_means(table), verdict_of_spread(rows)):
+        console.print(str(verdict), highlight=False)
     with (HERE / "mosaic_memory.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()

@@ -82,8 +82,7 @@ def test_a_folder_and_its_run_give_the_same_page(reported, tmp_path):
 def test_the_what_if_is_what_a_run_with_that_partition_takes(reported, tmp_path):
     """The measured promise of the verdict against an ordinary run of the partition that it names."""
     tried = json.loads((reported / "run" / "report.json").read_text())["what_if"]
-    if tried is None:
-        pytest.skip("traffic or the barrier limits this run")
+    assert tried is not None  # the synapses of one core limit this run, so another partition is tried
     split = f"even:{tried['layer']}={tried['parts']}"
     done = nsim(*SMALL, "--partition", split, "--out", tmp_path / "split")
     assert done.returncode == 0, done.stderr

@@ -177,7 +177,7 @@ def test_validation_takes_whole_speakers_and_loses_nothing(speakers, seed):
 
 
 def naive(samples, bins, window_s, inputs, phase_of):
-    """SpyTorch's np.digitize and Mosaic's stride, one spike at a time."""
+    """np.digitize and the published stride, one spike at a time."""
     stride = -(-700 // inputs)
     rows = []
     for sample, (times, units) in enumerate(zip(samples.times_s, samples.units, strict=True)):

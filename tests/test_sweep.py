@@ -531,3 +531,20 @@ def test_a_thousand_points_in_a_minute(tmp_path):
     subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
     assert time.perf_counter() - begin < 60
     assert len(pd.read_parquet(tmp_path / "out.parquet")) == 964
+
+
+@pytest.mark.parametrize(
+    ("package", "given", "says"),
+    [
+        ("joblib", (2, None), r"2 processes need joblib: pip install 'nsim\[sweep\]', or give --workers 1"),
+        ("distributed", (None, "local:2"), r"--cluster needs Dask: pip install 'nsim\[cluster\]'"),
+    ],
+)
+def test_a_missing_package_is_named_before_anything_runs(package, given, says, monkeypatch):
+    from nsim.sweep import executors
+
+    monkeypatch.setattr(executors, "available_threads", lambda: 2)
+    monkeypatch.setattr(executors, "find_spec", lambda name: None if name == package else object())
+    with pytest.raises(SweepError, match=says):
+        executors.check_workers(*given)
+    assert executors.check_workers(1, None) == 1

@@ -6,6 +6,7 @@ import itertools
 import re
 import signal
 from collections.abc import Generator, Iterator
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 from nsim.errors import SweepError
@@ -79,10 +80,8 @@ class Dask:
     """
 
     def __init__(self, address: str | None, processes: int) -> None:
-        try:
-            from distributed import Client, LocalCluster
-        except ImportError:
-            raise SweepError("--cluster needs Dask: pip install 'nsim[cluster]'") from None
+        from distributed import Client, LocalCluster
+
         self.cluster = None
         if address is None:
             self.cluster = LocalCluster(
@@ -141,15 +140,23 @@ def parse_cluster(text: str) -> tuple[str | None, int]:
 
 
 def check_workers(workers: int | None, cluster: str | None) -> int:
-    """Refuse what cannot be, before anything is loaded; returns the number of processes on this machine."""
+    """Refuse what cannot be, before anything is loaded; returns the number of processes on this machine.
+
+    raises   SweepError for numbers that make no sense, and for a package that is not installed
+    """
     available = available_threads()
     if cluster is not None:
         parse_cluster(cluster)
         if workers is not None:
             raise SweepError(f"--workers {workers} and --cluster {cluster} exclude each other: give one of them")
+        if find_spec("distributed") is None:
+            raise SweepError("--cluster needs Dask: pip install 'nsim[cluster]'")
     if workers is not None and not 1 <= workers <= available:
         raise SweepError(f"workers is {workers}: this process may use 1 to {available}")
-    return workers or available
+    processes = workers or available
+    if cluster is None and processes > 1 and find_spec("joblib") is None:
+        raise SweepError(f"{processes} processes need joblib: pip install 'nsim[sweep]', or give --workers 1")
+    return processes
 
 
 def executor(workers: int, cluster: str | None) -> Executor:

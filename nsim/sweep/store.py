@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import zlib
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 from nsim.errors import OutputError, SweepError
 from nsim.sweep.evaluate import Done
 
 FIRST_LINE = b"nsim sweep store 1\n"
+
+
+def _lock(file: BinaryIO) -> None:
+    """Keep other programs out; BlockingIOError if one has it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        raise SweepError("sweeps lock their store as Unix does, which this system cannot: use Linux or macOS") from None
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class Store:
@@ -36,7 +44,7 @@ class Store:
         except OSError as error:
             raise OutputError(f"cannot open the store {self.path} ({error.strerror}): give another --out") from None
         try:
-            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(self.file)
             self._read()
         except BlockingIOError:
             self.file.close()

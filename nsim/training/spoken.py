@@ -7,7 +7,7 @@ Layout, beyond `nsim.formats.shd`: /extra/speaker, one speaker per sample; /extr
 generated files /extra/split, 0 for training and 1 for test (SHD has two files). A file ending in .gz is unpacked first.
 
 Sources: Cramer et al., IEEE TNNLS 2020, arXiv:1910.07407, and its files' README. Binning and sub-sampling of channels:
-the programs published with it (SpyTorch, tutorial 4) and with Mosaic (Nature Communications 2024).
+the program published with Mosaic (Nature Communications 2024).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SYNTHETIC = "synthetic spoken digits"
 READY_SET = Path(__file__).parents[1] / "speech" / "spoken_digits.h5.gz"  # made by nsim data spoken-digits
 SHD_FILES = ("shd_train.h5", "shd_test.h5")
 SHD_SAMPLES = ({8156, 8332}, {2264, 2088})  # of training and test: both divisions have been published
-# Of the archives, by the loaders of tonic (tonic/datasets/hsd.py) and SpikingJelly, which agree
+# Of the archives, by the loader of tonic (tonic/datasets/hsd.py)
 SHD_ARCHIVES_MD5 = {
     "shd_train.h5.zip": "f3252aeb598ac776c1b526422d90eecb",
     "shd_test.h5.zip": "1503a5064faa34311c398fb0a1ed0a6f",
@@ -146,8 +146,9 @@ def binned(
     raises   InputError for a size or a way of shifting that makes no sense, or more than the free memory
 
     Channel u of phase p goes to input u // stride if u % stride == p, with stride = ceil(700 / inputs): 6 for 128
-    inputs, of which 117 are used. The edges of the bins are linspace(0, window_s, bins), taken as in the published
-    programs (np.digitize): bin k ends at edge k, so bin 0 stays empty and spikes from `window_s` on are dropped.
+    inputs, of which 117 are used. Published are the edges, linspace(0, window_s, bins); which side of an edge a bin is
+    on is assumed to be np.digitize's: bin k ends at edge k, so bin 0 stays empty and spikes from `window_s` on are
+    dropped.
     """
     stride = _check_binning(bins, window_s, inputs, shifts, rng)
     phases = stride if shifts == "all" else 1
