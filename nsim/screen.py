@@ -187,9 +187,18 @@ def caveats(network: Network, chip: Chip, facts: dict) -> list[str]:
         lines.append(
             f"No cost is known for, so the energy leaves out: {', '.join(facts['actions_without_known_energy'])}."
         )
+    return lines + sources(chip)
+
+
+def sources(chip: Chip, used: tuple[str, ...] = ("",)) -> list[str]:
+    """Which numbers of a chip nobody published, and where to look all of them up.
+
+    used   beginnings of the keys that matter
+    """
+    lines = []
+    numbers = [row for row in chip.provenance() if row.key.startswith(used) and not isinstance(row.value, bool | str)]
     for basis in ("assumed", "fitted"):
-        keys = [row.key for row in chip.provenance() if row.basis == basis and not isinstance(row.value, bool | str)]
-        if keys:
+        if keys := [row.key for row in numbers if row.basis == basis]:
             lines.append(f"{basis.capitalize()}: {', '.join(keys)}.")
     shipped = chip.path in (path.resolve() for path in available_chips().values())
     lines.append(f"Every value with its source: nsim chips {chip.name if shipped else chip.path}")

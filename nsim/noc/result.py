@@ -14,6 +14,7 @@ from nsim.result import data_frame, link_rows, provenance
 if TYPE_CHECKING:
     import pandas as pd
 
+USED = ("mesh.", "buffers.link", "messages.", "links.")  # of the chip file, by the beginnings of keys
 PER_MILLE = {"p50": 500, "p90": 900, "p99": 990, "p99.9": 999}
 
 
@@ -88,6 +89,5 @@ class NocResult:
     def provenance(self) -> dict[str, Any]:
         """What it takes to repeat it. Nothing is drawn, so there is no seed."""
         facts = provenance(None, self.replayed.machine.chip, 0)
-        used = ("mesh.", "buffers.link", "messages.", "links.")
-        constants = {key: basis for key, basis in facts["constants"].items() if key.startswith(used)}
+        constants = {key: basis for key, basis in facts["constants"].items() if key.startswith(USED)}
         return {key: value for key, value in facts.items() if key != "seed"} | {"constants": constants}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from rich.table import Table
 
-from nsim.noc.result import NocResult
-from nsim.screen import facts_grid, seconds, show_page
+from nsim.noc.result import USED, NocResult
+from nsim.screen import facts_grid, seconds, show_page, sources
 
 LINKS_SHOWN = 10
 
@@ -28,14 +28,8 @@ def show_noc(result: NocResult, trace: str, out: Path | None) -> None:
     grid.add_row("Messages", f"{facts['messages']:,}", over)
     full = f"of the time {facts['fullest_link']} is busy, the fullest of {facts['links_used']:,} links that carry any"
     grid.add_row("Load", f"{facts['fullest_link_utilisation']:.0%}", f"{full}, of {facts['links_available']:,}")
-    bases = result.provenance()["constants"]
-    notes = [
-        f"{basis.capitalize()}: {', '.join(keys)}."
-        for basis in ("assumed", "fitted")
-        if (keys := [key for key, value in bases.items() if value == basis])
-    ]
-    notes.append(f"Every value with its source: nsim chips {chip.name}")
-    show_page(f"{trace} on the network on chip of {chip.title}", grid, _link_table(result), notes, out)
+    title = f"{trace} on the network on chip of {chip.title}"
+    show_page(title, grid, _link_table(result), sources(chip, USED), out)
 
 
 def _link_table(result: NocResult) -> Table:

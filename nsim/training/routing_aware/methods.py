@@ -35,7 +35,8 @@ class Rules:
     fixed_signs  a weight that would change its sign becomes 0
     hop_weight   of the penalty mean((min(exp(8 H), e^15) - 1) * w^2)
     weight_noise Gaussian, of so much of the largest weight, on weights that are not 0; gradient straight through
-    zero_below   weights below it become 0 after every step; clip_sigma: clipped at so many standard deviations
+    zero_below   weights below it become 0 after every step (published: from step 10 on); clip_sigma: clipped at so many
+                 standard deviations
     every_step   `rewire` is called after every step, not every epoch
     """
 
