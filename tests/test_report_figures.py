@@ -163,6 +163,7 @@ def test_axes_show_the_numbers_of_the_content(folders, name):
             assert drawn == pytest.approx(sorted(point.time_ps / 1e6 for point in each.points))
 
 
+@pytest.mark.slow
 def test_run_and_report_write_the_same_figures(tmp_path):
     assert nsim(*SMALL, "--out", tmp_path / "run", "--figures", "svg").returncode == 0
     written = {path.name: path.read_bytes() for path in (tmp_path / "run" / "figures").iterdir()}

@@ -185,6 +185,7 @@ def trained(digits, tmp_path_factory):
     return out, options
 
 
+@pytest.mark.slow
 def test_a_run_promises_what_the_simulator_gives(trained):
     out, _ = trained
     facts = json.loads((out / "summary.json").read_text())
@@ -195,6 +196,7 @@ def test_a_run_promises_what_the_simulator_gives(trained):
     assert {"front.csv", "front.png", "network.net", "activity.csv"} <= {path.name for path in out.iterdir()}
 
 
+@pytest.mark.slow
 def test_the_network_runs_and_an_unchanged_run_trains_nothing_again(trained, digits, monkeypatch):
     out, options = trained
     ran = nsim("run", out / "network.net", "--chip", "loihi2", "--input", out / "test_inputs.npy", "--timesteps", 4)
@@ -212,6 +214,7 @@ def test_the_cheapest_point_within_the_tolerance_is_chosen():
     assert fronts.cheapest(found, "synops", 1.0) is found[2]
 
 
+@pytest.mark.slow
 def test_another_training_does_not_overwrite_a_folder(trained, digits):
     out, _ = trained
     assert "other settings" in refused("train", "sparsity-aware", digits, "--out", out)

@@ -211,6 +211,7 @@ def test_the_same_bytes_whatever_the_threads(few, tmp_path):
         np.testing.assert_allclose(times, np.rint(times * 1000) / 1000, atol=1e-6)
 
 
+@pytest.mark.slow
 @speaks
 def test_another_seed_is_another_set(few, tmp_path):
     first = generate(few)

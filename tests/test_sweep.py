@@ -489,6 +489,7 @@ def test_a_store_is_for_one_sweep_at_a_time(tmp_path):
         pass
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_keeps_what_was_done(tmp_path):
     """No file of the process may grow beyond some kilobytes: first the store, then the table finds no room."""
     text = SMALL.replace("[0, 1, 2]", json.dumps(list(range(40))))

@@ -161,6 +161,7 @@ def test_without_the_extra_the_commands_say_what_to_install(tmp_path, monkeypatc
 # --- sweeps
 
 
+@pytest.mark.slow
 def test_a_sweep_is_a_row_per_run_and_goes_on_where_it_was_stopped(data, tmp_path):
     """A run in a process gives what it gives alone; a finished one is left alone, one that fails has its error."""
     from dataclasses import replace

@@ -97,6 +97,7 @@ def test_gradient_is_that_of_finite_differences_of_the_smoothed_network(jax):
     np.testing.assert_allclose(gradient, differences, atol=1e-6 * np.abs(gradient).max(), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_gradient_is_that_of_automatic_differentiation_with_surrogate_spikes(jax):
     import jax.numpy as jnp
 
