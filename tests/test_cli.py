@@ -317,6 +317,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("engine", "network"), [("compiled", "pilotnet"), ("simpy", "mlp:width=32,inputs=32")])
 def test_ctrl_c_keeps_the_finished_timesteps(tmp_path, engine, network):
     assert nsim("run", network, "--chip", "loihi2", "--timesteps", 1, "--engine", engine).returncode == 0  # compiles

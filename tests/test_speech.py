@@ -194,6 +194,7 @@ def few(monkeypatch):
     return Settings(speakers=2, test_speakers=1, rate_hz=8_000, noise_db=-30.0, time_step_s=1e-3, seed=4)
 
 
+@pytest.mark.slow
 @speaks
 def test_the_same_bytes_whatever_the_threads(few, tmp_path):
     for threads in (1, 2):
