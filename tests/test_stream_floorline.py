@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 
+from nsim.stream.critical_path import SWEEP
 from nsim.stream.engine_compiled import run_stream
 from nsim.stream.floorline import counts_of, stream_bounds
+from nsim.stream.kernels import count_synops
 from nsim.stream.machine import build_stream_machine
 from nsim.stream.mapping import map_stream
 from nsim.stream.times import SensorEvents
@@ -21,8 +23,34 @@ def bounds_of(machine, events, times, costs=None):
 @given(cases())
 @example(random_case(547, 2, 2, 100, 4, True, True))  # sweeps make spikes before the sensor has seen anything
 def test_no_stream_is_drained_before_its_bound(case):
-    times = run_stream(case.machine, case.events)
-    assert bounds_of(case.machine, case.events, times).least_ps[0] <= times.end_ps
+    times = run_stream(case.machine, case.events, critical_path=True)
+    least_ps = bounds_of(case.machine, case.events, times).least_ps[0]
+    assert bounds_of(case.machine, case.events, replace(times, path=None)).least_ps[0] <= least_ps <= times.end_ps
+
+
+@given(cases())
+def test_services_of_cores_are_what_the_engine_counts(case):
+    times = run_stream(case.machine, case.events, critical_path=True)
+    services, cores = times.path.services, case.machine.cores
+    swept = services.address == SWEEP
+    synops = count_synops(cores, services.core[~swept], services.address[~swept])
+    for core in range(cores.size):
+        own = services.core == core
+        assert (own & swept).sum() == times.sweeps[core]
+        assert (own & ~swept).sum() == times.events[core]
+        assert synops[own[~swept]].sum() == times.synops[core]
+    ticks = case.events.duration_ps // case.machine.tick_ps if case.machine.tick_ps else 0
+    assert set(services.origin.tolist()) <= set(range(-ticks, case.events.t_ps.size))
+
+
+def test_after_a_pause_all_that_comes_then_is_still_to_be_done():
+    """Two bursts far apart: the second takes as long as the first, whatever the pause."""
+    machine = build_stream_machine(map_stream(chain(1, threshold=30_000), SPECK))
+    events = events_at(machine.mapping, [0] * 300 + [10**9] * 300)
+    times = run_stream(machine, events, critical_path=True)
+    alone_ps = run_stream(machine, events_at(machine.mapping, [0] * 300)).end_ps
+    assert bounds_of(machine, events, replace(times, path=None)).least_ps[0] < 10**9 + alone_ps // 2
+    assert 10**9 + 0.99 * alone_ps < bounds_of(machine, events, times).least_ps[0] <= times.end_ps == 10**9 + alone_ps
 
 
 def with_cost(machine, name, factor):

@@ -20,13 +20,29 @@ STATE_OF_KIND = {"clock": "input", "synapses": "memory", "sweeps": "compute"}  #
 
 
 @dataclass(frozen=True, eq=False)
-class StreamPath:
-    """What the critical path of a run consists of.
+class CoreServices:
+    """What the cores' synapses served, each core's in its order, without times: int64[services].
 
+    core
+    address  of the event, or SWEEP
+    origin   the sensor event, or minus the tick, that brought it about
+    """
+
+    core: NDArray[np.int64]
+    address: NDArray[np.int64]
+    origin: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class StreamPath:
+    """What the critical path of a run consists of, and what it was found among.
+
+    services   at the cores
     times      by kind (PATH_KINDS, then wires) and by station; sweeps count as stations of their own, the last, by core
     input_ps   until the event that the path begins with came
     """
 
+    services: CoreServices
     times: PathTimes
     input_ps: int
 
@@ -47,17 +63,19 @@ def path_of(machine: StreamMachine, log: NDArray[np.int64], end_ps: int) -> Stre
     """
     first = np.append(machine.first, machine.stations + machine.drops.size)
     path = PathTimes.empty(1, first)
-    station, address, _, start_ps, done_ps, _, cause = log
+    station, address, origin, start_ps, done_ps, _, cause = log
+    synapses = machine.number("synapses")
+    own = station >= synapses
+    services = CoreServices(station[own] - synapses, address[own], origin[own])
     if not station.size:
-        return StreamPath(path, end_ps)
+        return StreamPath(services, path, end_ps)
     last = station.size - 1
     if end_ps > done_ps[last]:
         output = machine.number("output")
         last = int(np.flatnonzero(station == output)[-1])
         path.wire_ps[output] = path.by_kind_ps[0, -1] = end_ps - done_ps[last]
-    synapses = machine.number("synapses")
-    is_sweep = (station >= synapses) & (address == SWEEP)
+    is_sweep = own & (address == SWEEP)
     number = np.where(is_sweep, station - synapses + machine.stations, station)
     entries = number, start_ps, done_ps, cause
     begin_ps = walk_back(first, last + 1, *entries, path.by_kind_ps[0], path.service_ps, path.wire_ps)
-    return StreamPath(path, int(begin_ps))
+    return StreamPath(services, path, int(begin_ps))

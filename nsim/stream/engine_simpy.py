@@ -16,24 +16,24 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import simpy
 
 from nsim.engine_simpy import Completion, Queue
 from nsim.errors import SimulationError
-from nsim.stream.critical_path import path_of
+from nsim.stream.critical_path import SWEEP, path_of
 from nsim.stream.kernels import copy_address, integrate, next_copy, pass_on, sweep
 from nsim.stream.machine import StreamMachine
 from nsim.stream.times import SensorEvents, Service, StreamTimes, empty_times
 
 Process = Generator[simpy.Event, None, None]
-NO_ORIGIN = -1  # of what the slow clock caused
 
 
 @dataclass(eq=False)
 class Message:
-    """An event on its way. origin: the sensor event whose consequences brought it."""
+    """An event on its way. origin: the sensor event, or minus the tick, whose consequences brought it."""
 
     address: int
     origin: int
@@ -127,9 +127,9 @@ class Station:
         run, period = self.run, self.run.machine.tick_ps
         biased = [s for s in run.stations.values() if isinstance(s, Synapses) and run.machine.cores["biased"][s.core]]
         for tick in range(1, run.events.duration_ps // period + 1 if period else 0):
-            yield from self.serve(Message(tick, NO_ORIGIN), tick * period - run.now)
+            yield from self.serve(Message(tick, -tick), tick * period - run.now)
             for synapses in biased:
-                synapses.tick()
+                synapses.tick(tick)
 
 
 class Synapses(Station):
@@ -139,40 +139,43 @@ class Synapses(Station):
         super().__init__(run, number)
         self.core = core
         self.passed_over = 0  # spikes since the decimator passed one
-        self.tick_waits = False
-        self.woken: simpy.Event | None = None  # while idle: what a tick triggers
+        self.tick_waits = 0  # the tick whose sweep is to be done before the next event; 0: none
+        self.woken: simpy.Event | None = None  # while idle: what a tick triggers, with its number
 
-    def tick(self) -> None:
+    def tick(self, tick: int) -> None:
         if self.woken is not None:
-            self.woken.succeed()
+            self.woken.succeed(tick)
             self.woken = None
         elif self.tick_waits:
             self.run.times.lost_ticks[self.core] += 1
         else:
-            self.tick_waits = True
+            self.tick_waits = tick
 
-    def next_work(self) -> Generator[simpy.Event, Message, Message | None]:
-        """The next event, or None for a sweep, which goes first."""
-        if self.tick_waits:
-            self.tick_waits = False
-            return None
+    def next_work(self) -> Generator[simpy.Event, Any, Message]:
+        """The next event, or a sweep, which goes first."""
+        tick, self.tick_waits = self.tick_waits, 0
+        if tick:
+            return self.sweep_of(tick)
         get = self.queue.get()
-        if not get.triggered:
-            self.woken = self.run.env.event()
-            yield get | self.woken
-            self.woken = None
+        if get.triggered:
+            return (yield get)
+        woken = self.woken = self.run.env.event()
+        found = yield get | woken
+        self.woken = None
         if get.triggered:
             return (yield get)
         get.cancel()
-        return None
+        return self.sweep_of(found[woken])
+
+    def sweep_of(self, tick: int) -> Message:
+        return Message(SWEEP, -tick, 0, self.run.now)
 
     def work(self) -> Process:
         run, machine, core = self.run, self.run.machine, self.core
         cores, times = machine.cores, run.times
         while True:
             event = yield from self.next_work()
-            if event is None:
-                event = Message(-1, NO_ORIGIN, 0, run.now)
+            if event.address == SWEEP:
                 found = sweep(cores, core, times.state, machine.biases, run.spikes)
                 service_ps = int(machine.neurons[core] * cores["update_ps"][core])
                 times.sweeps[core] += 1

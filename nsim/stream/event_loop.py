@@ -19,7 +19,6 @@ from nsim.queues import TAKEN, WAITS, admit, ask, take
 from nsim.stream.kernels import copy_address, integrate, next_copy, pass_on, sweep
 
 DONE, PAUSED, NO_ROOM = 0, 1, 2
-NO_ORIGIN = -1  # of what the slow clock caused
 CLOCK, SENSOR = 0, 1  # the first stations
 
 # Places of the loop's own numbers.
@@ -42,7 +41,7 @@ MESSAGE = np.dtype(
         ("owner", np.int32),  # station that holds it while it waits for a place
         ("ready_ps", np.int64),  # moment from which the next station can serve it
         ("address", np.int64),
-        ("origin", np.int64),  # the sensor event whose consequences brought it
+        ("origin", np.int64),  # the sensor event, or minus the tick, whose consequences brought it
         ("granted_by", np.int64),  # completion that granted its place, kept only if recorded
     ]
 )
@@ -54,7 +53,7 @@ WORK = np.dtype(
         ("spike_end", np.int64),
         ("spike_origin", np.int64),
         ("passed_over", np.int64),  # spikes since the decimator passed one
-        ("tick_waits", np.int64),  # 1: a sweep is to be done before the next event
+        ("tick_waits", np.int64),  # the tick whose sweep is to be done before the next event; 0: none
         ("events", np.int64),
         ("synops", np.int64),
         ("spikes", np.int64),
@@ -165,14 +164,14 @@ def _evaluate(cores, ways, sources, neurons, weights, spikes, work, core, addres
 
 
 @njit(cache=True, nogil=True)
-def _sweep(cores, ways, sources, neurons, biases, spikes, work, core):
+def _sweep(cores, ways, sources, neurons, biases, spikes, work, core, tick):
     """The synapses of a core begin with what a tick asks for: its spikes are listed; returns how long that takes."""
     own = work[core]
     room = spikes[cores[core].first_neuron :]
     found = sweep(cores, core, neurons, biases, room)
     own.sweeps += 1
     own.spikes += found
-    own.spike_at, own.spike_origin = 0, NO_ORIGIN
+    own.spike_at, own.spike_origin = 0, -tick
     own.spike_end, own.passed_over = pass_on(cores, ways, sources, core, own.passed_over, room, found)
     return max(1, cores[core].channels * cores[core].rows * cores[core].columns * cores[core].update_ps)
 
@@ -221,26 +220,27 @@ def _next_event(stations, messages, numbers, t_ps, event_address, entered_ps, no
 
 
 @njit(cache=True, nogil=True)
-def _begin_sweep(layout, fixed, stations, messages, work, heap, numbers, neurons, spikes, core, now):
-    """The synapses of a core begin with a sweep."""
+def _begin_sweep(layout, fixed, stations, messages, work, heap, numbers, neurons, spikes, core, tick, now):
+    """The synapses of a core begin with the sweep that a tick asked for."""
     station = layout.first_synapses + core
-    stations[station].current = _new_message(messages, numbers, -1, NO_ORIGIN)
+    stations[station].current = _new_message(messages, numbers, -1, -tick)
     cores, ways, sources, biases = fixed.cores, fixed.ways, fixed.sources, fixed.biases
-    service_ps = _sweep(cores, ways, sources, neurons, biases, spikes, work, core)
+    service_ps = _sweep(cores, ways, sources, neurons, biases, spikes, work, core, tick)
     _begin(stations, heap, numbers, layout.bits, station, now, service_ps, numbers[HANDLED] - 1)
 
 
 @njit(cache=True, nogil=True)
 def _tick(layout, fixed, stations, messages, work, heap, numbers, neurons, spikes, now):
     """The slow clock ticks: idle cores with biases begin to sweep, busy ones are asked to."""
+    tick = numbers[NEXT_TICK]
     for core in range(work.size):
         if fixed.cores[core].biased:
             if stations[layout.first_synapses + core].current < 0:
-                _begin_sweep(layout, fixed, stations, messages, work, heap, numbers, neurons, spikes, core, now)
+                _begin_sweep(layout, fixed, stations, messages, work, heap, numbers, neurons, spikes, core, tick, now)
             elif work[core].tick_waits:
                 work[core].lost_ticks += 1
             else:
-                work[core].tick_waits = 1
+                work[core].tick_waits = tick
     numbers[NEXT_TICK] += 1
     if numbers[NEXT_TICK] * layout.tick_ps <= layout.duration_ps:
         _begin(stations, heap, numbers, layout.bits, CLOCK, now, layout.tick_ps, numbers[HANDLED] - 1)
@@ -285,7 +285,7 @@ def run_on(layout, fixed, state, log, completions):
         numbers[NOW] = now
         if station == CLOCK:
             if record:
-                _log_service(log, stations, numbers, station, numbers[NEXT_TICK], NO_ORIGIN, now)
+                _log_service(log, stations, numbers, station, numbers[NEXT_TICK], -numbers[NEXT_TICK], now)
             _tick(layout, fixed, stations, messages, work, heap, numbers, neurons, spikes, now)
             continue
 
@@ -345,8 +345,10 @@ def run_on(layout, fixed, state, log, completions):
                             continue
                         taken = first_send + core
                     elif work[core].tick_waits:
-                        work[core].tick_waits = 0
-                        _begin_sweep(layout, fixed, stations, messages, work, heap, numbers, neurons, spikes, core, now)
+                        tick, work[core].tick_waits = work[core].tick_waits, 0
+                        _begin_sweep(
+                            layout, fixed, stations, messages, work, heap, numbers, neurons, spikes, core, tick, now
+                        )
                         continue
                 elif station < first_link:
                     source = station - first_send if station > SENSOR else sensor

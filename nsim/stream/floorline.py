@@ -3,6 +3,9 @@
 Whatever the order of events, this lasts at least as long as
   memory    the synapses of the busiest core: receiving its events, and reading and adding weights
   compute   the sweeps that the slow clock asks of a core, in the same station: they add to its events
+Where it is known which event or tick brought each service of a core about, and in which order the core served them, it
+also lasts until a core has served them if none begins before what brought it about has come: after a pause of the
+input, what comes then is still to be done.
   traffic   the busiest sensor, send stage, link or output: the copies that pass it
   input     the last event of the sensor, or the last tick: nothing is over before it has come
 It never sees simulated times: counts and the sensor's events go in.
@@ -16,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsim.bounds import Bounds
-from nsim.stream.kernels import copies_of
+from nsim.stream.critical_path import SWEEP, CoreServices
+from nsim.stream.kernels import copies_of, count_synops, last_ends
 from nsim.stream.machine import StreamMachine
 from nsim.stream.times import SensorEvents, StreamTimes
 
@@ -29,17 +33,20 @@ class StreamCounts:
 
     events, synops, sweeps   by core
     served                   by station: copies that pass it
+    services                 of the cores one by one, where a run recorded them
     """
 
     events: NDArray[np.int64]
     synops: NDArray[np.int64]
     sweeps: NDArray[np.int64]
     served: NDArray[np.int64]
+    services: CoreServices | None = None
 
 
 def counts_of(times: StreamTimes) -> StreamCounts:
     """The counts among what an engine measures."""
-    return StreamCounts(times.events, times.synops, times.sweeps, times.served)
+    services = None if times.path is None else times.path.services
+    return StreamCounts(times.events, times.synops, times.sweeps, times.served, services)
 
 
 def stream_bounds(machine: StreamMachine, counts: StreamCounts, sensor: SensorEvents) -> Bounds:
@@ -53,6 +60,8 @@ def stream_bounds(machine: StreamMachine, counts: StreamCounts, sensor: SensorEv
     busy = memory + compute + np.where(memory > 0, arrival_ps, 0)
     passed = traffic + np.where(traffic > 0, first_ps, 0)
     input_ps = _input_ps(machine, sensor)
+    if counts.services is not None:
+        busy = np.maximum(busy, _last_ends_ps(machine, counts.services, sensor))
     core = int(busy.argmax())
     terms = int(memory[core]), int(compute[core]), int(traffic.max(initial=0)), input_ps
     least = max(int(busy[core]), int(passed.max(initial=0)), input_ps)
@@ -63,6 +72,21 @@ def stream_bounds(machine: StreamMachine, counts: StreamCounts, sensor: SensorEv
         np.array([int(traffic.argmax()) + machine.number("sensor")]),
         np.array([int(counts.synops.max())]),
     )
+
+
+def _last_ends_ps(machine: StreamMachine, services: CoreServices, sensor: SensorEvents) -> NDArray[np.int64]:
+    """When every core can have served all, if what the services come from had no way but sensor and link behind it."""
+    core, swept = services.core, services.address == SWEEP
+    cores = machine.cores[core]
+    synops = count_synops(machine.cores, core, np.where(swept, 0, services.address))
+    service_ps = np.where(
+        swept, machine.neurons[core] * cores["update_ps"], cores["event_ps"] + synops * cores["synop_ps"]
+    )
+    by_tick = services.origin < 0
+    way_ps = int(machine.service_ps[machine.number("sensor")]) + _way_in_ps(machine)
+    begin_ps = -services.origin * machine.tick_ps
+    begin_ps[~by_tick] = sensor.t_ps[services.origin[~by_tick]] + way_ps
+    return last_ends(core, begin_ps, np.maximum(1, service_ps), machine.cores.size)
 
 
 def _way_in_ps(machine: StreamMachine) -> int:

@@ -91,6 +91,28 @@ def reach(position, padding, stride, kernel, size):
 
 
 @njit(cache=True, nogil=True)
+def count_synops(cores, core, events):
+    """Synaptic operations of each event (its address) at its core: int64[events]; core int64[events]."""
+    mask = (1 << COORDINATE_BITS) - 1
+    synops = np.zeros(events.size, np.int64)
+    for number in range(events.size):
+        own, event = cores[core[number]], events[number]
+        rows = reach((event >> COORDINATE_BITS) & mask, own.padding_rows, own.stride_rows, own.kernel_rows, own.rows)[1]
+        columns = reach(event & mask, own.padding_columns, own.stride_columns, own.kernel_columns, own.columns)[1]
+        synops[number] = max(0, rows) * max(0, columns) * own.channels
+    return synops
+
+
+@njit(cache=True, nogil=True)
+def last_ends(core, begin_ps, service_ps, cores):
+    """When every core can have done all its services, in this order and none before its own begin: int64[cores]."""
+    ends = np.zeros(cores, np.int64)
+    for number in range(core.size):
+        ends[core[number]] = max(ends[core[number]], begin_ps[number]) + service_ps[number]
+    return ends
+
+
+@njit(cache=True, nogil=True)
 def integrate(cores, core, event, state, weights, spikes):
     """One event at a core: returns the synaptic operations done and the number of spikes, listed in memory order.
 

@@ -35,7 +35,8 @@ class SensorEvents:
 class Service:
     """One completed service, as both engines log it.
 
-    address, origin  of the event served; a tick of the clock has its number as address, a sweep has -1
+    address          of the event served; a tick of the clock has its number as address, a sweep has -1
+    origin           the sensor event, or minus the tick, that brought it about
     left_ps          when all that it brought had found its place
     cause            number of the completion that let it start; -1 for none: an event came, or the clock began
     """
