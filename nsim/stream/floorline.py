@@ -60,11 +60,11 @@ def stream_bounds(machine: StreamMachine, counts: StreamCounts, sensor: SensorEv
     busy = memory + compute + np.where(memory > 0, arrival_ps, 0)
     passed = traffic + np.where(traffic > 0, first_ps, 0)
     input_ps = _input_ps(machine, sensor)
-    if counts.services is not None:
-        busy = np.maximum(busy, _last_ends_ps(machine, counts.services, sensor))
     core = int(busy.argmax())
     terms = int(memory[core]), int(compute[core]), int(traffic.max(initial=0)), input_ps
     least = max(int(busy[core]), int(passed.max(initial=0)), input_ps)
+    if counts.services is not None:
+        least = max(least, int(_last_ends_ps(machine, counts.services, sensor).max()))
     return Bounds(
         {state: np.array([term]) for state, term in zip(STATES, terms, strict=True)},
         np.array([least]),
