@@ -10,6 +10,7 @@ import sys
 import time
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 import h5py
@@ -146,6 +147,11 @@ def test_a_users_own_chip_file_works_where_a_name_does(tmp_path):
     done = nsim("run", "mlp:width=8,depth=2,inputs=8", "--chip", "./mine.toml", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "of 32 cores" in done.stdout
+
+
+def test_types_are_said_to_be_there():
+    """The mark of PEP 561, without which a type checker ignores what a package annotates."""
+    assert (files("nsim") / "py.typed").is_file()
 
 
 def test_readme_python_example_runs(capsys):
