@@ -30,24 +30,24 @@ from nsim.mapping import Mapping, map_network
 from nsim.network import Connection, Layer, Network
 from nsim.neurons import Lif, Relay
 from nsim.reproduce import Outcome, Verdict, script
+from nsim.sweep.schedules import NAMED, random_shape, shape_of
 from nsim.synapses import Convolution
 
 MEAN_DENSITY = 0.1
 LAYERS, WIDTH = 8, 256
 SLICES, COLUMNS = 16, 4  # of the convolution, and columns of each slice
 CHANNELS, ROWS = 8, 16
-NAMED = ("even", "front-loaded", "back-loaded")
 COLOURS = {"even": "#009E73", "front-loaded": "#D55E00", "back-loaded": "#CC79A7", "random": "#0072B2"}
 
 
 def schedules(parts: int, random: int, rng: np.random.Generator) -> Iterator[tuple[str, NDArray[np.float64]]]:
     """Densities of some parts with the same mean: the named ones, then random ones from nearly even to very uneven."""
-    ramp = np.linspace(1, 0, parts) + 0.02
-    for name, shape in zip(NAMED, (np.ones(parts), ramp, ramp[::-1]), strict=True):
+    for name in NAMED:
+        shape = shape_of(name, parts)
         yield name, shape / shape.mean() * MEAN_DENSITY
     drawn = 0
     while drawn < random:
-        shape = rng.dirichlet(np.full(parts, 10 ** rng.uniform(-0.5, 1.5))) * parts * MEAN_DENSITY
+        shape = random_shape(parts, rng) * MEAN_DENSITY
         if shape.max() <= 1:
             drawn += 1
             yield "random", shape
