@@ -67,7 +67,11 @@ def run(
         ),
     ] = None,
     trace: Annotated[
-        str | None, typer.Option(help="messages: every service of every message, as OUT/messages.parquet.")
+        str | None,
+        typer.Option(
+            help="Every service of every message: messages (OUT/messages.parquet), perfetto (OUT/trace.json.gz, for "
+            "ui.perfetto.dev), or both, as in messages,perfetto. Some 100 bytes a message."
+        ),
     ] = None,
     mode: Annotated[
         str | None, typer.Option(help="On chips with frames: minimal or all-nps. [default: all-nps]")
@@ -97,11 +101,12 @@ def run(
     from nsim.mosaic.chip import MosaicChip
     from nsim.report.page import check_report
     from nsim.result import OutputFolder
-    from nsim.simulation import check_run, check_trace
+    from nsim.simulation import check_run
     from nsim.stream.chip import StreamChip
+    from nsim.trace import parse_trace
 
     check_run(timesteps, samples, engine, dt, threads, seed)
-    check_trace(trace, out)
+    traces = parse_trace(trace, out)
     if report:
         check_report(report)
     formats = check_figures(figures, out)
@@ -138,7 +143,9 @@ def run(
         else:
             length = {"activity": activity, "timesteps": timesteps, "samples": samples, "dt_s": dt_s}
             path = critical_path is not False and trace is None
-            _run_timesteps(loaded, target, output, mapped, trace, **same, **length, threads=threads, critical_path=path)
+            _run_timesteps(
+                loaded, target, output, mapped, traces, **same, **length, threads=threads, critical_path=path
+            )
 
 
 def _run_timesteps(
@@ -146,17 +153,17 @@ def _run_timesteps(
     chip: Chip,
     output: Output,
     mapped: dict,
-    trace: str | None,
+    traces: tuple[str, ...],
     **options: Any,
 ) -> None:
     """The part of `nsim run` that is for chips with timesteps."""
     from nsim import screen
     from nsim.mapping import map_network
     from nsim.simulation import simulate
-    from nsim.trace import ServiceTrace
+    from nsim.trace import open_traces
 
     mapping = map_network(network, chip, **mapped)
-    tracer = ServiceTrace(output.folder.partial / "messages.parquet", mapping) if output.folder and trace else None
+    tracer = open_traces(traces, output.folder.partial, mapping) if output.folder and traces else None
     with screen.progress() as progress:
         result = simulate(mapping, progress=progress, trace=tracer, **options)
     if tracer:
