@@ -1,8 +1,8 @@
-"""A run on a chip with timesteps as tracks of a trace: one per stage of a core and per link, messages as flows.
+"""A run on a chip with a mesh as tracks of a trace: one per stage of a core and per link, messages as flows.
 
-Processes are the timesteps, the network on chip and the cores; threads their stages and links. A slice is a service, or
-the time a station was blocked after one; it is named after the layer of the neuron that fired. A message is a flow from
-the sweep in which its neuron fires, over `send` and the links, to the synapses of its destination core.
+Processes are the timesteps or frames, the network on chip and the cores; threads their stages and links. A slice is a
+service, or the time a station was blocked after one; it is named after the layer of the neuron that fired. A message
+is a flow from the sweep in which its neuron fires, over `send` and the links, to where it enters its destination core.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from nsim.mapping import Mapping
 from nsim.stations import Machine
 from nsim.trace_events import EventFile, Slices, Track, steps_in_order
 
-SILENT = "silent neurons"  # name of the rest of a sweep, in which nobody fires
+SILENT, FRAME = "silent neurons", "frame"  # names of the rest of a sweep, in which nobody fires, and of a frame's work
 TIMESTEPS, NETWORK, FIRST_CORE = 1, 2, 3  # numbers of processes
 STAGES = ("receive", "synapses", "neurons", "send")  # of a core, as messages pass them
 LINKS = ("core_to_router", "mesh", "router_to_core")
@@ -56,36 +56,100 @@ class MeshTracks:
         return f"{name}->({x},{y})" if kind == "core_to_router" else f"({x},{y})->{name}"
 
 
+class MeshServices:
+    """Turns services, as the engines log them, into slices and flows; numbers the messages of a run.
+
+    Arguments of a slice: neuron (as in messages.parquet), target_core, message (the number of its flow), waited_ps
+    (from when it could be served to when it was), and where a message enters its core synops and words.
+    """
+
+    def __init__(self, mapping: Mapping, machine: Machine) -> None:
+        self.mapping, self.machine = mapping, machine
+        layers = mapping.network.layers
+        self.names = (*(layer.name for layer in layers), SILENT, FRAME)
+        self.offsets = np.cumsum([layer.neurons for layer in layers])
+        source = np.repeat(np.arange(mapping.core.size), np.diff(mapping.copies.indptr))
+        self.copy_key = source * machine.cores + mapping.copies.core  # ascends
+        self.messages = 0
+
+    def slices(self, log: Log, begin_ps: int = 0, frame: NDArray[np.int64] | None = None) -> Slices:
+        """The services of a log whose times count from begin_ps on; frame: int64[services], where frames overlap."""
+        station, neuron, target = (column.astype(np.int64) for column in (log.station, log.neuron, log.target))
+        number, step_slice, step_flow = self._flows(neuron, target, np.zeros_like(neuron) if frame is None else frame)
+        slices = Slices(
+            station,
+            self._name(station, neuron),
+            self.names,
+            log.start_ps + begin_ps,
+            log.end_ps + begin_ps,
+            log.left_ps + begin_ps,
+            arguments={} if frame is None else {"frame": frame},
+            step_slice=step_slice,
+            step_flow=step_flow,
+        )
+        waited = waited_ps(slices, self.machine.wire_ps)
+        slices.arguments.update({"neuron": neuron, "target_core": target, "message": number, "waited_ps": waited})
+        slices.arguments.update(self._work(station, neuron, target))
+        return slices
+
+    def _name(self, station: NDArray[np.int64], neuron: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The layer of the neuron that fired; or the silent rest of a sweep, or the work on a frame."""
+        rest = self.offsets.size + (station >= self.machine.first[5])
+        return np.where(neuron < 0, rest, np.searchsorted(self.offsets, neuron, side="right"))
+
+    def _flows(self, neuron, target, frame) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """The message of every service (-1: none), and all steps of messages: the slice, and the message.
+
+        A copy is known by its frame, neuron and destination: a neuron fires once in a frame, or a timestep. It begins
+        with the service of the sweep in which that neuron fired.
+        """
+        spike = frame * self.mapping.core.size + neuron
+        passed, fired = np.flatnonzero(target >= 0), np.flatnonzero((target < 0) & (neuron >= 0))
+        key = spike[passed] * self.machine.cores + target[passed]
+        sent, message = np.unique(key, return_inverse=True)
+        fired = fired[np.argsort(spike[fired])]
+        source = fired[np.searchsorted(spike[fired], sent // self.machine.cores)]
+        number = np.full(neuron.size, -1)
+        number[passed] = self.messages + message
+        steps = np.concatenate((source, passed))
+        flows = np.concatenate((self.messages + np.arange(sent.size), number[passed]))
+        self.messages += sent.size
+        return number, steps, flows
+
+    def _work(self, station, neuron, target) -> dict[str, NDArray[np.int64]]:
+        """Synops and words of the messages that enter their core, -1 elsewhere."""
+        copies, first = self.mapping.copies, self.machine.first
+        enters = np.flatnonzero((station >= first[5]) & (station < first[6]) & (target >= 0))
+        copy = np.searchsorted(self.copy_key, neuron[enters] * self.machine.cores + target[enters])
+        columns = {"synops": copies.synops.sum(axis=1), "words": copies.words}
+        work = {name: np.full(station.size, -1) for name in columns}
+        for name, column in columns.items():
+            work[name][enters] = column[copy]
+        return work
+
+
 class PerfettoTrace:
     """Writes every service of a run with timesteps, one timestep behind the other; see nsim/trace_events.py.
 
-    Arguments of a slice: neuron (as in messages.parquet), target_core, message (the number of its flow), waited_ps
-    (from when it could be served to when it was), and at the synapses synops and words.
     raises  OutputError if the disk is full
     """
 
     def __init__(self, path: str | Path, mapping: Mapping, machine: Machine) -> None:
-        self.mapping, self.machine = mapping, machine
+        self.barrier_ps, self.stations = mapping.barrier_ps, machine.stations
+        self.services = MeshServices(mapping, machine)
         layers = {core: "+".join(mapping.layers_of(core)) for core in mapping.used_cores.tolist()}
         tracks = MeshTracks(machine, layers, "timesteps", ("timesteps", "barrier"))
-        about = {"network": mapping.network.name, "chip": mapping.chip.name}
-        self.file = EventFile(path, about, tracks)
-        self.names = (*(layer.name for layer in mapping.network.layers), SILENT)
-        self.offsets = np.cumsum([layer.neurons for layer in mapping.network.layers])
-        copies = mapping.copies
-        source = np.repeat(np.arange(mapping.core.size), np.diff(copies.indptr))
-        self.copy_key = source * machine.cores + copies.core  # ascends
-        self.sample, self.timestep, self.messages, self.now_ps = -1, 0, 0, 0
+        self.file = EventFile(path, {"network": mapping.network.name, "chip": mapping.chip.name}, tracks)
+        self.sample, self.timestep, self.now_ps = -1, 0, 0
 
     def write(self, sample: int, log: Log) -> None:
         """Add the services of the sample's next timestep, and the barrier behind it."""
         self.timestep = self.timestep + 1 if sample == self.sample else 1
         self.sample = sample
-        duration_ps = int(log.end_ps.max(initial=0))
-        end_ps = self.now_ps + duration_ps + self.mapping.barrier_ps
-        self.file.add(self._whole(self.now_ps, self.now_ps + duration_ps, end_ps))
-        self.file.add(self._services(log))
-        self.now_ps = end_ps
+        done_ps = self.now_ps + int(log.end_ps.max(initial=0))
+        self.file.add(self._whole(self.now_ps, done_ps, done_ps + self.barrier_ps))
+        self.file.add(self.services.slices(log, self.now_ps))
+        self.now_ps = done_ps + self.barrier_ps
 
     def close(self) -> None:
         """Complete the file."""
@@ -93,59 +157,12 @@ class PerfettoTrace:
 
     def _whole(self, begin_ps: int, done_ps: int, end_ps: int) -> Slices:
         """The timestep as a whole, and its barrier."""
-        number = self.machine.stations
-        start, end = np.array([begin_ps, done_ps]), np.array([end_ps, end_ps])
-        kept = end > start  # a chip's barrier may take no time
-        arguments = {"sample": np.array([self.sample, self.sample]), "timestep": np.array([self.timestep] * 2)}
-        return Slices(
-            np.array([number, number + 1])[kept],
-            np.arange(2)[kept],
-            (f"timestep {self.timestep}", "barrier"),
-            start[kept],
-            end[kept],
-            end[kept],
-            "timestep",
-            {name: column[kept] for name, column in arguments.items()},
-        )
-
-    def _services(self, log: Log) -> Slices:
-        station, neuron, target = (column.astype(np.int64) for column in (log.station, log.neuron, log.target))
-        layer = np.where(neuron < 0, self.offsets.size, np.searchsorted(self.offsets, neuron, side="right"))
-        start_ps, end_ps, left_ps = (column + self.now_ps for column in (log.start_ps, log.end_ps, log.left_ps))
-        copy = np.where(target < 0, -1, np.searchsorted(self.copy_key, neuron * self.machine.cores + target))
-        sent, message = np.unique(copy[copy >= 0], return_inverse=True)
-        number = np.full(station.size, -1)
-        number[copy >= 0] = self.messages + message
-        step_slice, step_flow = self._steps(neuron, copy, number, self.messages + np.arange(sent.size), sent)
-        self.messages += sent.size
-        slices = Slices(
-            station, layer, self.names, start_ps, end_ps, left_ps, step_slice=step_slice, step_flow=step_flow
-        )
-        copies = self.mapping.copies
-        at_synapses = station >= self.machine.first[5]
-        slices.arguments.update(
-            {
-                "neuron": neuron,
-                "target_core": target,
-                "message": number,
-                "waited_ps": waited_ps(slices, self.machine.wire_ps),
-                "synops": np.where(at_synapses, copies.synops.sum(axis=1)[copy], -1),
-                "words": np.where(at_synapses, copies.words[copy], -1),
-            }
-        )
-        return slices
-
-    def _steps(self, neuron, copy, number, messages, sent) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The slices that messages pass, and the messages: those with a target, and the sweep in which it all began.
-
-        messages, sent   numbers of the messages, and their rows in the table of copies
-        """
-        passed = np.flatnonzero(copy >= 0)
-        fired = np.flatnonzero((copy < 0) & (neuron >= 0))
-        by_neuron = np.full(self.mapping.core.size, -1)
-        by_neuron[neuron[fired]] = fired
-        source = by_neuron[self.copy_key[sent] // self.machine.cores]
-        return np.concatenate((source, passed)), np.concatenate((messages, number[passed]))
+        start = np.array([begin_ps, done_ps])
+        kept = np.flatnonzero(start < end_ps)  # a chip's barrier may take no time
+        end = np.full(kept.size, end_ps)
+        names = (f"timestep {self.timestep}", "barrier")
+        arguments = {"sample": np.full(kept.size, self.sample), "timestep": np.full(kept.size, self.timestep)}
+        return Slices(self.stations + kept, kept, names, start[kept], end, end, "timestep", arguments)
 
 
 def waited_ps(slices: Slices, wire_ps: NDArray[np.int64]) -> NDArray[np.int64]:

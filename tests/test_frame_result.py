@@ -356,7 +356,7 @@ def test_options_that_make_no_sense_are_refused(options, message):
     assert message in refused("run", "cnn", "--chip", "akd1000", *options)
 
 
-def test_a_trace_is_refused(tmp_path):
+def test_a_table_of_messages_is_refused(tmp_path):
     line = refused("run", "cnn", "--chip", "akd1000", "--trace", "messages", "--out", tmp_path / "out")
     assert "--trace messages is not for chip 'akd1000'" in line
 

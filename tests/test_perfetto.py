@@ -26,7 +26,7 @@ from tests.test_cli import SMALL, nsim, refused
 from tests.trace_files import SCHEMA, TraceFile
 
 STAGES = ("neurons", "send", "synapses")
-few = settings(max_examples=30)  # each is written to disk and checked event by event
+few = settings(max_examples=20)  # each is written to disk and checked event by event
 FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 
 
@@ -120,7 +120,8 @@ def test_both_engines_write_the_same_bytes(tmp_path_factory, run):
 @given(short_runs())
 def test_whole_nanoseconds_are_enough_for_perfetto(tmp_path_factory, run):
     """Cut to nanoseconds, slices still do not overlap, and flows still find theirs."""
-    trace = TraceFile(written(tmp_path_factory.mktemp("trace") / "trace.json", run[0], engine_compiled, run[1]))
+    path = written(tmp_path_factory.mktemp("trace") / "trace.json", run[0], engine_compiled, run[1])
+    trace = TraceFile(path, checked=False)
     assert trace.as_perfetto() == trace.flows
 
 

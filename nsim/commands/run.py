@@ -26,6 +26,7 @@ from nsim.commands.options import (
     Timesteps,
     WeightFormat,
     refuse_options,
+    refuse_traces,
     say_if_interrupted,
 )
 from nsim.commands.output import Output, check_figures
@@ -118,7 +119,7 @@ def run(
             target,
             {
                 **{"partition": (partition, "default"), "placement": (placement, None)},
-                **{"weight-format": (weight_format, None), "timesteps": (timesteps, None), "trace": (trace, None)},
+                **{"weight-format": (weight_format, None), "timesteps": (timesteps, None)},
                 **{"threads": (threads, None), "activity": (activity, None), "samples": (samples, None)},
                 **{"mode": (mode, None), "clock-mode": (clock_mode, None), "core-options": (core_options, None)},
                 **{"grid": (grid, None), "neurons-per-tile": (neurons_per_tile, None), "place": (place, "index")},
@@ -126,6 +127,7 @@ def run(
                 **{"critical-path": (critical_path or None, None)},
             },
         )
+        refuse_traces(target, traces)
         if isinstance(target, MosaicChip):
             tiles = {"grid": grid, "neurons_per_tile": neurons_per_tile, "place": place, "routes": routes}
             length = {"activity": activity, "timesteps": timesteps, "samples": samples, "dt_s": dt}
@@ -137,7 +139,7 @@ def run(
         dt_s = dt or loaded.dt_s
         if isinstance(target, FrameChip):
             drawn = {"activity": activity, "frames": samples, "dt_s": dt_s, "critical_path": bool(critical_path)}
-            _run_frames(loaded, target, output, mode, clock_mode, **same, **drawn)
+            _run_frames(loaded, target, output, traces, mode, clock_mode, **same, **drawn)
         elif isinstance(target, StreamChip):
             _run_stream(loaded, target, output, core_options, **same, tick_s=dt, critical_path=bool(critical_path))
         else:
@@ -182,6 +184,7 @@ def _run_frames(
     network: Network,
     chip: FrameChip,
     output: Output,
+    traces: tuple[str, ...],
     mode: str | None,
     clock_mode: str | None,
     **options: Any,
@@ -190,12 +193,19 @@ def _run_frames(
     from nsim import screen
     from nsim.frame.run import calibrated, simulate_frames
     from nsim.frame.screen import show_frames
+    from nsim.frame.trace import open_frame_trace
     from nsim.mapping import map_network
+    from nsim.trace import FILES
 
     network, options["inputs"] = calibrated(network, options["inputs"], options["frames"], options["dt_s"])
     mapping = map_network(network, chip, mode=mode, clock_mode=clock_mode)
+    tracer = None
+    if output.folder and traces:
+        tracer = open_frame_trace(output.folder.partial / FILES["perfetto"], mapping)
     with screen.progress("frames") as progress:
-        result = simulate_frames(mapping, progress=progress, **options)
+        result = simulate_frames(mapping, progress=progress, trace=tracer, **options)
+    if tracer:
+        tracer.close()
     output.write(result)
     show_frames(result, output.path)
     say_if_interrupted(result.done_frames, result.planned_frames, "frames")
