@@ -1,16 +1,22 @@
 """Traces of frames for Perfetto: what they must say of a run, on random machines."""
 
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given, settings
 
+from nsim.chip_file import load_chip
+from nsim.errors import SimulationError
 from nsim.frame import engine_compiled, engine_simpy
-from nsim.frame.trace import FrameTrace
+from nsim.frame.trace import FrameTrace, open_frame_trace
+from nsim.mapping import map_network
+from nsim.workloads import build
 from tests.frame_machines import cases
-from tests.test_cli import nsim, refused
+from tests.test_cli import nsim
 from tests.test_perfetto import few, station_tracks
 from tests.trace_files import TraceFile
 
@@ -78,7 +84,7 @@ def test_both_engines_write_the_same_bytes(tmp_path_factory, case):
 
 def test_the_command_writes_what_the_tables_say(tmp_path):
     out = tmp_path / "out"
-    arguments = ("--chip", "akd1000", "--samples", 2, "--trace", "perfetto", "--out", out)
+    arguments = ("--chip", "akd1000", "--samples", 2, "--activity", 0.002, "--trace", "perfetto", "--out", out)
     done = nsim("run", "cnn", *arguments)
     assert done.returncode == 0, done.stderr
     trace, cores = TraceFile(out / "trace.json.gz", checked=False), pd.read_csv(out / "cores.csv")
@@ -93,6 +99,9 @@ def test_the_command_writes_what_the_tables_say(tmp_path):
 
 
 def test_several_hardware_sequences_are_refused(tmp_path):
-    line = refused("run", "akidanet", "--chip", "akd1000", "--trace", "perfetto", "--out", tmp_path / "out")
-    assert "a trace has one clock, but 'akidanet' takes" in line
+    """Each has a clock of its own, and stations on other cores."""
+    mapping = map_network(build("cnn"), load_chip("akd1000"))
+    twice = replace(mapping, sequences=mapping.sequences * 2)
+    with pytest.raises(SimulationError, match="one clock, but 'cnn' takes 2 hardware sequences on chip 'akd1000'"):
+        open_frame_trace(tmp_path / "trace.json.gz", twice)
     assert not list(tmp_path.iterdir())
