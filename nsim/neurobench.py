@@ -34,8 +34,10 @@ NEVER_KNOWN = {
     "MembraneUpdates": "states that change are not counted: the chip updates all neurons that are allocated",
     "NeuronOperations": "operations of snnTorch's neuron classes",
 }
-DELAY = "every layer hears one timestep later than in a framework that passes all layers at once: end samples with "
-DELAY += "as many silent timesteps as there are layers, or what is sent last is not heard"
+DELAY = (
+    "a layer hears one timestep later than in a framework that passes all layers at once: end a sample with as many "
+    "silent timesteps as there are layers to count what NeuroBench counts"
+)
 
 
 def export(result: object) -> dict[str, Any] | None:
@@ -55,15 +57,10 @@ def _of_timesteps(result: Result) -> dict[str, Any]:
     network, samples = result.mapping.network, len(result.sample_timesteps)
     sparsity = activation_sparsity(network, result.counts.spikes.sum(axis=0), result.steps)
     done = operations(network, result.counts.nonzero_synops.sum(axis=0), result.binary_input)
-    dense = dense_synops(network) * result.steps
     known = {
         **_connections(network.connections),
         **_activations(sparsity),
-        "SynapticOperations": {
-            "Effective_MACs": done["macs"] / samples,
-            "Effective_ACs": done["acs"] / samples,
-            "Dense": dense / samples,
-        },
+        "SynapticOperations": _operations(done, dense_synops(network) * result.steps, samples),
     }
     about = {"samples": samples, "timesteps": result.steps, "notes": [DELAY]}
     return _file(network, result.mapping.chip.name, known, about, {})
@@ -78,24 +75,22 @@ def _of_frames(result: FrameResult) -> dict[str, Any]:
             spikes[layer.name] = sent
     by_layer = np.array([spikes.get(layer.name, 0) for layer in network.layers])
     known = {**_connections(network.connections), **_activations(activation_sparsity(network, by_layer, frames))}
-    absent = {}
-    if any(isinstance(connection.synapses, Separable) for connection in network.connections):
-        absent["SynapticOperations"] = "the two convolutions of a separable layer are counted as one"
-    elif any(part.kind == "input" for run in result.runs for part in run.mapping.parts):
-        absent["SynapticOperations"] = "the input block multiplies every pixel: which are zero is not counted"
-    else:
-        (counts,) = [run.counts for run in result.runs] if len(result.runs) == 1 else (None,)
-        if counts is None:
-            absent["SynapticOperations"] = "counted by hardware sequence, and the network takes several"
-        else:
-            done = operations(network, counts.nonzero_synops.sum(axis=0), None)
-            known["SynapticOperations"] = {
-                "Effective_MACs": done["macs"] / frames,
-                "Effective_ACs": done["acs"] / frames,
-                "Dense": float(dense_synops(network)),
-            }
+    unknown = _why_not_counted(result)
+    if unknown is None:
+        done = operations(network, result.runs[0].counts.nonzero_synops.sum(axis=0), None)
+        known["SynapticOperations"] = _operations(done, dense_synops(network) * frames, frames)
+    absent = {} if unknown is None else {"SynapticOperations": unknown}
     about = {"samples": frames, "notes": ["a sample is a frame"]}
     return _file(network, result.chip.name, known, about, absent)
+
+
+def _why_not_counted(result: FrameResult) -> str | None:
+    """Why the synaptic operations of frames are not those that NeuroBench counts; None if they are."""
+    if any(isinstance(connection.synapses, Separable) for connection in result.mapping.network.connections):
+        return "the two convolutions of a separable layer are counted as one"
+    if any(part.kind == "input" for run in result.runs for part in run.mapping.parts):
+        return "the input block multiplies every pixel: which are zero is not counted"
+    return "counted by hardware sequence, of which the network takes several" if len(result.runs) > 1 else None
 
 
 def _of_stream(result: StreamResult) -> dict[str, Any]:
@@ -129,6 +124,14 @@ def _activations(by_layer: dict[str, tuple[int, int]]) -> dict[str, Any]:
     return {
         "ActivationSparsity": (possible - sent) / possible,
         "ActivationSparsityByLayer": {name: (most - sent) / most for name, (sent, most) in by_layer.items()},
+    }
+
+
+def _operations(done: dict[str, int], dense: int, samples: int) -> dict[str, float]:
+    return {
+        "Effective_MACs": done["macs"] / samples,
+        "Effective_ACs": done["acs"] / samples,
+        "Dense": dense / samples,
     }
 
 
