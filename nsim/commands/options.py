@@ -78,7 +78,8 @@ OPTIONS = {
 }
 
 
-TRACES = {"barrier": ("messages", "perfetto"), "frame": ("perfetto",), "stream": (), "tick": ()}  # by discipline
+# Traces of a run that are written, by discipline
+TRACES = {"barrier": ("messages", "perfetto"), "frame": ("perfetto",), "stream": ("perfetto",), "tick": ()}
 
 
 def refuse_options(chip: Chip, given: dict[str, tuple[object, object]]) -> None:

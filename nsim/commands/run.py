@@ -141,7 +141,8 @@ def run(
             drawn = {"activity": activity, "frames": samples, "dt_s": dt_s, "critical_path": bool(critical_path)}
             _run_frames(loaded, target, output, traces, mode, clock_mode, **same, **drawn)
         elif isinstance(target, StreamChip):
-            _run_stream(loaded, target, output, core_options, **same, tick_s=dt, critical_path=bool(critical_path))
+            more = {"tick_s": dt, "critical_path": bool(critical_path)}
+            _run_stream(loaded, target, output, traces, core_options, **same, **more)
         else:
             length = {"activity": activity, "timesteps": timesteps, "samples": samples, "dt_s": dt_s}
             path = critical_path is not False and trace is None
@@ -215,6 +216,7 @@ def _run_stream(
     network: Network,
     chip: StreamChip,
     output: Output,
+    traces: tuple[str, ...],
     core_options: str | None,
     **options: Any,
 ) -> None:
@@ -224,12 +226,14 @@ def _run_stream(
     from nsim.stream.options import parse_core_options
     from nsim.stream.run import simulate_stream
     from nsim.stream.screen import show_stream
+    from nsim.trace import FILES
 
     chosen = parse_core_options(core_options)
     mapping = map_network(network, chip, placement=chosen.core)
     mapping = mapping.with_options(chosen.decimate, chosen.balanced(network))
+    path = output.folder.partial / FILES["perfetto"] if output.folder and traces else None
     with screen.progress("sensor events") as progress:
-        result = simulate_stream(mapping, progress=progress, **options)
+        result = simulate_stream(mapping, progress=progress, trace=path, **options)
     output.write(result)
     show_stream(result, output.path)
 
