@@ -121,7 +121,7 @@ def test_both_engines_write_the_same_bytes(tmp_path_factory, run):
 def test_whole_nanoseconds_are_enough_for_perfetto(tmp_path_factory, run):
     """Cut to nanoseconds, slices still do not overlap, and flows still find theirs."""
     path = written(tmp_path_factory.mktemp("trace") / "trace.json", run[0], engine_compiled, run[1])
-    trace = TraceFile(path, checked=False)
+    trace = TraceFile(path)
     assert trace.as_perfetto() == trace.flows
 
 
@@ -132,7 +132,7 @@ def test_synops_and_words_of_messages_are_those_of_the_tables(tmp_path_factory, 
     trace = PerfettoTrace(path, mapping, build_machine(mapping.chip))
     result = simulate(mapping, activity=0.05, timesteps=2, samples=2, seed=seed, trace=trace)
     trace.close()
-    read = TraceFile(path, checked=False)
+    read = TraceFile(path)
     for name in ("synops", "words"):
         done = Counter()
         for each in read.slices:
@@ -170,7 +170,7 @@ def test_the_command_writes_what_the_tables_say(tmp_path):
         assert nsim(*SMALL, *options, "--out", tmp_path / engine).returncode == 0
     path = tmp_path / "compiled" / "trace.json.gz"
     assert path.read_bytes() == (tmp_path / "simpy" / "trace.json.gz").read_bytes()
-    trace, summary = TraceFile(path), json.loads((path.parent / "summary.json").read_text())
+    trace, summary = TraceFile(path, checked=10_000), json.loads((path.parent / "summary.json").read_text())
     assert trace.content["otherData"] == {"network": "mlp", "chip": "loihi2"}
     assert max(s.end_ps for s in trace.slices) == summary["total_time_ps"]
     assert len(trace.flows) == summary["messages"]

@@ -29,19 +29,20 @@ class Slice:
 
 
 class TraceFile:
-    """A trace that was read, and fits the schema if that is checked.
+    """A trace that was read, and fits the schema: so many of its events are checked, from its beginning to its end.
 
     slices   in the order of the file
     flows    the slices that each flow passes, in the order of the file, by id
     spans    begin and end of what may overlap, by track and id
     """
 
-    def __init__(self, path: Path, checked: bool = True) -> None:
+    def __init__(self, path: Path, checked: int = 60) -> None:
         data = path.read_bytes()
         text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
         self.content = json.loads(text, parse_float=Decimal)
-        if checked:
-            jsonschema.Draft202012Validator(SCHEMA).validate(json.loads(text))
+        whole = json.loads(text)
+        every = max(1, len(whole["traceEvents"]) // checked)
+        jsonschema.Draft202012Validator(SCHEMA).validate({**whole, "traceEvents": whole["traceEvents"][::every]})
         self.events: list[Event] = self.content["traceEvents"]
         names = defaultdict(dict)
         for event in self.of("M"):

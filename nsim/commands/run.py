@@ -194,19 +194,14 @@ def _run_frames(
     from nsim import screen
     from nsim.frame.run import calibrated, simulate_frames
     from nsim.frame.screen import show_frames
-    from nsim.frame.trace import open_frame_trace
     from nsim.mapping import map_network
     from nsim.trace import FILES
 
     network, options["inputs"] = calibrated(network, options["inputs"], options["frames"], options["dt_s"])
     mapping = map_network(network, chip, mode=mode, clock_mode=clock_mode)
-    tracer = None
-    if output.folder and traces:
-        tracer = open_frame_trace(output.folder.partial / FILES["perfetto"], mapping)
+    path = output.folder.partial / FILES["perfetto"] if output.folder and traces else None
     with screen.progress("frames") as progress:
-        result = simulate_frames(mapping, progress=progress, trace=tracer, **options)
-    if tracer:
-        tracer.close()
+        result = simulate_frames(mapping, progress=progress, trace=path, **options)
     output.write(result)
     show_frames(result, output.path)
     say_if_interrupted(result.done_frames, result.planned_frames, "frames")

@@ -19,7 +19,7 @@ from nsim.frame.machine import FrameTimes, build_frame_machine
 from nsim.frame.mapping import FrameMapping, Sequence
 from nsim.frame.quantize import input_levels, quantize
 from nsim.frame.result import FrameResult, SequenceRun
-from nsim.frame.trace import FrameTrace
+from nsim.frame.trace import open_frame_trace
 from nsim.network import Network
 from nsim.neurons import Activation, Threshold
 from nsim.simulation import Progress, check_run, chosen_densities
@@ -40,7 +40,7 @@ def simulate_frames(
     engine: str = "compiled",
     progress: Progress | None = None,
     critical_path: bool = False,
-    trace: FrameTrace | None = None,
+    trace: str | Path | None = None,
 ) -> FrameResult:
     """Run a network that is mapped on a chip with frames: one frame alone, and all of them one behind the other.
 
@@ -52,7 +52,7 @@ def simulate_frames(
     engine    "compiled", or "simpy", the readable reference: equal to the picosecond, and slow
     progress  called with the frames done and the total
     critical_path   find out what the time of the first frame alone consists of; needs some 50 bytes for every service
-    trace     takes every service of the run of all frames, at its end; needs some 50 bytes for each
+    trace     write every service to this file, see nsim/frame/trace.py; needs some 50 bytes for every service until then
     Ctrl-C returns the frames that have left the chip until then, if there is one.
     raises    InputError for input that does not fit, SimulationError for an unknown engine
     """
@@ -65,11 +65,14 @@ def simulate_frames(
     else:
         chunks = evaluate_frames(mapping.network, read_frames(inputs, mapping.network, frames, dt_s))
     whole = joined(chunks)
-    parts = [_Part(mapping, sequence, whole, engine, critical_path, bool(trace)) for sequence in mapping.sequences]
+    tracer = open_frame_trace(trace, mapping) if trace else None
+    parts = [
+        _Part(mapping, sequence, whole, engine, critical_path, tracer is not None) for sequence in mapping.sequences
+    ]
     done = _simulate(parts, whole.timesteps, progress)
-    if trace:
+    if tracer:
         (part,) = parts
-        trace.write(part.run.recorded(), part.run.times().first(done))
+        tracer.write(part.run.recorded(), part.run.times().first(done))
     return FrameResult(
         mapping=mapping,
         engine=engine,

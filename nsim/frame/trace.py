@@ -39,14 +39,11 @@ class FrameTrace:
         self.file = EventFile(path, {"network": sequence.network.name, "chip": sequence.chip.name}, tracks)
 
     def write(self, log: FrameLog, times: FrameTimes) -> None:
-        """Add the frames that have left the chip, and their services."""
+        """Add the frames that have left the chip and their services, and complete the file."""
         for number, (began_ps, left_ps) in enumerate(zip(times.began_ps.tolist(), times.left_ps.tolist(), strict=True)):
             self.file.span(self.machine.stations, f"frame {number}", began_ps, left_ps, number)
         done = np.flatnonzero(log.frame < times.frames)
         services = Log(*(column[done] for column in log.services))
         frame = log.frame[done].astype(np.int64)
         self.file.add(MeshServices(self.sequence, self.machine).slices(services, frame=frame))
-
-    def close(self) -> None:
-        """Complete the file."""
         self.file.close()
