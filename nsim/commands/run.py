@@ -71,7 +71,7 @@ def run(
         str | None,
         typer.Option(
             help="Every service of every message: messages (OUT/messages.parquet), perfetto (OUT/trace.json.gz, for "
-            "ui.perfetto.dev), or both, as in messages,perfetto. Some 100 bytes a message."
+            "ui.perfetto.dev), or both, as in messages,perfetto. Each takes 80 to 200 bytes a message."
         ),
     ] = None,
     mode: Annotated[

@@ -52,7 +52,7 @@ def simulate_frames(
     engine    "compiled", or "simpy", the readable reference: equal to the picosecond, and slow
     progress  called with the frames done and the total
     critical_path   find out what the time of the first frame alone consists of; needs some 50 bytes for every service
-    trace     write every service to this file, see nsim/frame/trace.py; needs some 50 bytes for every service until then
+    trace     write every service to this file, see nsim/frame/trace.py; needs some 50 bytes for each until then
     Ctrl-C returns the frames that have left the chip until then, if there is one.
     raises    InputError for input that does not fit, SimulationError for an unknown engine
     """
