@@ -97,7 +97,9 @@ class MeshServices:
         rest = self.offsets.size + (station >= self.machine.first[5])
         return np.where(neuron < 0, rest, np.searchsorted(self.offsets, neuron, side="right"))
 
-    def _flows(self, neuron, target, frame) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    def _flows(
+        self, neuron: NDArray[np.int64], target: NDArray[np.int64], frame: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """The message of every service (-1: none), and all steps of messages: the slice, and the message.
 
         A copy is known by its frame, neuron and destination: a neuron fires once in a frame, or a timestep. It begins
@@ -116,7 +118,9 @@ class MeshServices:
         self.messages += sent.size
         return number, steps, flows
 
-    def _work(self, station, neuron, target) -> dict[str, NDArray[np.int64]]:
+    def _work(
+        self, station: NDArray[np.int64], neuron: NDArray[np.int64], target: NDArray[np.int64]
+    ) -> dict[str, NDArray[np.int64]]:
         """Synops and words of the messages that enter their core, -1 elsewhere."""
         copies, first = self.mapping.copies, self.machine.first
         enters = np.flatnonzero((station >= first[5]) & (station < first[6]) & (target >= 0))

@@ -122,7 +122,7 @@ def simulate(
     engine     "compiled", or "simpy", the readable reference: equal to the picosecond, and slow
     threads    that the compiled engine uses; by default all this process may use. The result is the same
     progress   called with the timesteps, frames or sensor events done, and the total
-    trace      writes every service of every message; slows the run down and fills the disk
+    trace      takes every service of every message (nsim.trace.open_traces); slows the run down and fills the disk
     critical_path   find out what every timestep's duration, or the latency of one frame alone, consists of (`states` of
                the result); slows the run down a little
     Ctrl-C returns what was simulated until then, if that is at least one timestep or frame.

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from nsim.chip_file import load_chip
 from nsim.errors import SimulationError
 from nsim.frame import engine_compiled, engine_simpy
+from nsim.frame.run import simulate_frames
 from nsim.frame.trace import FrameTrace, open_frame_trace
 from nsim.mapping import map_network
 from nsim.workloads import build
@@ -104,3 +105,19 @@ def test_several_hardware_sequences_are_refused(tmp_path):
     with pytest.raises(SimulationError, match="one clock, but 'cnn' takes 2 hardware sequences on chip 'akd1000'"):
         open_frame_trace(tmp_path / "trace.json.gz", twice)
     assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c_keeps_the_finished_frames(tmp_path):
+    """The file holds the services of the frames that have left, and of no others."""
+
+    def interrupt(done, _):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    mapping, path = map_network(build("cnn"), load_chip("akd1000")), tmp_path / "trace.json.gz"
+    result = simulate_frames(mapping, activity=0.002, frames=5, progress=interrupt, trace=path)
+    trace = TraceFile(path)
+    assert result.done_frames == 2
+    assert set(trace.spans) == {("frames/frames", 0), ("frames/frames", 1)}
+    assert {s.arguments["frame"] for s in trace.slices if s.category == "service"} == {0, 1}
+    assert max(s.end_ps for s in trace.slices if s.category == "service") == result.total_ps

@@ -3,6 +3,7 @@
 import json
 import signal
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from nsim import engine_compiled, engine_simpy, trace_events
 from nsim.errors import OutputError
+from nsim.interrupts import held_interrupts
 from nsim.mapping import map_network
 from nsim.perfetto import PerfettoTrace
 from nsim.simulation import simulate
@@ -116,6 +118,18 @@ def test_both_engines_write_the_same_bytes(tmp_path_factory, run):
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
+def test_long_traces_are_written_piece_by_piece(tmp_path, monkeypatch):
+    """Where the pieces end makes no difference: flows go on from one to the next."""
+    for at_once in (10**6, 3):
+        monkeypatch.setattr(trace_events, "AT_ONCE", at_once)
+        trace = PerfettoTrace(tmp_path / f"{at_once}.json", small(), build_machine(shipped("loihi2")))
+        simulate(small(), activity=0.5, timesteps=2, trace=trace)
+        trace.close()
+    pieces, whole = (tmp_path / f"{at_once}.json" for at_once in (3, 10**6))
+    assert pieces.read_bytes() == whole.read_bytes()
+    assert any(len(passed) > 3 for passed in TraceFile(pieces).flows.values())
+
+
 @few
 @given(short_runs())
 def test_whole_nanoseconds_are_enough_for_perfetto(tmp_path_factory, run):
@@ -197,6 +211,16 @@ def test_traces_that_do_not_exist_are_refused(tmp_path):
     assert parse_trace(None, None) == ()
 
 
+@pytest.mark.parametrize(
+    ("network", "chip", "trace"),
+    [("random:p1=0.9", "mosaic", "perfetto"), ("random:p1=0.9", "mosaic", "messages"), ("cnn", "speck", "messages")],
+)
+def test_traces_that_a_chip_does_not_have_are_refused(tmp_path, network, chip, trace):
+    line = refused("run", network, "--chip", chip, "--trace", trace, "--out", tmp_path / "out")
+    assert f"--trace {trace} is not for chip {chip!r}" in line
+    assert not list(tmp_path.iterdir())
+
+
 @FULL
 @pytest.mark.parametrize("name", ["trace.json", "trace.json.gz"])
 def test_a_full_disk_is_said(tmp_path, name):
@@ -244,3 +268,33 @@ def test_ctrl_c_keeps_the_finished_timesteps(tmp_path, monkeypatch, when):
     assert max(s.end_ps for s in read.slices) == result.total_ps
     assert len(read.flows) == result.summary()["messages"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_interrupts_are_held_back_until_the_block_has_ended():
+    done = []
+    with pytest.raises(KeyboardInterrupt), held_interrupts():
+        signal.raise_signal(signal.SIGINT)
+        done.append("after it")
+    assert done == ["after it"]
+    with held_interrupts():
+        done.append("without one")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_interrupts_that_are_switched_off_stay_so():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with held_interrupts():
+            signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_run_in_another_thread_is_traced_like_any_other(tmp_path):
+    """Only the main thread can hold Ctrl-C back, and only it hears it."""
+    trace = PerfettoTrace(tmp_path / "trace.json", small(), build_machine(shipped("loihi2")))
+    with ThreadPoolExecutor(1) as pool:
+        result = pool.submit(simulate, small(), timesteps=2, trace=trace).result()
+    trace.close()
+    assert max(s.end_ps for s in TraceFile(tmp_path / "trace.json").slices) == result.total_ps
