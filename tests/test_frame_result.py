@@ -314,6 +314,7 @@ def test_the_screen_says_latency_rate_energy_and_limit(cnn_run):
 def test_out_holds_the_documented_files(cnn_run):
     folder, _ = cnn_run
     assert {path.name for path in folder.iterdir()} == {
+        "neurobench.json",
         "summary.json",
         "report.json",
         *(f"{name}.csv" for name in TABLES),
