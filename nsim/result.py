@@ -23,8 +23,8 @@ from nsim.mapping import Mapping
 from nsim.mapping.route import direction
 from nsim.mapping.storage import FORMATS, storage_format
 from nsim.network import Network
+from nsim.neurobench import activation_sparsity, connection_sparsity, dense_synops, operations
 from nsim.stations import ChunkTimes, Machine
-from nsim.synapses import Box
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -309,32 +309,22 @@ class Result:
 
     # --- summary
 
-    def neurobench(self) -> dict[str, float]:
-        """Synaptic operations and sparsities as NeuroBench defines them, per timestep.
+    def neurobench(self) -> dict[str, float | None]:
+        """Synaptic operations and sparsities as NeuroBench defines them, per timestep; see nsim/neurobench.py.
 
-        An operation on binary messages is an accumulate (AC), on graded ones a multiply-accumulate (MAC). *Effective*
-        leaves out zero weights and silent neurons, *dense* counts both. Source: Yik et al., NeuroBench, 2025.
+        A sparsity is None where there is nothing to count: no layer of neurons that sends, or no weights.
         """
         network, steps = self.mapping.network, self.steps
-        result = {"effective_macs": 0.0, "effective_acs": 0.0, "dense_synops": 0.0}
-        zero = possible = 0
-        for number, connection in enumerate(network.connections):
-            synapses = connection.synapses
-            graded = network.by_name[connection.source].neuron.graded
-            if connection.source == network.input and self.binary_input:
-                graded = False
-            effective = int(self.counts.nonzero_synops[:, number].sum()) / steps
-            result["effective_macs" if graded else "effective_acs"] += effective
-            target = Box.whole(network.by_name[connection.target].shape)
-            all_to_all = synapses.sources * synapses.targets
-            result["dense_synops"] += all_to_all if synapses.kind == "sparse" else int(synapses.fan_out(target).sum())
-            size = all_to_all if synapses.kind == "sparse" else synapses.weights.size
-            zero, possible = zero + size - int(np.count_nonzero(synapses.weights)), possible + size
-        sending = [layer for layer in network.layers if network.sends(layer)]
-        spikes = int(self.counts.spikes.sum())
-        result["activation_sparsity"] = 1 - spikes / (steps * sum(layer.neurons for layer in sending))
-        result["connection_sparsity"] = zero / possible if possible else 0.0
-        return result
+        done = operations(network, self.counts.nonzero_synops.sum(axis=0), self.binary_input)
+        by_layer = activation_sparsity(network, self.counts.spikes.sum(axis=0), steps)
+        sent, possible = (sum(column) for column in zip(*by_layer.values(), strict=True)) if by_layer else (0, 0)
+        return {
+            "effective_macs": done["macs"] / steps,
+            "effective_acs": done["acs"] / steps,
+            "dense_synops": float(dense_synops(network)),
+            "activation_sparsity": 1 - sent / possible if possible else None,
+            "connection_sparsity": connection_sparsity(network.connections),
+        }
 
     def summary(self) -> dict[str, Any]:
         """The run in numbers; keys carry their units. The documented content of summary.json."""
@@ -506,7 +496,7 @@ class OutputFolder:
         shutil.rmtree(self.partial, ignore_errors=True)
 
     def write(self, result: Written, what_if: dict[str, Any] | None = None) -> None:
-        """Write summary.json, report.json, the tables and, if there are any, outputs.npy."""
+        """Write summary.json, report.json, neurobench.json, the tables and, if there are any, outputs.npy."""
         try:
             write_files(result, self.partial, what_if)
             self.partial.chmod(0o755)
@@ -523,12 +513,15 @@ class OutputFolder:
 
 def write_files(result: Written, folder: Path, what_if: dict[str, Any] | None = None) -> None:
     """Write a result's files into an existing folder; nsim/report/facts.py says what report.json and `what_if` are."""
+    from nsim.neurobench import FILE, export
     from nsim.report.facts import report_facts
 
     content = {**result.summary(), "reproducibility": result.provenance()}
     (folder / "summary.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     if (facts := report_facts(result, what_if)) is not None:
         (folder / "report.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    if (metrics := export(result)) is not None:
+        (folder / FILE).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     for name in result.tables:
         getattr(result, name).to_csv(folder / f"{name}.csv", index=False)
     if result.outputs is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -16,15 +18,16 @@ from nsim.activity import Activity, Densities, evaluate, parse_activity, prescri
 from nsim.barrier_chip import BarrierChip
 from nsim.chip import Chip
 from nsim.counts import Counter, Counts
-from nsim.errors import InputError, OutputError, SimulationError
+from nsim.errors import InputError, SimulationError
 from nsim.events import EventStream
+from nsim.interrupts import held_interrupts
 from nsim.mapping import Mapping
 from nsim.network import Network
 from nsim.neurons import Relay
 from nsim.result import Result
 from nsim.spikes import Events, Frames, load_input
 from nsim.stations import ChunkTimes, Machine, build_machine
-from nsim.trace import ServiceTrace
+from nsim.trace import Trace
 
 if TYPE_CHECKING:
     from nsim.frame.mapping import FrameMapping
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 ENGINES = {"compiled": engine_compiled, "simpy": engine_simpy}
 DEFAULT_TIMESTEPS = 100
 Progress = Callable[[int, int], None]
+Write = Callable[[], None]
 
 
 @overload
@@ -50,7 +54,7 @@ def simulate(
     engine: str = "compiled",
     threads: int | None = None,
     progress: Progress | None = None,
-    trace: ServiceTrace | None = None,
+    trace: Trace | None = None,
     critical_path: bool = False,
 ) -> Result: ...
 
@@ -96,7 +100,7 @@ def simulate(
     engine: str = "compiled",
     threads: int | None = None,
     progress: Progress | None = None,
-    trace: ServiceTrace | None = None,
+    trace: Trace | None = None,
     critical_path: bool = False,
 ) -> Result | FrameResult | StreamResult:
     """Run a mapped network on whatever kind of chip it is mapped to.
@@ -118,7 +122,7 @@ def simulate(
     engine     "compiled", or "simpy", the readable reference: equal to the picosecond, and slow
     threads    that the compiled engine uses; by default all this process may use. The result is the same
     progress   called with the timesteps, frames or sensor events done, and the total
-    trace      writes every service of every message; slows the run down and fills the disk
+    trace      takes every service of every message (nsim.trace.open_traces); slows the run down and fills the disk
     critical_path   find out what every timestep's duration, or the latency of one frame alone, consists of (`states` of
                the result); slows the run down a little
     Ctrl-C returns what was simulated until then, if that is at least one timestep or frame.
@@ -175,7 +179,7 @@ def simulate_timesteps(
     engine: str,
     threads: int | None,
     progress: Progress | None,
-    trace: ServiceTrace | None,
+    trace: Trace | None,
     critical_path: bool,
 ) -> Result:
     """The part of `simulate` that is for chips with timesteps."""
@@ -232,7 +236,7 @@ def run_activity(
     engine: str = "compiled",
     threads: int | None = None,
     progress: Progress | None = None,
-    trace: ServiceTrace | None = None,
+    trace: Trace | None = None,
     critical_path: bool = False,
 ) -> Result:
     """Simulate what a network sends; the other arguments are those of `simulate`."""
@@ -257,14 +261,6 @@ def check_run(
     available = available_threads()
     if threads is not None and not 1 <= threads <= available:
         raise SimulationError(f"threads is {threads}: this process may use 1 to {available}")
-
-
-def check_trace(trace: str | None, out: Path | None) -> None:
-    """Refuse a trace that is not known or has nowhere to go."""
-    if trace not in (None, "messages"):
-        raise OutputError(f"no trace {trace!r}: there is messages")
-    if trace and out is None:
-        raise OutputError("a trace needs a folder to go to: give --out")
 
 
 def available_threads() -> int:
@@ -324,21 +320,19 @@ def _run(
     seed: int,
     progress: Progress | None,
     binary_input: bool | None,
-    trace: ServiceTrace | None,
+    trace: Trace | None,
 ) -> Result:
     run = _Run(Counter(mapping, machine), sum(lengths), progress)
     try:
         for number, activity in enumerate(runs):
             for chunk in activity:
-                times = _traced(simulator, chunk, trace, number) if trace else simulator.run(chunk)
-                run.add(chunk, times)
+                run.add(chunk, _traced(simulator, chunk, trace, number) if trace else _timed(simulator.run(chunk)))
         run.finish()
     except KeyboardInterrupt:
         if not run.done:
             raise
     finally:
         simulator.close()
-    routers = len({mapping.chip.router_of(core) for core in mapping.used_cores.tolist()})
     return Result(
         mapping=mapping,
         machine=machine,
@@ -348,7 +342,7 @@ def _run(
         planned_timesteps=sum(lengths),
         counts=Counts.joined(run.counts).first(run.done),
         times=ChunkTimes.joined(run.times),
-        barrier_ps=mapping.chip.barrier_ps(routers),
+        barrier_ps=mapping.barrier_ps,
         outputs=np.concatenate(run.outputs)[: run.done] if run.outputs else None,
         binary_input=binary_input,
     )
@@ -362,10 +356,10 @@ class _Run:
         self.counts: list[Counts] = []
         self.times: list[ChunkTimes] = []
         self.outputs: list[NDArray] = []
-        self.pending: Iterator[ChunkTimes] = iter(())
+        self.pending: Iterator[tuple[ChunkTimes, Write | None]] = iter(())
         self.done = 0
 
-    def add(self, chunk: Activity, times: Iterator[ChunkTimes]) -> None:
+    def add(self, chunk: Activity, times: Iterator[tuple[ChunkTimes, Write | None]]) -> None:
         self.counts.append(self.counter.count(chunk))
         if chunk.outputs is not None:
             self.outputs.append(chunk.outputs)
@@ -374,19 +368,26 @@ class _Run:
 
     def finish(self) -> None:
         """Wait for the chunk that is being simulated."""
-        for part in self.pending:
-            self.times.append(part)
-            self.done += part.duration_ps.size
+        for part, write in self.pending:
+            with held_interrupts():  # a timestep is written and counted, or neither
+                if write:
+                    write()
+                self.times.append(part)
+                self.done += part.duration_ps.size
             if self.progress:
                 self.progress(self.done, self.timesteps)
 
 
-def _traced(simulator, chunk: Activity, trace: ServiceTrace, sample: int) -> Iterator[ChunkTimes]:
-    """Simulate timestep by timestep and write every service."""
+def _timed(times: Iterator[ChunkTimes]) -> Iterator[tuple[ChunkTimes, None]]:
+    """Times without anything to write."""
+    return zip(times, repeat(None), strict=False)
+
+
+def _traced(simulator, chunk: Activity, trace: Trace, sample: int) -> Iterator[tuple[ChunkTimes, Write]]:
+    """Simulate timestep by timestep; each with what writes every service of it."""
     for step in range(chunk.timesteps):
         times, log = simulator.record(chunk.firing(step))
-        trace.write(sample, log)
-        yield times
+        yield times, partial(trace.write, sample, log)
 
 
 def _done_of(lengths: list[int], done: int) -> tuple[int, ...]:

@@ -1,9 +1,10 @@
-"""Every service of every message, written to a Parquet file while the run goes on."""
+"""Every service of every message, written to files while the run goes on: a table, or tracks for Perfetto."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -13,6 +14,65 @@ from nsim.mapping import Mapping
 from nsim.stations import KINDS, build_machine
 
 ROWS_PER_GROUP = 1_000_000
+FILES = {"messages": "messages.parquet", "perfetto": "trace.json.gz"}
+
+
+class Trace(Protocol):
+    """Takes the services of a run, timestep by timestep."""
+
+    def write(self, sample: int, log: Log) -> None:
+        """Add the services of the sample's next timestep."""
+
+    def close(self) -> None:
+        """Write what is left and complete the file."""
+
+
+class Traces:
+    """Several traces of the same run."""
+
+    def __init__(self, traces: Sequence[Trace]) -> None:
+        self.traces = traces
+
+    def write(self, sample: int, log: Log) -> None:
+        for trace in self.traces:
+            trace.write(sample, log)
+
+    def close(self) -> None:
+        for trace in self.traces:
+            trace.close()
+
+
+def parse_trace(trace: str | None, out: Path | None) -> tuple[str, ...]:
+    """The traces that are asked for, as in messages,perfetto.
+
+    raises   OutputError for one that is not known, is named twice or has nowhere to go
+    """
+    if trace is None:
+        return ()
+    kinds = tuple(kind.strip() for kind in trace.split(","))
+    for kind in kinds:
+        if kind not in FILES:
+            raise OutputError(f"no trace {kind!r}: there is {' and '.join(FILES)}")
+        if kinds.count(kind) > 1:
+            raise OutputError(f"trace {kind!r} is asked for twice: name it once")
+    if out is None:
+        raise OutputError(f"--trace {trace} needs a folder to go to: add --out FOLDER")
+    return kinds
+
+
+def open_traces(kinds: Sequence[str], folder: Path, mapping: Mapping) -> Traces:
+    """Begin these traces in a folder, under the names of FILES."""
+    from nsim.perfetto import PerfettoTrace
+
+    traces: list[Trace] = []
+    for kind in kinds:
+        path = folder / FILES[kind]
+        traces.append(
+            ServiceTrace(path, mapping)
+            if kind == "messages"
+            else PerfettoTrace(path, mapping, build_machine(mapping.chip))
+        )
+    return Traces(traces)
 
 
 class ServiceTrace:

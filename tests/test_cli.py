@@ -80,6 +80,7 @@ def test_out_holds_the_documented_files(small_run):
     assert {p.name for p in folder.iterdir()} == {
         "summary.json",
         "report.json",
+        "neurobench.json",
         "cores.csv",
         "layers.csv",
         "links.csv",

@@ -314,6 +314,7 @@ def test_the_screen_says_latency_rate_energy_and_limit(cnn_run):
 def test_out_holds_the_documented_files(cnn_run):
     folder, _ = cnn_run
     assert {path.name for path in folder.iterdir()} == {
+        "neurobench.json",
         "summary.json",
         "report.json",
         *(f"{name}.csv" for name in TABLES),
@@ -356,7 +357,7 @@ def test_options_that_make_no_sense_are_refused(options, message):
     assert message in refused("run", "cnn", "--chip", "akd1000", *options)
 
 
-def test_a_trace_is_refused(tmp_path):
+def test_a_table_of_messages_is_refused(tmp_path):
     line = refused("run", "cnn", "--chip", "akd1000", "--trace", "messages", "--out", tmp_path / "out")
     assert "--trace messages is not for chip 'akd1000'" in line
 

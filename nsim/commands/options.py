@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -69,7 +70,6 @@ OPTIONS = {
         "timesteps",
         "samples",
         "threads",
-        "trace",
         "critical-path",
     },
     "frame": {"activity", "samples", "mode", "clock-mode", "critical-path"},
@@ -78,13 +78,27 @@ OPTIONS = {
 }
 
 
+# Traces of a run that are written, by discipline
+TRACES = {"barrier": ("messages", "perfetto"), "frame": ("perfetto",), "stream": ("perfetto",), "tick": ()}
+
+
 def refuse_options(chip: Chip, given: dict[str, tuple[object, object]]) -> None:
     """Refuse options that make no sense on a chip: by name, what was given and what stands there if it is left out."""
     for name, (value, default) in given.items():
         if value != default and name not in OPTIONS[chip.discipline]:
-            works = WORKS_ON[chip.discipline]
-            words = f"--{name}" if value is True else f"--{name} {value}"
-            raise InputError(f"{words} is not for chip {chip.name!r}, which works on {works}: leave it out")
+            raise _refusal(chip, f"--{name}" if value is True else f"--{name} {value}")
+
+
+def refuse_traces(chip: Chip, traces: Sequence[str]) -> None:
+    """Refuse traces that cannot be written of a run on this chip, by name."""
+    for trace in traces:
+        if trace not in TRACES[chip.discipline]:
+            raise _refusal(chip, f"--trace {trace}")
+
+
+def _refusal(chip: Chip, words: str) -> InputError:
+    works = WORKS_ON[chip.discipline]
+    return InputError(f"{words} is not for chip {chip.name!r}, which works on {works}: leave it out")
 
 
 def say_if_interrupted(done: int, planned: int, unit: str) -> None:

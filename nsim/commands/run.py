@@ -26,6 +26,7 @@ from nsim.commands.options import (
     Timesteps,
     WeightFormat,
     refuse_options,
+    refuse_traces,
     say_if_interrupted,
 )
 from nsim.commands.output import Output, check_figures
@@ -67,7 +68,11 @@ def run(
         ),
     ] = None,
     trace: Annotated[
-        str | None, typer.Option(help="messages: every service of every message, as OUT/messages.parquet.")
+        str | None,
+        typer.Option(
+            help="Every service of every message: messages (OUT/messages.parquet), perfetto (OUT/trace.json.gz, for "
+            "ui.perfetto.dev), or both, as in messages,perfetto. Each takes 80 to 200 bytes a message."
+        ),
     ] = None,
     mode: Annotated[
         str | None, typer.Option(help="On chips with frames: minimal or all-nps. [default: all-nps]")
@@ -97,11 +102,12 @@ def run(
     from nsim.mosaic.chip import MosaicChip
     from nsim.report.page import check_report
     from nsim.result import OutputFolder
-    from nsim.simulation import check_run, check_trace
+    from nsim.simulation import check_run
     from nsim.stream.chip import StreamChip
+    from nsim.trace import parse_trace
 
     check_run(timesteps, samples, engine, dt, threads, seed)
-    check_trace(trace, out)
+    traces = parse_trace(trace, out)
     if report:
         check_report(report)
     formats = check_figures(figures, out)
@@ -113,7 +119,7 @@ def run(
             target,
             {
                 **{"partition": (partition, "default"), "placement": (placement, None)},
-                **{"weight-format": (weight_format, None), "timesteps": (timesteps, None), "trace": (trace, None)},
+                **{"weight-format": (weight_format, None), "timesteps": (timesteps, None)},
                 **{"threads": (threads, None), "activity": (activity, None), "samples": (samples, None)},
                 **{"mode": (mode, None), "clock-mode": (clock_mode, None), "core-options": (core_options, None)},
                 **{"grid": (grid, None), "neurons-per-tile": (neurons_per_tile, None), "place": (place, "index")},
@@ -121,6 +127,7 @@ def run(
                 **{"critical-path": (critical_path or None, None)},
             },
         )
+        refuse_traces(target, traces)
         if isinstance(target, MosaicChip):
             tiles = {"grid": grid, "neurons_per_tile": neurons_per_tile, "place": place, "routes": routes}
             length = {"activity": activity, "timesteps": timesteps, "samples": samples, "dt_s": dt}
@@ -132,13 +139,16 @@ def run(
         dt_s = dt or loaded.dt_s
         if isinstance(target, FrameChip):
             drawn = {"activity": activity, "frames": samples, "dt_s": dt_s, "critical_path": bool(critical_path)}
-            _run_frames(loaded, target, output, mode, clock_mode, **same, **drawn)
+            _run_frames(loaded, target, output, traces, mode, clock_mode, **same, **drawn)
         elif isinstance(target, StreamChip):
-            _run_stream(loaded, target, output, core_options, **same, tick_s=dt, critical_path=bool(critical_path))
+            more = {"tick_s": dt, "critical_path": bool(critical_path)}
+            _run_stream(loaded, target, output, traces, core_options, **same, **more)
         else:
             length = {"activity": activity, "timesteps": timesteps, "samples": samples, "dt_s": dt_s}
             path = critical_path is not False and trace is None
-            _run_timesteps(loaded, target, output, mapped, trace, **same, **length, threads=threads, critical_path=path)
+            _run_timesteps(
+                loaded, target, output, mapped, traces, **same, **length, threads=threads, critical_path=path
+            )
 
 
 def _run_timesteps(
@@ -146,17 +156,17 @@ def _run_timesteps(
     chip: Chip,
     output: Output,
     mapped: dict,
-    trace: str | None,
+    traces: tuple[str, ...],
     **options: Any,
 ) -> None:
     """The part of `nsim run` that is for chips with timesteps."""
     from nsim import screen
     from nsim.mapping import map_network
     from nsim.simulation import simulate
-    from nsim.trace import ServiceTrace
+    from nsim.trace import open_traces
 
     mapping = map_network(network, chip, **mapped)
-    tracer = ServiceTrace(output.folder.partial / "messages.parquet", mapping) if output.folder and trace else None
+    tracer = open_traces(traces, output.folder.partial, mapping) if output.folder and traces else None
     with screen.progress() as progress:
         result = simulate(mapping, progress=progress, trace=tracer, **options)
     if tracer:
@@ -175,6 +185,7 @@ def _run_frames(
     network: Network,
     chip: FrameChip,
     output: Output,
+    traces: tuple[str, ...],
     mode: str | None,
     clock_mode: str | None,
     **options: Any,
@@ -184,11 +195,13 @@ def _run_frames(
     from nsim.frame.run import calibrated, simulate_frames
     from nsim.frame.screen import show_frames
     from nsim.mapping import map_network
+    from nsim.trace import FILES
 
     network, options["inputs"] = calibrated(network, options["inputs"], options["frames"], options["dt_s"])
     mapping = map_network(network, chip, mode=mode, clock_mode=clock_mode)
+    path = output.folder.partial / FILES["perfetto"] if output.folder and traces else None
     with screen.progress("frames") as progress:
-        result = simulate_frames(mapping, progress=progress, **options)
+        result = simulate_frames(mapping, progress=progress, trace=path, **options)
     output.write(result)
     show_frames(result, output.path)
     say_if_interrupted(result.done_frames, result.planned_frames, "frames")
@@ -198,6 +211,7 @@ def _run_stream(
     network: Network,
     chip: StreamChip,
     output: Output,
+    traces: tuple[str, ...],
     core_options: str | None,
     **options: Any,
 ) -> None:
@@ -207,12 +221,14 @@ def _run_stream(
     from nsim.stream.options import parse_core_options
     from nsim.stream.run import simulate_stream
     from nsim.stream.screen import show_stream
+    from nsim.trace import FILES
 
     chosen = parse_core_options(core_options)
     mapping = map_network(network, chip, placement=chosen.core)
     mapping = mapping.with_options(chosen.decimate, chosen.balanced(network))
+    path = output.folder.partial / FILES["perfetto"] if output.folder and traces else None
     with screen.progress("sensor events") as progress:
-        result = simulate_stream(mapping, progress=progress, **options)
+        result = simulate_stream(mapping, progress=progress, trace=path, **options)
     output.write(result)
     show_stream(result, output.path)
 

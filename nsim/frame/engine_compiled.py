@@ -29,6 +29,9 @@ from nsim.frame.event_loop import (
 from nsim.frame.machine import Dataflow, FrameLog, FrameMachine, FrameTimes, dataflow
 from nsim.frame.mapping import Sequence
 from nsim.heap import empty_heap
+from nsim.memory import check_fits
+
+BYTES_PER_SERVICE = 44  # in a log
 
 
 class Engine:
@@ -68,6 +71,8 @@ class CompiledRun:
         self.messages = int(self.frames.missing.sum())
         self.run = _idle(engine, self.frames, self.messages, record)
         services = self._most_services() if record else 0
+        what = f"the services of {activity.timesteps} frames, all of which are recorded,"
+        check_fits(services * BYTES_PER_SERVICE, what, "give fewer frames (--samples 1)", SimulationError)
         self.log = FrameLog(empty_log(services), np.empty(services, np.int32))
 
     def __iter__(self) -> Iterator[int]:

@@ -19,6 +19,7 @@ from nsim.frame.machine import FrameTimes, build_frame_machine
 from nsim.frame.mapping import FrameMapping, Sequence
 from nsim.frame.quantize import input_levels, quantize
 from nsim.frame.result import FrameResult, SequenceRun
+from nsim.frame.trace import open_frame_trace
 from nsim.network import Network
 from nsim.neurons import Activation, Threshold
 from nsim.simulation import Progress, check_run, chosen_densities
@@ -39,6 +40,7 @@ def simulate_frames(
     engine: str = "compiled",
     progress: Progress | None = None,
     critical_path: bool = False,
+    trace: str | Path | None = None,
 ) -> FrameResult:
     """Run a network that is mapped on a chip with frames: one frame alone, and all of them one behind the other.
 
@@ -50,6 +52,7 @@ def simulate_frames(
     engine    "compiled", or "simpy", the readable reference: equal to the picosecond, and slow
     progress  called with the frames done and the total
     critical_path   find out what the time of the first frame alone consists of; needs some 50 bytes for every service
+    trace     write every service to this file, see nsim/frame/trace.py; needs some 50 bytes for each until then
     Ctrl-C returns the frames that have left the chip until then, if there is one.
     raises    InputError for input that does not fit, SimulationError for an unknown engine
     """
@@ -62,8 +65,14 @@ def simulate_frames(
     else:
         chunks = evaluate_frames(mapping.network, read_frames(inputs, mapping.network, frames, dt_s))
     whole = joined(chunks)
-    parts = [_Part(mapping, sequence, whole, engine, critical_path) for sequence in mapping.sequences]
+    tracer = open_frame_trace(trace, mapping) if trace else None
+    parts = [
+        _Part(mapping, sequence, whole, engine, critical_path, tracer is not None) for sequence in mapping.sequences
+    ]
     done = _simulate(parts, whole.timesteps, progress)
+    if tracer:
+        (part,) = parts
+        tracer.write(part.run.recorded(), part.run.times().first(done))
     return FrameResult(
         mapping=mapping,
         engine=engine,
@@ -117,14 +126,16 @@ def joined(chunks: Iterator[Activity]) -> Activity:
 class _Part:
     """The run of one hardware sequence."""
 
-    def __init__(self, mapping: FrameMapping, sequence: Sequence, whole: Activity, engine: str, path: bool) -> None:
+    def __init__(
+        self, mapping: FrameMapping, sequence: Sequence, whole: Activity, engine: str, path: bool, record: bool
+    ) -> None:
         self.sequence = sequence
         self.machine = build_frame_machine(mapping.chip)
         self.activity = sequence.activity(whole)
         self.simulator = ENGINES[engine].Engine(sequence, self.machine)
         serial = self.activity.timesteps == 1 or sequence.in_flight == 1
         self.alone = None if serial and not path else self._first_frame(path)
-        self.run = self.simulator.start(self.activity)
+        self.run = self.simulator.start(self.activity, record)
         self.steps = iter(self.run)
 
     def _first_frame(self, path: bool) -> tuple[FrameTimes, PathTimes | None]:

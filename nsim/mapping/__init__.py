@@ -87,6 +87,11 @@ class Mapping:
         """Physical cores that hold neurons, ascending; the host is none of them."""
         return np.sort(self.placement)
 
+    @cached_property
+    def barrier_ps(self) -> int:
+        """The barrier that ends each timestep, over the routers in use."""
+        return self.chip.barrier_ps(len({self.chip.router_of(core) for core in self.used_cores.tolist()}))
+
     def layers_of(self, core: int) -> list[str]:
         """Layers of a physical core, in the order in which it sweeps them."""
         shares = self.partition[int(np.flatnonzero(self.placement == core)[0])]

@@ -58,12 +58,12 @@ class StreamPath:
 def path_of(machine: StreamMachine, log: NDArray[np.int64], end_ps: int) -> StreamPath:
     """The critical path of a recorded run.
 
-    log     int64[7, services]  the fields of times.Service
+    log     int64[8, services]  the fields of times.Service
     end_ps  of the run: its last completion, or later, when the last event has passed the wire out of the chip
     """
     first = np.append(machine.first, machine.stations + machine.drops.size)
     path = PathTimes.empty(1, first)
-    station, address, origin, start_ps, done_ps, _, cause = log
+    station, address, origin, start_ps, done_ps, _, cause, _ = log
     synapses = machine.number("synapses")
     own = station >= synapses
     services = CoreServices(station[own] - synapses, address[own], origin[own])

@@ -18,7 +18,7 @@ from nsim.stream import event_loop
 from nsim.stream.critical_path import path_of
 from nsim.stream.event_loop import DROPPED, HANDLED, LEFT_CHIP, NEXT_EVENT, NOW, UNUSED
 from nsim.stream.machine import StreamMachine
-from nsim.stream.times import BY_CORE, BY_STATION, SensorEvents, Service, StreamTimes, empty_times
+from nsim.stream.times import BY_CORE, BY_STATION, SensorEvents, StreamTimes, empty_times
 
 AT_ONCE = 2_000_000  # completions in one call of the loop: some tenths of a second, after which Ctrl-C is heard
 FIRST_MESSAGES, FIRST_RECORDS = 1 << 12, 1 << 12
@@ -35,13 +35,13 @@ def run_stream(
     """Simulate the consequences of these sensor events.
 
     record         keep every service
-    critical_path  find out what the time consists of; needs 56 bytes for every service
+    critical_path  find out what the time consists of; needs 64 bytes for every service
     progress       called with the sensor events that have entered and their number
     """
     times = empty_times(machine, events)
     layout, fixed, state = _layout(machine, events), _fixed(machine, events), _state(machine, times)
     logs = record or critical_path
-    log = np.empty((7, FIRST_RECORDS if logs else 0), np.int64)
+    log = np.empty((8, FIRST_RECORDS if logs else 0), np.int64)
     numbers = state.numbers
     event_loop.start(layout, fixed, state)
     status = event_loop.PAUSED
@@ -56,9 +56,8 @@ def run_stream(
             progress(int(numbers[NEXT_EVENT]), events.t_ps.size)
     _take_over(times, state)
     log = log[:, : numbers[HANDLED]]
-    services = [Service(*entry) for entry in log.T.tolist()] if record else None
     outputs, dropped = state.outputs[:, : numbers[LEFT_CHIP]], state.dropped[:, : numbers[DROPPED]]
-    done = times.finished(int(numbers[NOW]), outputs, dropped, services)
+    done = times.finished(int(numbers[NOW]), outputs, dropped, log if record else None)
     return replace(done, path=path_of(machine, log, done.end_ps)) if critical_path else done
 
 

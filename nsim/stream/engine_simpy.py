@@ -26,7 +26,7 @@ from nsim.errors import SimulationError
 from nsim.stream.critical_path import SWEEP, path_of
 from nsim.stream.kernels import copy_address, integrate, next_copy, pass_on, sweep
 from nsim.stream.machine import StreamMachine
-from nsim.stream.times import SensorEvents, Service, StreamTimes, empty_times
+from nsim.stream.times import SensorEvents, StreamTimes, empty_times
 
 Process = Generator[simpy.Event, None, None]
 
@@ -40,6 +40,7 @@ class Message:
     wire_ps: int = 0  # of the station it leaves
     ready_ps: int = 0
     granted_by: int = -1  # completion during which it got its place
+    before: int = -1  # its last completion, for a new spike that of the service which brought it about
 
 
 class Station:
@@ -191,7 +192,8 @@ class Synapses(Station):
             spikes = run.spikes[:kept].tolist()
             yield from self.serve(event, max(1, service_ps))
             for address in spikes:
-                yield from self.hand_on(Message(address, event.origin), machine.number("send", core))
+                spike = Message(address, event.origin, before=event.before)
+                yield from self.hand_on(spike, machine.number("send", core))
 
 
 @dataclass(eq=False)
@@ -223,7 +225,8 @@ class Run:
         times.busy_ps[station] += now - start
         times.served[station] += 1
         if self.record or self.critical_path:
-            self.log.append([station, message.address, message.origin, start, now, now, cause])
+            self.log.append([station, message.address, message.origin, start, now, now, cause, message.before])
+        message.before = self.handled
         return self.handled
 
     def left(self, station: int, asked: int, entry: int) -> None:
@@ -239,9 +242,8 @@ class Run:
         self.env.run()
         self._check_finished()
         outputs, dropped = (np.array(rows, np.int64).reshape(-1, 3).T for rows in (self.outputs, self.dropped))
-        log = [Service(*entry) for entry in self.log] if self.record else None
-        done = self.times.finished(self.now, outputs, dropped, log)
-        entries = np.array(self.log, np.int64).reshape(-1, 7).T
+        entries = np.array(self.log, np.int64).reshape(-1, 8).T
+        done = self.times.finished(self.now, outputs, dropped, entries if self.record else None)
         return replace(done, path=path_of(self.machine, entries, done.end_ps)) if self.critical_path else done
 
     def _create_stations(self) -> None:

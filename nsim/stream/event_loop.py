@@ -43,6 +43,7 @@ MESSAGE = np.dtype(
         ("address", np.int64),
         ("origin", np.int64),  # the sensor event, or minus the tick, whose consequences brought it
         ("granted_by", np.int64),  # completion that granted its place, kept only if recorded
+        ("before", np.int64),  # its last completion, or that which brought it about; kept only if recorded
     ]
 )
 
@@ -118,7 +119,7 @@ class State(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def _new_message(messages, numbers, address, origin):
+def _new_message(messages, numbers, address, origin, before):
     message = numbers[UNUSED]
     if message >= 0:
         numbers[UNUSED] = messages[message].following
@@ -128,6 +129,7 @@ def _new_message(messages, numbers, address, origin):
     numbers[LIVE] += 1
     messages[message].address = address
     messages[message].origin = origin
+    messages[message].before = before
     return message
 
 
@@ -195,11 +197,11 @@ def _note(records, numbers, counter, time_ps, second, origin):
 
 
 @njit(cache=True, nogil=True)
-def _log_service(log, stations, numbers, station, address, origin, now):
+def _log_service(log, stations, numbers, station, address, origin, before, now):
     at = numbers[HANDLED]
     log[0, at], log[1, at], log[2, at] = station, address, origin
     log[3, at], log[4, at], log[5, at] = stations[station].start_ps, now, now
-    log[6, at] = stations[station].cause
+    log[6, at], log[7, at] = stations[station].cause, before
     stations[station].entry = at
     numbers[HANDLED] += 1
 
@@ -211,7 +213,7 @@ def _next_event(stations, messages, numbers, t_ps, event_address, entered_ps, no
     if event == t_ps.size:
         return -1
     numbers[NEXT_EVENT] += 1
-    message = _new_message(messages, numbers, event_address[event], event)
+    message = _new_message(messages, numbers, event_address[event], event, -1)
     messages[message].ready_ps = t_ps[event]
     messages[message].granted_by = -1
     entered_ps[event] = max(now, t_ps[event])
@@ -223,7 +225,7 @@ def _next_event(stations, messages, numbers, t_ps, event_address, entered_ps, no
 def _begin_sweep(layout, fixed, stations, messages, work, heap, numbers, neurons, spikes, core, tick, now):
     """The synapses of a core begin with the sweep that a tick asked for."""
     station = layout.first_synapses + core
-    stations[station].current = _new_message(messages, numbers, -1, -tick)
+    stations[station].current = _new_message(messages, numbers, -1, -tick, -1)
     cores, ways, sources, biases = fixed.cores, fixed.ways, fixed.sources, fixed.biases
     service_ps = _sweep(cores, ways, sources, neurons, biases, spikes, work, core, tick)
     _begin(stations, heap, numbers, layout.bits, station, now, service_ps, numbers[HANDLED] - 1)
@@ -265,7 +267,7 @@ def start(layout, fixed, state):
 def run_on(layout, fixed, state, log, completions):
     """Handle so many completions more: PAUSED, or DONE if none is left, or NO_ROOM if arrays must grow first.
 
-    log    int64[7, room] for every service of the run (see times.Service), or int64[7, 0]
+    log    int64[8, room] for every service of the run (see times.Service), or int64[8, 0]
     """
     cores, ways, sources, weights, _, drops, t_ps, event_address = fixed
     stations, messages, work, heap, numbers, neurons, spikes, copy_at, entered_ps, outputs, dropped = state
@@ -285,7 +287,7 @@ def run_on(layout, fixed, state, log, completions):
         numbers[NOW] = now
         if station == CLOCK:
             if record:
-                _log_service(log, stations, numbers, station, numbers[NEXT_TICK], -numbers[NEXT_TICK], now)
+                _log_service(log, stations, numbers, station, numbers[NEXT_TICK], -numbers[NEXT_TICK], -1, now)
             _tick(layout, fixed, stations, messages, work, heap, numbers, neurons, spikes, now)
             continue
 
@@ -300,7 +302,7 @@ def run_on(layout, fixed, state, log, completions):
             onward, address = ways[way].station, copy_address(ways, way, event)
             copy_at[source] = next_copy(ways, way + 1, sources[source].end, event)
             if copy_at[source] < sources[source].end:
-                message = _new_message(messages, numbers, address, origin)
+                message = _new_message(messages, numbers, address, origin, messages[message].before)
             messages[message].address = address
         elif station < output:
             core = station - first_link
@@ -313,7 +315,9 @@ def run_on(layout, fixed, state, log, completions):
             left_ps = now + stations[station].wire_ps
             _note(outputs, numbers, LEFT_CHIP, left_ps, messages[message].address, messages[message].origin)
         if record:
-            _log_service(log, stations, numbers, station, messages[message].address, messages[message].origin, now)
+            address, origin, before = messages[message].address, messages[message].origin, messages[message].before
+            _log_service(log, stations, numbers, station, address, origin, before, now)
+            messages[message].before = numbers[HANDLED] - 1
         if onward < 0:  # its way ends here
             _give_back(messages, numbers, message)
             freed = station
@@ -336,7 +340,8 @@ def run_on(layout, fixed, state, log, completions):
                     if work[core].spike_at < work[core].spike_end:
                         address = spikes[cores[core].first_neuron + work[core].spike_at]
                         work[core].spike_at += 1
-                        message = _new_message(messages, numbers, address, work[core].spike_origin)
+                        brought = stations[station].entry if record else -1
+                        message = _new_message(messages, numbers, address, work[core].spike_origin, brought)
                         answer = ask(stations, messages, station, message, first_send + core, now)
                         messages[message].granted_by = numbers[HANDLED] - 1
                         if answer != WAITS:

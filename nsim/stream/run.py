@@ -18,6 +18,7 @@ from nsim.stream.machine import StreamMachine, addresses, build_stream_machine
 from nsim.stream.mapping import StreamMapping
 from nsim.stream.result import StreamResult
 from nsim.stream.times import SensorEvents
+from nsim.stream.trace import StreamTrace
 
 ENGINES: dict[str, Callable] = {"compiled": engine_compiled.run_stream, "simpy": engine_simpy.run_stream}
 DEFAULT_EVENTS = "edges:rate=1e5,seconds=0.1,seed={seed}"
@@ -34,6 +35,7 @@ def simulate_stream(
     engine: str = "compiled",
     progress: Progress | None = None,
     critical_path: bool = False,
+    trace: str | Path | None = None,
 ) -> StreamResult:
     """Run a mapped network on an event stream.
 
@@ -43,7 +45,8 @@ def simulate_stream(
     seed      of the default events
     engine    "compiled", or "simpy", the readable reference: equal to the picosecond, and slow
     progress  called with the sensor events that have entered, and their number
-    critical_path  find out what the time consists of (`StreamResult.states`); needs 56 bytes for every service
+    critical_path  find out what the time consists of (`StreamResult.states`); needs 64 bytes for every service
+    trace     write every service to this file, see nsim/stream/trace.py; needs 64 bytes for every service until then
     raises    InputError for events that do not fit, SimulationError for an unknown engine, InterruptedRunError
     """
     if engine not in ENGINES:
@@ -55,12 +58,17 @@ def simulate_stream(
     stream = _stream(mapping, inputs, seconds)
     machine = build_stream_machine(mapping, _tick_ps(mapping, tick_s))
     sensor = _sensor_events(machine, stream, seconds)
+    tracer = StreamTrace(trace, machine) if trace else None
     try:
-        options = {"progress": progress} if engine == "compiled" else {}
-        times = ENGINES[engine](machine, sensor.events, critical_path=critical_path, **options)
+        options: dict[str, Any] = {"progress": progress} if engine == "compiled" else {}
+        options |= {"record": tracer is not None, "critical_path": critical_path}
+        times = ENGINES[engine](machine, sensor.events, **options)
     except KeyboardInterrupt:
         raise InterruptedRunError("interrupted before the last event was served: no results") from None
-    return StreamResult(machine, engine, seed, sensor.events, sensor.index, sensor.copies, len(stream), times, note)
+    result = StreamResult(machine, engine, seed, sensor.events, sensor.index, sensor.copies, len(stream), times, note)
+    if tracer:
+        tracer.write(result)
+    return result
 
 
 @dataclass(frozen=True, eq=False)

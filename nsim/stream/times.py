@@ -39,6 +39,8 @@ class Service:
     origin           the sensor event, or minus the tick, that brought it about
     left_ps          when all that it brought had found its place
     cause            number of the completion that let it start; -1 for none: an event came, or the clock began
+    before           number of the completion of the same event at the station before, for a spike that of the service
+                     which brought it about; -1 for none: at the sensor, the clock, and in a sweep
     """
 
     station: int
@@ -48,6 +50,7 @@ class Service:
     end_ps: int
     left_ps: int
     cause: int
+    before: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +63,7 @@ class StreamTimes:
     output_*     events that left the chip, in the order of leaving: when, address in the output layer, origin
     dropped_*    events that a balancer dropped: when, before which core, origin
     state        int16[neurons], at the end
-    log          every service in order of completion, if recorded
+    services     int64[8, services], the fields of Service in order of completion; None if they were not recorded
     path         what the critical path consists of, if asked for
     """
 
@@ -82,11 +85,16 @@ class StreamTimes:
     dropped_ps: NDArray[np.int64]
     dropped_core: NDArray[np.int64]
     dropped_origin: NDArray[np.int64]
-    log: list[Service] | None = None
+    services: NDArray[np.int64] | None = None
     path: StreamPath | None = None
 
+    @property
+    def log(self) -> list[Service] | None:
+        """Every service in order of completion, if recorded."""
+        return None if self.services is None else [Service(*entry) for entry in self.services.T.tolist()]
+
     def finished(
-        self, now_ps: int, outputs: NDArray[np.int64], dropped: NDArray[np.int64], log: list[Service] | None
+        self, now_ps: int, outputs: NDArray[np.int64], dropped: NDArray[np.int64], services: NDArray[np.int64] | None
     ) -> StreamTimes:
         """The same with the end of the run. outputs, dropped: int64[3, n], see above."""
         return replace(
@@ -98,7 +106,7 @@ class StreamTimes:
             dropped_ps=dropped[0],
             dropped_core=dropped[1],
             dropped_origin=dropped[2],
-            log=log,
+            services=services,
         )
 
 
