@@ -42,6 +42,19 @@ def compare(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["what", "key", *names, "ratio"])
 
 
+def facts(found: pd.DataFrame) -> dict[str, Any]:
+    """The same for scripts: the runs by name, and a row for all that differs, with a value for each run."""
+    names = list(found.columns[2:-1])
+    rows = found.astype(object).to_dict("records")
+    return {
+        "runs": names,
+        "differences": [
+            {"what": row["what"], "key": row["key"], "values": {n: row[n] for n in names}, "ratio": row["ratio"]}
+            for row in rows
+        ],
+    }
+
+
 def check_comparison(path: Path) -> None:
     """Refuse a comparison that cannot be written."""
     if path.suffix.lower() not in OUT:
