@@ -8,6 +8,7 @@ from collections.abc import Callable
 import typer
 
 from nsim.commands.compare import compare
+from nsim.commands.completion import PROGRAM, completion_options
 from nsim.commands.data import DATA
 from nsim.commands.floorline import floorline
 from nsim.commands.help import WIDTH, Command, Group
@@ -52,13 +53,13 @@ For scripts, every command takes --json (one line of JSON on standard output,
 nothing else) and --quiet (nothing but errors)."""
 
 
-def _application(words: str, epilog: str | None = None, completion: bool = False) -> typer.Typer:
+def _application(words: str, epilog: str | None = None) -> typer.Typer:
     return typer.Typer(
         help=words,
         epilog=epilog,
         cls=Group,
         no_args_is_help=True,
-        add_completion=completion,
+        add_completion=False,  # see nsim/commands/completion.py
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings={"max_content_width": WIDTH},
@@ -70,9 +71,9 @@ def _add(group: typer.Typer, name: str, command: Callable[..., None], section: s
     group.command(name, cls=Command, rich_help_panel=section, context_settings=settings)(for_scripts(command))
 
 
-app = _application(
-    "Simulate neural networks on neuromorphic chips: time, energy, and what limits them.", EPILOG, completion=True
-)
+WORDS = "Simulate neural networks on neuromorphic chips: time, energy, and what limits them."
+app = _application(WORDS, EPILOG)
+app.callback(help=WORDS)(completion_options)
 for _section, _commands in COMMANDS.items():
     for _name, _command in _commands.items():
         _add(app, _name, _command, _section)
@@ -88,7 +89,7 @@ for _section, _groups in GROUPS.items():
 def main() -> None:
     """Entry point: errors that a user can cure are one line on standard error and exit code 2."""
     try:
-        code = app(prog_name="nsim", standalone_mode=False)
+        code = app(prog_name=PROGRAM, standalone_mode=False)
     except UsageError as error:
         print(_usage(error), file=sys.stderr)
         sys.exit(2)

@@ -5,8 +5,19 @@ Only names are read here, never a network or a chip: an answer has to come while
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.completion import completion_init, get_completion_script, install
+
+from nsim.errors import InputError, OutputError
+
+PROGRAM, VARIABLE = "nsim", "_NSIM_COMPLETE"  # the variable by which a shell asks
+SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
+completion_init()  # of the shells above, as typer does for options of its own, which do not let a user name the shell
 
 
 def words(*choices: str) -> Callable[[str], list[str]]:
@@ -16,6 +27,55 @@ def words(*choices: str) -> Callable[[str], list[str]]:
         return [word for word in choices if word.startswith(incomplete)]
 
     return complete
+
+
+def show(shell: str | None) -> None:
+    """Print the script that makes a shell ask."""
+    if shell is not None:
+        typer.echo(get_completion_script(prog_name=PROGRAM, complete_var=VARIABLE, shell=_known(shell)))
+        raise typer.Exit
+
+
+def set_up(shell: str | None) -> None:
+    """Put that script where the shell reads it when it starts."""
+    if shell is not None:
+        try:
+            _, path = install(_known(shell), PROGRAM, VARIABLE)
+        except OSError as error:
+            raise OutputError(
+                f"cannot write {error.filename} ({error.strerror}): put the output of nsim --show-completion {shell} "
+                "where your shell reads it"
+            ) from None
+        typer.echo(f"{path} is written: completion works in every {shell} that is started from now on")
+        raise typer.Exit
+
+
+def _known(shell: str) -> str:
+    if shell not in SHELLS:
+        near = difflib.get_close_matches(shell, SHELLS, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise InputError(f"no completion for shell {shell!r}: {hint}choose from {', '.join(SHELLS)}")
+    return shell
+
+
+def completion_options(
+    install_completion: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SHELL",
+            help=f"Complete commands, options, networks and chips in this shell: {', '.join(SHELLS)}.",
+            callback=set_up,
+            autocompletion=words(*SHELLS),
+        ),
+    ] = None,
+    show_completion: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SHELL", help="Print what that puts into place.", callback=show, autocompletion=words(*SHELLS)
+        ),
+    ] = None,
+) -> None:
+    """Options of `nsim` itself."""
 
 
 def network_names(incomplete: str) -> list[str]:
