@@ -18,6 +18,7 @@ from nsim.training.routing_aware.settings import Settings, load_samples
 from nsim.training.routing_aware.sweep import plan, split_list, sweep
 from tests.spoken_files import write_digits
 from tests.test_cli import nsim, refused
+from tests.test_commands import the_line
 from tests.test_training_loop import tiny
 
 SIZE = ["--grid", "3x3", "--neurons-per-tile", 8]
@@ -123,7 +124,9 @@ def test_commands_train_and_the_network_runs_on_both_chips(data, tmp_path):
     assert "epoch   2 of 2" in shown.stdout and "synthetic spoken digits, test split" in shown.stdout
     assert "--resume" in refused("train", "routing-aware", data, *options, *SMALL)
     before = (out / "weights.npz").read_bytes()
-    assert nsim("train", "routing-aware", data, *options, *SMALL, "--resume").returncode == 0
+    again = nsim("train", "routing-aware", data, *options, *SMALL, "--resume", "--json")
+    assert again.returncode == 0, again.stderr
+    assert the_line(again) == json.loads((out / "summary.json").read_text())
     assert (out / "weights.npz").read_bytes() == before
     inputs = ["--input", out / "test_inputs.npy", "--samples", 2]
     simulated = {}

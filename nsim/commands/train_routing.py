@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nsim.commands.completion import words
 from nsim.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -16,7 +17,11 @@ Data = Annotated[
     str, typer.Argument(help="spoken-digits (comes along), a file of nsim data spoken-digits, or the folder of SHD.")
 ]
 Method = Annotated[
-    str, typer.Option(help="dense, l1, hop-penalty, deepr, deepr-global, deepr-profile or memory-aware.")
+    str,
+    typer.Option(
+        help="dense, l1, hop-penalty, deepr, deepr-global, deepr-profile or memory-aware.",
+        autocompletion=words("dense", "l1", "hop-penalty", "deepr", "deepr-global", "deepr-profile", "memory-aware"),
+    ),
 ]
 Grid = Annotated[str, typer.Option(help="Rows x columns of neuron tiles.")]
 NeuronsPerTile = Annotated[int, typer.Option(help="Neurons of a tile.")]
