@@ -179,7 +179,9 @@ def write(name: str, outcome: Outcome, folder: Path) -> None:
             folder / f"{name}.png", optimize=True
         )
     except OSError as error:
-        raise OutputError(f"cannot write the results of {name} to {folder}: {error.strerror or error}") from None
+        raise OutputError(
+            f"cannot write the results of {name} to {folder} ({error.strerror or error}): give another --out"
+        ) from None
 
 
 def _plain(value: object) -> object:

@@ -114,4 +114,4 @@ def write_page(text: str, path: Path) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise OutputError(f"cannot write report {path}: {error.strerror}") from None
+        raise OutputError(f"cannot write report {path} ({error.strerror}): give another file") from None
