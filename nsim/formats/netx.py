@@ -132,7 +132,7 @@ class _Reader:
         """A field as integers: files hold floats with integer values, converted by truncation."""
         values = np.asarray(fields[name])
         if values.dtype.kind not in "iuf":
-            raise NetworkError(f"{self.path}: {where} {name} holds {values.dtype}: expected numbers")
+            raise NetworkError(f"{self.path}: {where} {name} holds {values.dtype}, not numbers: export it again")
         bad = int(np.count_nonzero(~np.isfinite(values)))
         if bad:
             raise NetworkError(

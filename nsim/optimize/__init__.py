@@ -186,7 +186,7 @@ def check_search(
     if objective.startswith("energy") and not _knows_energy(chip):
         raise OptimizationError(f"no energy is known of chip {chip.name!r}: choose the objective time or cores")
     if cores is not None and not 1 <= cores <= chip.cores:
-        raise OptimizationError(f"cores is {cores}: give 1 to {chip.cores}, as many as chip {chip.name!r} has")
+        raise OptimizationError(f"cores is {cores}: chip {chip.name!r} has 1 to {chip.cores}")
     if budget is not None and budget < 1:
         raise OptimizationError(f"budget is {budget} evaluations: give at least 1")
     if processes is not None and not 1 <= processes <= available_threads():
