@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,26 +58,29 @@ def pace(per_second: float | None) -> str:
 
 
 @contextmanager
-def progress(unit: str = "timesteps") -> Iterator[Report]:
+def progress(unit: str = "timesteps", doing: str = "simulating") -> Iterator[Report]:
     """A progress bar with rate and remaining time on standard error; yields the function to report to.
 
-    It appears on terminals only, and not if the user wants quiet.
+    It appears on terminals only, and not if the user wants quiet. What is printed meanwhile comes above it.
     """
     columns = (
-        TextColumn("simulating"),
+        TextColumn(doing),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn(unit),
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
-        TextColumn("left"),
+        TextColumn("{task.fields[left]}"),
     )
     error = Console(stderr=True)
-    with Progress(*columns, console=error, transient=True, disable=quiet() or not error.is_terminal) as bar:
-        task = bar.add_task("", total=None, rate="")
+    shown = error.is_terminal and not quiet()
+    above = sys.stdout.isatty()  # else it is a file or a pipe, and gets what is printed as ever
+    with Progress(*columns, console=error, transient=True, redirect_stdout=above, disable=not shown) as bar:
+        task = bar.add_task("", total=None, rate="", left="")
 
         def report(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, rate=pace(bar.tasks[0].speed))
+            rate = pace(bar.tasks[0].speed)
+            bar.update(task, completed=done, total=total, rate=rate, left="left" if rate else "")
 
         yield report
 

@@ -195,6 +195,17 @@ def test_a_sweep_is_a_row_per_run_and_goes_on_where_it_was_stopped(data, tmp_pat
     np.testing.assert_allclose(np.load(runs[1].folder / "weights.npz")["weights"], alone.weights, atol=1e-5)
 
 
+@pytest.mark.slow
+def test_the_command_of_a_sweep_answers_scripts(data, tmp_path):
+    table = tmp_path / "table.csv"
+    words = ["train", "routing-sweep", data, "--out", table, "--methods", "dense", "--seeds", 1, "--workers", 1, *SMALL]
+    found = the_line(nsim(*words, "--json"))
+    assert (found["runs"], found["done"], found["failed"]) == (1, 1, 0)
+    assert [row["method"] for row in found["rows"]] == ["dense"]
+    again = nsim(*words, "--quiet")
+    assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
+
+
 def test_sweeps_that_make_no_sense_are_refused(data, tmp_path):
     out = ["--out", tmp_path / "table.csv"]
     assert "--profiles" in refused("train", "routing-sweep", data, *out, "--methods", "deepr-profile")

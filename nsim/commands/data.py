@@ -30,7 +30,7 @@ def spoken_digits(
 
     settings = Settings(speakers, test_speakers, takes, jitter, noise_db, rate_hz, time_step, seed)
     check_output(out)
-    with screen.progress("samples") as progress:
+    with screen.progress("samples", "speaking") as progress:
         samples = generate(settings, threads, progress)
     write(out, settings, samples)
     test = sum(sample.saying.speaker >= speakers - test_speakers for sample in samples)

@@ -81,7 +81,7 @@ def optimize(
     wanted |= {"pareto": pareto, "partition": partition, "dense_layers": weight_format, "processes": processes}
     measured: dict[str, Any] = {"inputs": input, "activity": activity, "timesteps": timesteps, "samples": samples}
     measured |= {"evaluated": evaluated, "dt_s": dt or loaded.dt_s, "seed": seed}
-    with screen.progress("evaluations") as progress:
+    with screen.progress("evaluations", "searching") as progress:
         found = optimize(loaded, target, progress=progress, **wanted, **measured)
     if out:
         write_result(found, out)

@@ -23,6 +23,7 @@ def reproduce(
     ] = None,
 ) -> None:
     """Run the experiments of a clone of the repository, and put figures and verdicts on benchmarks/README.md."""
+    from nsim import screen
     from nsim.answer import answered, say
     from nsim.reproduce import FOLDER, chosen, experiments, facts, prepare, repository, rewrite_page, section, write
     from nsim.simulation import check_run
@@ -33,15 +34,17 @@ def reproduce(
     if out:
         prepare(out)
     sections, outcomes = {}, {}
-    for experiment in to_run:
-        say(f"{experiment.number}. {experiment.title} ({experiment.name})")
-        outcome = experiment.run(quick, seed)
-        for verdict in outcome.verdicts:
-            say(f"   {verdict}")
-        if out or not quick:
-            write(experiment.name, outcome, out or root / FOLDER)
-        sections[experiment.number] = section(experiment, outcome)
-        outcomes[experiment.name] = outcome
+    with screen.progress("experiments", "running") as progress:
+        for experiment in to_run:
+            say(f"{experiment.number}. {experiment.title} ({experiment.name})")
+            outcome = experiment.run(quick, seed)
+            for verdict in outcome.verdicts:
+                say(f"   {verdict}")
+            if out or not quick:
+                write(experiment.name, outcome, out or root / FOLDER)
+            sections[experiment.number] = section(experiment, outcome)
+            outcomes[experiment.name] = outcome
+            progress(len(sections), len(to_run))
     files = out or (None if quick else root / FOLDER)
     page = None if out or quick else rewrite_page(root, sections)
     if answered(lambda: facts(to_run, outcomes, files, page)):

@@ -94,6 +94,7 @@ def routing_aware(
     from nsim.training import require_extra
 
     require_extra()
+    from nsim import screen
     from nsim.answer import answered, say
     from nsim.training.routing_aware.loop import Epoch, train
     from nsim.training.routing_aware.report import write_report
@@ -102,13 +103,16 @@ def routing_aware(
     settings = _settings(context.params, method, profile_of(profile) if profile else ())
     samples = load_samples(settings)
 
-    def ended(row: Epoch) -> None:
-        if row["epoch"] == 1:
-            sizes = f"{len(samples.train):,} samples to train, {len(samples.validation):,} to validate"
-            say(f"{samples.name}: {sizes}")
-        say(_epoch_line(row, epochs))
+    with screen.progress("epochs", "training") as progress:
 
-    trained = train(settings, samples, out, resume, ended)
+        def ended(row: Epoch) -> None:
+            if row["epoch"] == 1:
+                sizes = f"{len(samples.train):,} samples to train, {len(samples.validation):,} to validate"
+                say(f"{samples.name}: {sizes}")
+            say(_epoch_line(row, epochs))
+            progress(int(row["epoch"]), epochs)
+
+        trained = train(settings, samples, out, resume, ended)
     summary = write_report(trained, samples, out)
     if not answered(lambda: summary):
         say(_verdict(summary, out))
@@ -162,7 +166,7 @@ def routing_sweep(
 
     rows: dict[Path, dict[str, Any]] = {}
     to_do = sum(not run.finished() for run in runs)
-    with screen.progress("runs") as progress:
+    with screen.progress("runs", "training") as progress:
 
         def ended(run: Run, row: dict[str, Any]) -> None:
             result = row["error"] or f"test accuracy {row['test_accuracy']:.1%}, mappable: {row['mappable']}"

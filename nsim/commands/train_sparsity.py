@@ -80,7 +80,7 @@ def sparsity_aware(
     ).checked()
     target = check_chip(load_chip(chip))
     loaded = load_data(data, np.random.default_rng(seed))
-    with screen.progress("steps or samples") as report:
+    with screen.progress("steps or samples", "training") as report:
         found = train_front(settings, loaded, target, out, lambda _, done, total: report(done, total))
     show_front(found, out)
 
