@@ -226,7 +226,9 @@ def _read_densities(path: Path) -> dict[str, float | list[float]]:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"cannot read activity file {path}: {error}") from None
+        raise InputError(
+            f"cannot read activity file {path} ({error}): give a TOML file with a table [density]"
+        ) from None
     table = content.get("density")
     if set(content) != {"density"} or not isinstance(table, dict):
         raise InputError(

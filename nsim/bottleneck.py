@@ -92,6 +92,27 @@ class Bottleneck(ABC):
         least = int(self.bounds.least_ps.sum())
         return self.time_ps / least if least else 1.0
 
+    def summary(self) -> dict[str, Any]:
+        """The three witnesses in numbers: times of a span in the mean, those of all spans, and shares of these."""
+        return {
+            "spans": self.spans,
+            "cores": self.cores,
+            "bounds_ps": self.bounds.mean_ps,
+            "floorline_ps": float(self.bounds.least_ps.mean()),
+            "simulated_ps": self.time_ps / self.spans,
+            "total_time_ps": self.time_ps,
+            "over_floorline": self.over_bound,
+            "known_energy_fj": self.energy_fj or None,
+            "state_by_floorline": self.predicted,
+            "margin": self.bounds.margin,
+            "state_by_critical_path": self.simulated,
+            "critical_path_ps": self.path_ps,
+            "critical_stations": self.result.critical_stations,
+            "state_by_sensitivity": self.sensitive if self.saved else None,
+            "time_saved_by_tenth_lower_costs": self.saved,
+            "advice": self.advice,
+        }
+
     def workload(self, label: str) -> Workload:
         """Its point on the floorline plot."""
         means = self.bounds.mean_ps

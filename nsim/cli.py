@@ -3,51 +3,96 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import typer
 
 from nsim.commands.compare import compare
-from nsim.commands.data import data
+from nsim.commands.completion import PROGRAM, completion_options
+from nsim.commands.data import DATA
 from nsim.commands.floorline import floorline
+from nsim.commands.help import WIDTH, Command, Group
 from nsim.commands.lists import chips, networks
 from nsim.commands.map import map_
 from nsim.commands.noc import noc
 from nsim.commands.optimize import optimize
+from nsim.commands.options import for_scripts
 from nsim.commands.report import report
 from nsim.commands.reproduce import reproduce
 from nsim.commands.run import run
 from nsim.commands.schema import schema
 from nsim.commands.sweep import sweep
-from nsim.commands.train import train
+from nsim.commands.train import TRAIN
 from nsim.errors import InterruptedRunError, NsimError
 
-app = typer.Typer(
-    help="Simulate neural networks on neuromorphic chips: time, energy, and what limits them.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-app.command()(run)
-app.command()(floorline)
-app.command()(optimize)
-app.command("map")(map_)
-app.command()(report)
-app.command()(compare)
-app.command()(sweep)
-app.command()(noc)
-app.command()(reproduce)
-app.add_typer(data, name="data")
-app.command()(chips)
-app.command()(networks)
-app.command()(schema)
-app.add_typer(train, name="train")
+UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # typer has it from click, or within itself since 0.26
+
+COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by section of the help
+    "Simulate": {"run": run, "sweep": sweep, "noc": noc},
+    "Understand": {"floorline": floorline, "report": report, "compare": compare, "reproduce": reproduce},
+    "Improve": {"optimize": optimize, "map": map_},
+    "Look up": {"chips": chips, "networks": networks, "schema": schema},
+}
+GROUPS: dict[str, dict[str, tuple[str, dict[str, Callable[..., None]]]]] = {  # commands of commands, by section
+    "Train": {
+        "train": ("Train networks for a chip (needs the extra: pip install 'nsim[train]').", TRAIN),
+        "data": ("Make data to train on, offline.", DATA),
+    }
+}
+EPILOG = """\b
+Exit codes:
+  0    done
+  1    done, and the answer is no: nsim map: it does not fit;
+       nsim train routing-sweep: some runs failed
+  2    wrong input, or something is missing: a line on standard error says
+       what, and what cures it
+  130  interrupted by Ctrl-C; what was finished is kept and shown
+
+\b
+For scripts, every command takes --json (one line of JSON on standard output,
+nothing else) and --quiet (nothing but errors)."""
+
+
+def _application(words: str, epilog: str | None = None) -> typer.Typer:
+    return typer.Typer(
+        help=words,
+        epilog=epilog,
+        cls=Group,
+        no_args_is_help=True,
+        add_completion=False,  # see nsim/commands/completion.py
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"max_content_width": WIDTH},
+    )
+
+
+def _add(group: typer.Typer, name: str, command: Callable[..., None], section: str | None = None) -> None:
+    settings = {"max_content_width": WIDTH}
+    group.command(name, cls=Command, rich_help_panel=section, context_settings=settings)(for_scripts(command))
+
+
+WORDS = "Simulate neural networks on neuromorphic chips: time, energy, and what limits them."
+app = _application(WORDS, EPILOG)
+app.callback(help=WORDS)(completion_options)
+for _section, _commands in COMMANDS.items():
+    for _name, _command in _commands.items():
+        _add(app, _name, _command, _section)
+for _section, _groups in GROUPS.items():
+    for _name, (_words, _commands) in _groups.items():
+        _group = _application(_words)
+        _group.callback()(lambda: None)  # a group, even of a single command
+        for _own, _command in _commands.items():
+            _add(_group, _own, _command)
+        app.add_typer(_group, name=_name, help=_words, rich_help_panel=_section)
 
 
 def main() -> None:
-    """Entry point: errors that a user can cure are one line and exit code 2."""
+    """Entry point: errors that a user can cure are one line on standard error and exit code 2."""
     try:
-        app()
+        code = app(prog_name=PROGRAM, standalone_mode=False)
+    except UsageError as error:
+        print(_usage(error), file=sys.stderr)
+        sys.exit(2)
     except NsimError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -57,8 +102,18 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(2)
-    except (KeyboardInterrupt, SystemExit) as stop:
-        if isinstance(stop, SystemExit) and stop.code != InterruptedRunError.exit_code:
-            raise
+    except KeyboardInterrupt:
+        code = InterruptedRunError.exit_code
+    if code == InterruptedRunError.exit_code:
         print("error: interrupted before the first timestep or frame was done: no results", file=sys.stderr)
-        sys.exit(InterruptedRunError.exit_code)
+    sys.exit(code or 0)
+
+
+def _usage(error: Exception) -> str:
+    """What is wrong with the words of a command, in one line; the help if there are none."""
+    message = error.format_message()  # type: ignore[attr-defined]
+    if message.startswith("Usage:"):
+        return message
+    context = error.ctx  # type: ignore[attr-defined]
+    path = context.command_path if context else "nsim"
+    return f"error: {' '.join(message.split()).rstrip('.')} ({path} --help says what there is)"

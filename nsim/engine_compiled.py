@@ -102,7 +102,9 @@ class Engine:
     def _name_deadlock(self, firing: NDArray[np.int64]) -> None:
         """The readable engine runs into the same deadlock, and names its stations."""
         engine_simpy.run_timestep(self.mapping, self.machine, firing)
-        raise SimulationError("the compiled engine stopped with messages left where the SimPy engine does not")
+        raise SimulationError(
+            "the compiled engine stopped with messages left, the SimPy engine does not, a defect: use --engine simpy"
+        )
 
     def _check_range(self) -> None:
         """A key holds time and station in 63 bits: refuse machines whose timestep could outgrow it."""

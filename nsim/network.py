@@ -92,7 +92,9 @@ class Network:
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_name", {layer.name: layer for layer in self.layers})
         if len(self.by_name) != len(self.layers):
-            raise NetworkError(f"network {self.name!r} has two layers of one name: {[x.name for x in self.layers]}")
+            raise NetworkError(
+                f"network {self.name!r} has two layers of one name: rename one of {[x.name for x in self.layers]}"
+            )
         for end in (self.input, self.output):
             if end not in self.by_name:
                 raise NetworkError(f"network {self.name!r} has no layer {end!r}: its layers are {list(self.by_name)}")
@@ -100,13 +102,14 @@ class Network:
             _check_layer(layer)
             if layer.neuron.external and layer.name != self.input:
                 raise NetworkError(
-                    f"layer {layer.name!r} takes input from outside, but the input layer is {self.input!r}"
+                    f"layer {layer.name!r} takes input from outside, but the input layer is {self.input!r}: "
+                    "only that one may"
                 )
         for connection in self.connections:
             self._check_connection(connection)
         kinds = {layer.neuron.fixed_point for layer in self.layers if not isinstance(layer.neuron, Relay)}
         if len(kinds) > 1:
-            raise NetworkError(f"network {self.name!r} mixes fixed-point and floating-point layers")
+            raise NetworkError(f"network {self.name!r} mixes fixed-point and floating-point layers: use one kind")
 
     @property
     def fixed_point(self) -> bool:
@@ -126,7 +129,8 @@ class Network:
         for end in (connection.source, connection.target):
             if end not in self.by_name:
                 raise NetworkError(
-                    f"connection {connection.name} names {end!r}, which is no layer of network {self.name!r}"
+                    f"connection {connection.name} names {end!r}, which is no layer of network {self.name!r}: "
+                    f"there are {', '.join(self.by_name)}"
                 )
         synapses = connection.synapses
         source, target = self.by_name[connection.source], self.by_name[connection.target]
@@ -134,7 +138,7 @@ class Network:
             before_pool = "" if target.pool is None else " sums before its pool"
             raise NetworkError(
                 f"connection {connection.name} joins {synapses.sources} to {synapses.targets} neurons, but the layers "
-                f"have {source.neurons} and {target.sums}{before_pool}"
+                f"have {source.neurons} and {target.sums}{before_pool}: give weights of that shape"
             )
         if not np.isfinite(synapses.weights).all():
             bad = int(np.count_nonzero(~np.isfinite(synapses.weights)))
@@ -144,12 +148,12 @@ class Network:
         if not 0 <= connection.dendrite < target.neuron.dendrites:
             raise NetworkError(
                 f"connection {connection.name} feeds dendrite {connection.dendrite}, but a "
-                f"{type(target.neuron).__name__} has {target.neuron.dendrites}"
+                f"{type(target.neuron).__name__} has {target.neuron.dendrites}: count from 0"
             )
         longest = int(np.max(connection.source_delay)) + int(np.max(connection.target_delay))
         if min(np.min(connection.source_delay), np.min(connection.target_delay)) < 0 or longest > MAX_DELAY:
             raise NetworkError(
-                f"connection {connection.name} has delays outside 0..{MAX_DELAY} timesteps (up to {longest})"
+                f"connection {connection.name} has delays of up to {longest} timesteps: give 0..{MAX_DELAY} in all"
             )
 
 
@@ -159,11 +163,11 @@ def _check_layer(layer: Layer) -> None:
     if layer.pool is not None and layer.pool.pooled_shape != layer.shape:
         raise NetworkError(
             f"layer {layer.name!r} has shape {layer.shape}, but its pool makes {layer.pool.pooled_shape} of "
-            f"{layer.pool.shape}"
+            f"{layer.pool.shape}: give the layer that shape"
         )
     if layer.neurons % layer.neuron.granule:
         raise NetworkError(
-            f"layer {layer.name!r} has {layer.neurons} neurons, not a multiple of {layer.neuron.granule}"
+            f"layer {layer.name!r} has {layer.neurons} neurons: give a multiple of {layer.neuron.granule}"
         )
     if not layer.on_chip and not layer.neuron.external:
-        raise NetworkError(f"layer {layer.name!r} is off the chip but takes no input from outside")
+        raise NetworkError(f"layer {layer.name!r} is off the chip but takes no input from outside: put it on the chip")

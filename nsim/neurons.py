@@ -216,7 +216,9 @@ def _by_neuron(value: NDArray | int, neurons: int) -> NDArray[np.int64]:
     """A parameter given per layer, channel or neuron, as int64[neurons]."""
     values = np.asarray(value, np.int64).ravel()
     if values.size > neurons or neurons % values.size:
-        raise NetworkError(f"a parameter has {values.size} values, which do not spread over {neurons} neurons")
+        raise NetworkError(
+            f"a parameter has {values.size} values, which do not spread over {neurons} neurons: give 1 or a divisor"
+        )
     return np.repeat(values, neurons // values.size)
 
 

@@ -100,7 +100,7 @@ def save_figure(figure: Any, path: str | Path) -> None:
     except OSError as error:
         if Path(path).is_file():
             Path(path).unlink()
-        raise OutputError(f"cannot write figure {path}: {error.strerror or error}") from None
+        raise OutputError(f"cannot write figure {path} ({error.strerror or error}): give another file") from None
 
 
 def floorline_of(points: Sequence[Workload]) -> tuple[np.ndarray, float, float]:

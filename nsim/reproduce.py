@@ -15,7 +15,7 @@ import io
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,6 +70,30 @@ class Experiment:
     run: Callable[[bool, int], Outcome]
 
 
+def facts(
+    run: Sequence[Experiment], outcomes: Mapping[str, Outcome], files: Path | None, page: Path | None
+) -> dict[str, object]:
+    """Verdicts and tables of the experiments that were run, for scripts.
+
+    outcomes      by name of the experiment
+    files, page   where they were written to, if they were
+    """
+    return {
+        "experiments": [
+            {
+                "number": each.number,
+                "name": each.name,
+                "title": each.title,
+                "verdicts": [asdict(verdict) for verdict in outcomes[each.name].verdicts],
+                "rows": list(outcomes[each.name].rows),
+            }
+            for each in run
+        ],
+        "files": files,
+        "page": page,
+    }
+
+
 # --- finding them
 
 
@@ -87,12 +111,16 @@ def repository() -> Path:
     )
 
 
+def names(root: Path) -> list[str]:
+    """Of all experiments of a clone, in alphabetic order."""
+    return sorted(path.stem for path in (root / FOLDER).glob("*.py") if path.stem not in SHARED)
+
+
 def experiments(root: Path) -> list[Experiment]:
     """All experiments of a clone, by number."""
-    names = [path.stem for path in (root / FOLDER).glob("*.py") if path.stem not in SHARED]
     if str(root) not in sys.path:
         sys.path.insert(0, str(root))
-    return sorted((_loaded(name) for name in names), key=lambda each: each.number)
+    return sorted((_loaded(name) for name in names(root)), key=lambda each: each.number)
 
 
 def _loaded(name: str) -> Experiment:
@@ -151,7 +179,9 @@ def write(name: str, outcome: Outcome, folder: Path) -> None:
             folder / f"{name}.png", optimize=True
         )
     except OSError as error:
-        raise OutputError(f"cannot write the results of {name} to {folder}: {error.strerror or error}") from None
+        raise OutputError(
+            f"cannot write the results of {name} to {folder} ({error.strerror or error}): give another --out"
+        ) from None
 
 
 def _plain(value: object) -> object:

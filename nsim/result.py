@@ -489,7 +489,9 @@ class OutputFolder:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.partial = Path(tempfile.mkdtemp(prefix=f".{self.path.name}-", dir=self.path.parent))
         except OSError as error:
-            raise OutputError(f"cannot write output folder {self.path}: {error.strerror}") from None
+            raise OutputError(
+                f"cannot write output folder {self.path} ({error.strerror}): give another --out"
+            ) from None
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from nsim.answer import answered, quiet
 from nsim.bottleneck import Bottleneck
 from nsim.chip import Chip
 from nsim.chip_file import available_chips, load_chip
@@ -45,24 +47,40 @@ def scaled(value: float, units: tuple[tuple[str, float], ...]) -> str:
     return f"{number:.{max(0, 2 - (number >= 10) - (number >= 100))}f} {unit}"
 
 
+def pace(per_second: float | None) -> str:
+    """How many in a second, a minute or an hour, whichever is the first with at least one; not known: nothing."""
+    if not per_second:
+        return ""
+    units = (("s", 1), ("min", 60), ("h", 3600))
+    unit, length = next(((unit, length) for unit, length in units if per_second * length >= 1), units[-1])
+    number = per_second * length
+    return f"{number:,.0f}/{unit}" if number >= 100 else f"{number:.3g}/{unit}"
+
+
 @contextmanager
-def progress(unit: str = "timesteps", rate: bool = False) -> Iterator[Report]:
-    """A progress bar on standard error that appears on terminals only; yields the function to report to."""
+def progress(unit: str = "timesteps", doing: str = "simulating") -> Iterator[Report]:
+    """A progress bar with rate and remaining time on standard error; yields the function to report to.
+
+    It appears on terminals only, and not if the user wants quiet. What is printed meanwhile comes above it.
+    """
     columns = (
-        TextColumn("simulating"),
+        TextColumn(doing),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn(unit),
-        *((TextColumn("{task.fields[rate]}"),) if rate else ()),
+        TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[left]}"),
     )
     error = Console(stderr=True)
-    with Progress(*columns, console=error, transient=True, disable=not error.is_terminal) as bar:
-        task = bar.add_task("", total=None, rate="")
+    shown = error.is_terminal and not quiet()
+    above = sys.stdout.isatty()  # else it is a file or a pipe, and gets what is printed as ever
+    with Progress(*columns, console=error, transient=True, redirect_stdout=above, disable=not shown) as bar:
+        task = bar.add_task("", total=None, rate="", left="")
 
         def report(done: int, total: int) -> None:
-            speed = bar.tasks[0].speed
-            bar.update(task, completed=done, total=total, rate=f"{speed:,.3g} {unit}/s" if speed else "")
+            rate = pace(bar.tasks[0].speed)
+            bar.update(task, completed=done, total=total, rate=rate, left="left" if rate else "")
 
         yield report
 
@@ -70,6 +88,9 @@ def progress(unit: str = "timesteps", rate: bool = False) -> Iterator[Report]:
 def show_result(result: Result, out: Path | None) -> None:
     """The run in ten seconds: time, energy, the busiest core, use of cores and memory, and a line per layer."""
     chip, facts = result.mapping.chip, result.summary()
+    notes = caveats(result.mapping.network, chip, facts)
+    if answered(lambda: {**facts, "notes": notes}):
+        return
     per_sample = f"{facts['timesteps'] // facts['samples']} timesteps"
     title = f"{facts['network']} on {chip.title}: {facts['cores_used']} of {facts['cores_available']} cores"
     grid = facts_grid()
@@ -95,7 +116,7 @@ def show_result(result: Result, out: Path | None) -> None:
     if result.states is not None:
         grid.add_row("Limit", f"{result.state}", _limit_line(result))
     grid.add_row("Traffic", f"{facts['messages'] / facts['timesteps']:,.0f}", _traffic_line(result))
-    show_page(title, grid, _layer_table(result), caveats(result.mapping.network, chip, facts), out)
+    show_page(title, grid, _layer_table(result), notes, out)
 
 
 def show_page(title: str, grid: Table, table: Table, notes: list[str], out: Path | None) -> None:
@@ -210,29 +231,35 @@ def show_floorline(found: Mapping[str, Bottleneck], plot: Path, choice: str = "p
 
     choice   what the mappings differ in
     """
-    screen = console()
     one = next(iter(found.values()))
     network, chip = one.result.mapping.network, one.result.mapping.chip
+    notes = caveats(network, chip, one.result.summary())
+    points = {name: each.summary() for name, each in found.items()}
+    facts = {"network": network.name, "chip": chip.name, "unit": one.unit, "choice": choice}
+    if answered(lambda: {**facts, "points": points, "notes": notes, "plot": plot}):
+        return
+    screen = console()
     screen.print(Text(f"{network.name} on {chip.title}, per {one.unit}{ALONE.get(one.unit, '')}", style="bold"))
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
     table.add_column(choice)
     for heading in ("cores", *one.bounds.states, "floorline", "simulated", "over"):
         table.add_column(heading, justify="right")
-    for name, each in found.items():
-        bounds = [seconds(time) for time in each.bounds.mean_ps.values()]
-        times = seconds(each.bounds.least_ps.mean()), seconds(each.time_ps / each.spans)
-        table.add_row(name, str(each.cores), *bounds, *times, f"{each.over_bound - 1:.1%}")
+    for name, point in points.items():
+        bounds = [seconds(time) for time in point["bounds_ps"].values()]
+        times = seconds(point["floorline_ps"]), seconds(point["simulated_ps"])
+        table.add_row(name, str(point["cores"]), *bounds, *times, f"{point['over_floorline'] - 1:.1%}")
     screen.print(table)
     screen.print()
     states = Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
     for heading in (choice, "state by floorline", "by critical path", "by sensitivity"):
         states.add_column(heading)
-    for name, each in found.items():
-        predicted = f"{each.predicted} (x{each.bounds.margin:.1f} the next)"
-        share = each.path_ps[each.simulated] / max(1, each.time_ps)
-        lowered = "input" if each.sensitive == "input" else "costs"
-        sensitive = f"{each.sensitive} ({lowered} -10%: time -{each.saved[each.sensitive]:.1%})"
-        states.add_row(name, predicted, f"{each.simulated} ({share:.0%})", sensitive)
+    for name, point in points.items():
+        predicted = f"{point['state_by_floorline']} (x{point['margin']:.1f} the next)"
+        simulated, sensitive = point["state_by_critical_path"], point["state_by_sensitivity"]
+        share = point["critical_path_ps"][simulated] / max(1, point["total_time_ps"])
+        lowered = "input" if sensitive == "input" else "costs"
+        saving = f"{sensitive} ({lowered} -10%: time -{point['time_saved_by_tenth_lower_costs'][sensitive]:.1%})"
+        states.add_row(name, predicted, f"{simulated} ({share:.0%})", saving)
     screen.print(states)
     for name, each in found.items():
         screen.print()
@@ -242,23 +269,28 @@ def show_floorline(found: Mapping[str, Bottleneck], plot: Path, choice: str = "p
         if line := each.run_line:
             screen.print(Text(f"{line}."))
     screen.print()
-    for line in caveats(network, chip, one.result.summary()):
+    for line in notes:
         screen.print(Text(line, style="dim"))
     screen.print(f"The floorline plot is in {plot}")
 
 
 def list_chips() -> None:
+    chips = {name: load_chip(name) for name in available_chips()}
+    rows = [{"name": n, "title": c.title, "cores": c.cores, "synchronisation": c.discipline} for n, c in chips.items()]
+    if answered(lambda: {"chips": rows}):
+        return
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
     for heading in ("chip", "", "cores", "synchronisation"):
         table.add_column(heading)
-    for name in available_chips():
-        chip = load_chip(name)
-        table.add_row(name, chip.title, str(chip.cores), chip.discipline)
+    for row in rows:
+        table.add_row(*map(str, row.values()))
     console().print(table)
 
 
 def show_chip(chip: Chip) -> None:
     """Every value with its range, basis, source and reasoning."""
+    if answered(lambda: _chip_facts(chip)):
+        return
     screen = console()
     screen.print(Text(f"{chip.title} ({chip.path})", style="bold"))
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
@@ -280,6 +312,20 @@ def show_chip(chip: Chip) -> None:
         screen.print(f"No energy is known for: {', '.join(chip.unknown_costs())}")
 
 
+def _chip_facts(chip: Chip) -> dict[str, Any]:
+    return {
+        "name": chip.name,
+        "title": chip.title,
+        "file": chip.path,
+        "values": [
+            {"key": r.key, "value": r.value, "range": r.range, "basis": r.basis, "source": r.source, "note": r.note}
+            for r in chip.provenance()
+        ],
+        "sources": chip.sources,
+        "actions_without_known_energy": chip.unknown_costs(),
+    }
+
+
 def _value(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -289,11 +335,17 @@ def _value(value: object) -> str:
 
 
 def list_networks() -> None:
+    rows: list[dict[str, Any]] = [
+        {"name": name, "summary": summary(name), "options": options(name)} for name in BUILTIN
+    ]
+    if answered(lambda: {"networks": rows}):
+        return
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
     for heading in ("network", "", "options and defaults"):
         table.add_column(heading)
-    for name in BUILTIN:
-        table.add_row(name, summary(name), ", ".join(f"{key}={value}" for key, value in options(name).items()))
+    for row in rows:
+        given = ", ".join(f"{key}={value}" for key, value in row["options"].items())
+        table.add_row(row["name"], row["summary"], given)
     screen = console()
     screen.print(table)
     screen.print("Files ending in .net (lava-dl) and .nir (NIR) work too.")

@@ -139,17 +139,20 @@ class Sparse(Synapses):
         if not fits or self.indptr[0] != 0 or self.indptr[-1] != self.values.size or (np.diff(self.indptr) < 0).any():
             raise NetworkError(
                 f"sparse weights with {self.indptr.size - 1} rows and {self.values.size} values do not fit "
-                f"{self.sources} source neurons"
+                f"{self.sources} source neurons: expected as many rows, and an indptr that ascends to the values"
             )
         if self.values.size and not 0 <= self.target_index.min() <= self.target_index.max() < self.targets:
-            raise NetworkError(f"a sparse weight points outside the {self.targets} target neurons")
+            raise NetworkError(
+                f"a sparse weight points outside the {self.targets} target neurons: give 0..{self.targets - 1}"
+            )
 
     @staticmethod
     def from_matrix(matrix: NDArray, source_shape: Shape, target_shape: Shape) -> Sparse:
         """The non-zero entries of matrix[targets, sources]."""
         if matrix.shape != (int(np.prod(target_shape)), int(np.prod(source_shape))):
             raise NetworkError(
-                f"weights of shape {matrix.shape} do not join layers of shapes {source_shape} and {target_shape}"
+                f"weights of shape {matrix.shape} do not join layers of shapes {source_shape} and {target_shape}: "
+                "expected (targets, sources)"
             )
         source, target = np.nonzero(matrix.T)
         indptr = np.zeros(matrix.shape[1] + 1, np.int64)

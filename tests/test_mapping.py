@@ -388,7 +388,7 @@ def test_graded_messages_need_a_chip_that_carries_them():
         ("even:0", "partition gives layer 'fc0' 0 cores: give at least 1"),
         ("even:fc1=-3", "partition gives layer 'fc1' -3 cores: give at least 1"),
         ("even:fc0=9", "layer 'fc0' of shape (8, 1, 1) cannot be split evenly over 9 cores: at most 8"),
-        ("missing.toml", "cannot read partition file missing.toml: "),
+        ("missing.toml", "cannot read partition file missing.toml ("),
     ],
 )
 def test_partitions_that_make_no_sense_are_refused(partition, message):

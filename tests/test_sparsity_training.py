@@ -28,6 +28,7 @@ from nsim.training.sparsity.fitting import Recipe, fit, measured_cost
 from nsim.training.sparsity.networks import Architecture, Connect, Convolve
 from tests.machines import shipped
 from tests.test_cli import nsim, refused
+from tests.test_commands import the_line
 
 TINY = Architecture((1, 9, 9), (Convolve(4), Connect(12), Connect(3)))
 
@@ -202,7 +203,11 @@ def test_the_network_runs_and_an_unchanged_run_trains_nothing_again(trained, dig
     ran = nsim("run", out / "network.net", "--chip", "loihi2", "--input", out / "test_inputs.npy", "--timesteps", 4)
     assert ran.returncode == 0, ran.stderr
     monkeypatch.setattr(fronts, "fit", None)
-    assert nsim("train", "sparsity-aware", digits, *options).returncode == 0
+    again = nsim("train", "sparsity-aware", digits, *options, "--json")
+    assert again.returncode == 0, again.stderr
+    assert {"dense", "chosen", "front", "out"} <= set(the_line(again))
+    quiet = nsim("train", "sparsity-aware", digits, *options, "--quiet")
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
 
 
 def test_the_cheapest_point_within_the_tolerance_is_chosen():

@@ -17,6 +17,8 @@ from nsim.speech.cochlea import FIBRES, PLACES, Cochlea, _binomial, _hear_one, _
 from nsim.speech.generate import GENERATOR, Settings, generate, write
 from nsim.speech.voices import SPEAKERS, WORDS, Saying, sayings, spoken
 from nsim.training.spoken import READY_SET, SYNTHETIC, load_split
+from tests.test_cli import nsim
+from tests.test_commands import the_line
 
 speaks = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
 RATE_HZ = 16_000
@@ -249,6 +251,16 @@ def test_the_ready_set_says_how_it_was_made():
 def test_settings_that_make_no_sense(given, says):
     with pytest.raises(InputError, match=says):
         Settings(**given)
+
+
+@pytest.mark.slow
+@speaks
+def test_the_command_answers_scripts(tmp_path):
+    words = ["data", "spoken-digits", tmp_path / "set.h5", "--speakers", 2, "--test-speakers", 1, "--threads", 1]
+    found = the_line(nsim(*words, "--json"))
+    assert (found["training_samples"], found["test_samples"]) == (20, 20) and found["mean_spikes_per_sample"] > 1_000
+    quiet = nsim(*words, "--quiet")
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize(("name", "says"), [("set.npz", "let it end in .h5"), ("none/set.h5", "does not exist")])

@@ -170,6 +170,16 @@ def test_lost_events_are_named(gesture):
     assert facts["overloaded_cores"] == [balanced.layers[2].core]  # what was dropped counts as asked for
 
 
+def test_what_ticks_cause_has_no_event():
+    """Sweeps make all 64 neurons fire at every fourth tick, more than the balancer before conv1 has places for."""
+    mapping = map_stream(chain(2, bias=3), SPECK).with_options(balance=("conv1",))
+    result = simulate_stream(mapping, stream([10**8]), tick_s=2e-6)
+    assert result.times.dropped_origin.min() < -1
+    of_ticks = result.times.dropped_origin < 0
+    assert (result.events[result.events["what"] == "lost"]["event"][of_ticks] == -1).all()
+    assert (result.outputs["origin"][result.times.output_origin < 0] == -1).all()
+
+
 def test_the_decimator_takes_load_off_the_next_core(gesture, overloaded):
     decimated = gesture.with_options(decimate={"conv2": 4})
     facts = simulate_stream(decimated, "edges:rate=5e5,seconds=0.02,seed=1").summary()

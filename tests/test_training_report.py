@@ -18,6 +18,7 @@ from nsim.training.routing_aware.settings import Settings, load_samples
 from nsim.training.routing_aware.sweep import plan, split_list, sweep
 from tests.spoken_files import write_digits
 from tests.test_cli import nsim, refused
+from tests.test_commands import the_line
 from tests.test_training_loop import tiny
 
 SIZE = ["--grid", "3x3", "--neurons-per-tile", 8]
@@ -123,7 +124,9 @@ def test_commands_train_and_the_network_runs_on_both_chips(data, tmp_path):
     assert "epoch   2 of 2" in shown.stdout and "synthetic spoken digits, test split" in shown.stdout
     assert "--resume" in refused("train", "routing-aware", data, *options, *SMALL)
     before = (out / "weights.npz").read_bytes()
-    assert nsim("train", "routing-aware", data, *options, *SMALL, "--resume").returncode == 0
+    again = nsim("train", "routing-aware", data, *options, *SMALL, "--resume", "--json")
+    assert again.returncode == 0, again.stderr
+    assert the_line(again) == json.loads((out / "summary.json").read_text())
     assert (out / "weights.npz").read_bytes() == before
     inputs = ["--input", out / "test_inputs.npy", "--samples", 2]
     simulated = {}
@@ -190,6 +193,17 @@ def test_a_sweep_is_a_row_per_run_and_goes_on_where_it_was_stopped(data, tmp_pat
     assert "no such file" in rows[2]["error"] and not rows[0]["error"]
     alone = train(runs[1].settings, samples, tmp_path / "alone")
     np.testing.assert_allclose(np.load(runs[1].folder / "weights.npz")["weights"], alone.weights, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_the_command_of_a_sweep_answers_scripts(data, tmp_path):
+    table = tmp_path / "table.csv"
+    words = ["train", "routing-sweep", data, "--out", table, "--methods", "dense", "--seeds", 1, "--workers", 1, *SMALL]
+    found = the_line(nsim(*words, "--json"))
+    assert (found["runs"], found["done"], found["failed"]) == (1, 1, 0)
+    assert [row["method"] for row in found["rows"]] == ["dense"]
+    again = nsim(*words, "--quiet")
+    assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
 
 
 def test_sweeps_that_make_no_sense_are_refused(data, tmp_path):

@@ -19,7 +19,8 @@ def compare(
     from rich.table import Table
     from rich.text import Text
 
-    from nsim.report.compare import check_comparison, write_comparison
+    from nsim.answer import answered
+    from nsim.report.compare import check_comparison, facts, write_comparison
     from nsim.report.compare import compare as compared
     from nsim.report.run_folder import read_run
     from nsim.screen import console
@@ -30,6 +31,8 @@ def compare(
     found = compared(read)
     if out:
         write_comparison(read, found, out)
+    if answered(lambda: facts(found)):
+        return
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
     for name in found.columns:
         table.add_column(name)

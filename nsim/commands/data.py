@@ -7,15 +7,7 @@ from typing import Annotated
 
 import typer
 
-data = typer.Typer(help="Make data to train on, offline.", no_args_is_help=True, rich_markup_mode=None)
 
-
-@data.callback()
-def _data() -> None:
-    """Make data to train on, offline."""
-
-
-@data.command("spoken-digits")
 def spoken_digits(
     out: Annotated[Path, typer.Argument(help="File to write: .h5, or .h5.gz, a quarter as large.")],
     speakers: Annotated[int, typer.Option(help="Speakers, who say 20 words each; up to 38.")] = 12,
@@ -33,13 +25,19 @@ def spoken_digits(
     A stand-in for the Spiking Heidelberg Digits in their layout: synthetic, and easier.
     """
     from nsim import screen
+    from nsim.answer import answered, say
     from nsim.speech.generate import Settings, check_output, generate, write
 
     settings = Settings(speakers, test_speakers, takes, jitter, noise_db, rate_hz, time_step, seed)
     check_output(out)
-    with screen.progress("samples") as progress:
+    with screen.progress("samples", "speaking") as progress:
         samples = generate(settings, threads, progress)
     write(out, settings, samples)
     test = sum(sample.saying.speaker >= speakers - test_speakers for sample in samples)
     mean = sum(sample.units.size for sample in samples) / len(samples)
-    typer.echo(f"{out}: {len(samples) - test} training and {test} test samples, {mean:,.0f} spikes each in the mean")
+    facts = {"training_samples": len(samples) - test, "test_samples": test, "mean_spikes_per_sample": mean}
+    if not answered(lambda: {**facts, "out": out}):
+        say(f"{out}: {len(samples) - test} training and {test} test samples, {mean:,.0f} spikes each in the mean")
+
+
+DATA = {"spoken-digits": spoken_digits}

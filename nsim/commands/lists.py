@@ -6,9 +6,14 @@ from typing import Annotated
 
 import typer
 
+from nsim.commands.completion import chip_names
+
 
 def chips(
-    name: Annotated[str | None, typer.Argument(help="Show every value of this chip, with its source.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Show every value of this chip, with its source.", autocompletion=chip_names),
+    ] = None,
 ) -> None:
     """List the chips, or show one."""
     from nsim import screen

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from nsim.commands.completion import words
 from nsim.commands.options import (
     Activity,
     ChipName,
@@ -24,8 +25,19 @@ from nsim.errors import InterruptedRunError
 def optimize(
     network: NetworkName,
     chip: ChipName,
-    search: Annotated[str, typer.Option(help="floorline (greedy), balanced (closed form) or evolve.")] = "floorline",
-    objective: Annotated[str, typer.Option(help="time, energy, energy-delay or cores.")] = "time",
+    search: Annotated[
+        str,
+        typer.Option(
+            help="floorline (greedy), balanced (closed form) or evolve.",
+            autocompletion=words("floorline", "balanced", "evolve"),
+        ),
+    ] = "floorline",
+    objective: Annotated[
+        str,
+        typer.Option(
+            help="time, energy, energy-delay or cores.", autocompletion=words("time", "energy", "energy-delay", "cores")
+        ),
+    ] = "time",
     cores: Annotated[int | None, typer.Option(help="Cores to take at most. [default: all of the chip]")] = None,
     budget: Annotated[int | None, typer.Option(help="Evaluations at most. [default: 200, and 2000 for evolve]")] = None,
     pareto: Annotated[
@@ -69,7 +81,7 @@ def optimize(
     wanted |= {"pareto": pareto, "partition": partition, "dense_layers": weight_format, "processes": processes}
     measured: dict[str, Any] = {"inputs": input, "activity": activity, "timesteps": timesteps, "samples": samples}
     measured |= {"evaluated": evaluated, "dt_s": dt or loaded.dt_s, "seed": seed}
-    with screen.progress("evaluations") as progress:
+    with screen.progress("evaluations", "searching") as progress:
         found = optimize(loaded, target, progress=progress, **wanted, **measured)
     if out:
         write_result(found, out)

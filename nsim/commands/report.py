@@ -16,17 +16,21 @@ def report(
     ] = None,
 ) -> None:
     """Make a page of a finished run: what limits it, figures, tables, and where every constant comes from."""
+    from nsim.answer import answered, say
     from nsim.report.content import contents
     from nsim.report.page import check_report, write_report
     from nsim.report.run_folder import read_run
     from nsim.report.vector import FOLDER, parse_formats, write_figures
+    from nsim.report.verdict import verdict
 
     formats = parse_formats(figures) if figures is not None else ()
     found = read_run(run)
     path = out or run / "report.html"
     check_report(path)
     write_report(found, path)
-    typer.echo(f"The report is in {path}")
+    written = write_figures(contents(found), run / FOLDER, formats) if formats else []
+    if answered(lambda: {"report": path, "verdict": verdict(found), "figures": written}):
+        return
+    say(f"The report is in {path}")
     if formats:
-        written = write_figures(contents(found), run / FOLDER, formats)
-        typer.echo(f"{len(written)} figures are in {run / FOLDER}")
+        say(f"{len(written)} figures are in {run / FOLDER}")

@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
-from nsim.commands.options import (
-    Seed,
-)
+from nsim.commands.completion import experiment_names
+from nsim.commands.options import Seed
 
 
 def reproduce(
-    names: Annotated[list[str] | None, typer.Argument(help="Names or numbers of experiments. [default: all]")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Names or numbers of experiments. [default: all]", autocompletion=experiment_names),
+    ] = None,
     quick: Annotated[bool, typer.Option(help="Fewer and smaller points; the page stays as it is.")] = False,
     seed: Seed = 0,
     out: Annotated[
@@ -21,7 +23,9 @@ def reproduce(
     ] = None,
 ) -> None:
     """Run the experiments of a clone of the repository, and put figures and verdicts on benchmarks/README.md."""
-    from nsim.reproduce import FOLDER, chosen, experiments, prepare, repository, rewrite_page, section, write
+    from nsim import screen
+    from nsim.answer import answered, say
+    from nsim.reproduce import FOLDER, chosen, experiments, facts, prepare, repository, rewrite_page, section, write
     from nsim.simulation import check_run
 
     check_run(None, None, "compiled", None, None, seed)
@@ -29,16 +33,23 @@ def reproduce(
     to_run = chosen(experiments(root), names or [])
     if out:
         prepare(out)
-    sections = {}
-    for experiment in to_run:
-        typer.echo(f"{experiment.number}. {experiment.title} ({experiment.name})")
-        outcome = experiment.run(quick, seed)
-        for verdict in outcome.verdicts:
-            typer.echo(f"   {verdict}")
-        if out or not quick:
-            write(experiment.name, outcome, out or root / FOLDER)
-        sections[experiment.number] = section(experiment, outcome)
-    if out or not quick:
-        typer.echo(f"tables and figures: {out or root / FOLDER}")
-    if not out and not quick:
-        typer.echo(f"page: {rewrite_page(root, sections)}")
+    sections, outcomes = {}, {}
+    with screen.progress("experiments", "running") as progress:
+        for experiment in to_run:
+            say(f"{experiment.number}. {experiment.title} ({experiment.name})")
+            outcome = experiment.run(quick, seed)
+            for verdict in outcome.verdicts:
+                say(f"   {verdict}")
+            if out or not quick:
+                write(experiment.name, outcome, out or root / FOLDER)
+            sections[experiment.number] = section(experiment, outcome)
+            outcomes[experiment.name] = outcome
+            progress(len(sections), len(to_run))
+    files = out or (None if quick else root / FOLDER)
+    page = None if out or quick else rewrite_page(root, sections)
+    if answered(lambda: facts(to_run, outcomes, files, page)):
+        return
+    if files:
+        say(f"tables and figures: {files}")
+    if page:
+        say(f"page: {page}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nsim.commands.completion import words
 from nsim.commands.options import (
     Activity,
     ChipName,
@@ -46,7 +47,12 @@ def run(
     activity: Activity = None,
     timesteps: Timesteps = None,
     samples: Samples = None,
-    partition: Annotated[str, typer.Option(help="default, even:4, even:LAYER=4,..., or a .toml file.")] = "default",
+    partition: Annotated[
+        str,
+        typer.Option(
+            help="default, even:4, even:LAYER=4,..., or a .toml file.", autocompletion=words("default", "even:")
+        ),
+    ] = "default",
     placement: Placement = None,
     weight_format: WeightFormat = None,
     engine: Engine = "compiled",
@@ -75,7 +81,11 @@ def run(
         ),
     ] = None,
     mode: Annotated[
-        str | None, typer.Option(help="On chips with frames: minimal or all-nps. [default: all-nps]")
+        str | None,
+        typer.Option(
+            help="On chips with frames: minimal or all-nps. [default: all-nps]",
+            autocompletion=words("minimal", "all-nps"),
+        ),
     ] = None,
     clock_mode: ClockMode = None,
     core_options: Annotated[

@@ -7,16 +7,21 @@ from typing import Annotated
 
 import typer
 
+from nsim.commands.completion import words
+
 
 def schema(
-    kind: Annotated[str, typer.Argument(help="chip or sweep.")],
+    kind: Annotated[str, typer.Argument(help="chip or sweep.", autocompletion=words("chip", "sweep"))],
     out: Annotated[Path | None, typer.Option(help="Where to write it. [default: the screen]")] = None,
 ) -> None:
     """Write the JSON schema (draft 2020-12) of chip or sweep files, for editors that know TOML."""
+    import json
+
+    from nsim.answer import answered, say
     from nsim.schema import text_of, write_schema
 
     if out:
         write_schema(kind, out)
-        typer.echo(f"schema: {out}")
-    else:
-        typer.echo(text_of(kind), nl=False)
+    text = text_of(kind)
+    if not answered(lambda: {"schema": out} if out else json.loads(text)):
+        say(f"schema: {out}" if out else text.rstrip())

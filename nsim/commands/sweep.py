@@ -26,6 +26,7 @@ def sweep(
     from contextlib import closing
 
     from nsim import screen
+    from nsim.answer import answered, say
     from nsim.errors import OutputError
     from nsim.sweep.executors import check_workers, executor
     from nsim.sweep.run import compute, prepare, write_result
@@ -41,18 +42,22 @@ def sweep(
     planned = prepare(load_spec(spec), str(spec))
     if dry_run:
         seconds = planned.time_some(planned.missing(None))
-        typer.echo(_plan(len(planned.points), 0, seconds, processes, cluster))
+        if not answered(lambda: {"points": len(planned.points), "seconds_per_point": seconds, "workers": processes}):
+            say(_plan(len(planned.points), 0, seconds, processes, cluster))
         return
     with Store(path.with_name(f"{path.name}.store")) as store:
         missing = planned.missing(store)
         if missing:
             seconds = planned.time_some(missing)
             finished = len(planned.points) - len(missing)
-            typer.echo(_plan(len(planned.points), finished, seconds, processes, cluster))
-            with closing(executor(processes, cluster)) as where, screen.progress("points", rate=True) as progress:
+            say(_plan(len(planned.points), finished, seconds, processes, cluster))
+            with closing(executor(processes, cluster)) as where, screen.progress("points") as progress:
                 compute(planned, store, where, seconds, progress)
         failed = write_result(planned, store, path)
-    typer.echo(f"{len(planned.points) - failed:,} points done, {failed:,} failed: {path}")
+    points = len(planned.points)
+    facts = {"points": points, "computed_now": len(missing), "done": points - failed, "failed": failed, "out": path}
+    if not answered(lambda: facts):
+        say(f"{points - failed:,} points done, {failed:,} failed: {path}")
 
 
 def _plan(points: int, finished: int, seconds: float, workers: int, cluster: str | None) -> str:

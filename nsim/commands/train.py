@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import typer
+from collections.abc import Callable
 
 from nsim.commands.train_routing import routing_aware, routing_sweep
 from nsim.commands.train_sparsity import sparsity_aware
 
-train = typer.Typer(
-    help="Train networks for a chip (needs the extra: pip install 'nsim[train]').", no_args_is_help=True
-)
-train.command("sparsity-aware")(sparsity_aware)
-train.command("routing-aware")(routing_aware)
-train.command("routing-sweep")(routing_sweep)
+TRAIN: dict[str, Callable[..., None]] = {
+    "sparsity-aware": sparsity_aware,
+    "routing-aware": routing_aware,
+    "routing-sweep": routing_sweep,
+}

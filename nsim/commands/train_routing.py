@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nsim.commands.completion import words
 from nsim.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -16,7 +17,11 @@ Data = Annotated[
     str, typer.Argument(help="spoken-digits (comes along), a file of nsim data spoken-digits, or the folder of SHD.")
 ]
 Method = Annotated[
-    str, typer.Option(help="dense, l1, hop-penalty, deepr, deepr-global, deepr-profile or memory-aware.")
+    str,
+    typer.Option(
+        help="dense, l1, hop-penalty, deepr, deepr-global, deepr-profile or memory-aware.",
+        autocompletion=words("dense", "l1", "hop-penalty", "deepr", "deepr-global", "deepr-profile", "memory-aware"),
+    ),
 ]
 Grid = Annotated[str, typer.Option(help="Rows x columns of neuron tiles.")]
 NeuronsPerTile = Annotated[int, typer.Option(help="Neurons of a tile.")]
@@ -90,22 +95,27 @@ def routing_aware(
 
     require_extra()
     from nsim import screen
+    from nsim.answer import answered, say
     from nsim.training.routing_aware.loop import Epoch, train
     from nsim.training.routing_aware.report import write_report
     from nsim.training.routing_aware.settings import load_samples, profile_of
 
     settings = _settings(context.params, method, profile_of(profile) if profile else ())
     samples = load_samples(settings)
-    shown = screen.console()
 
-    def ended(row: Epoch) -> None:
-        if row["epoch"] == 1:
-            sizes = f"{len(samples.train):,} samples to train, {len(samples.validation):,} to validate"
-            shown.print(f"{samples.name}: {sizes}", style="bold", highlight=False)
-        shown.print(_epoch_line(row, epochs), highlight=False, soft_wrap=True)
+    with screen.progress("epochs", "training") as progress:
 
-    trained = train(settings, samples, out, resume, ended)
-    shown.print(_verdict(write_report(trained, samples, out), out), highlight=False)
+        def ended(row: Epoch) -> None:
+            if row["epoch"] == 1:
+                sizes = f"{len(samples.train):,} samples to train, {len(samples.validation):,} to validate"
+                say(f"{samples.name}: {sizes}")
+            say(_epoch_line(row, epochs))
+            progress(int(row["epoch"]), epochs)
+
+        trained = train(settings, samples, out, resume, ended)
+    summary = write_report(trained, samples, out)
+    if not answered(lambda: summary):
+        say(_verdict(summary, out))
 
 
 def routing_sweep(
@@ -147,17 +157,27 @@ def routing_sweep(
     from nsim.training import require_extra
 
     require_extra()
+    from nsim import screen
+    from nsim.answer import answered, say
     from nsim.training.routing_aware.sweep import Run, plan, split_list, sweep
 
     base = _settings(context.params, "dense", ())  # method and profile are those of each run
     runs = plan(base, split_list(methods), split_list(profiles), seeds, out)
 
-    def ended(run: Run, row: dict[str, Any]) -> None:
-        result = row["error"] or f"test accuracy {row['test_accuracy']:.1%}, mappable: {row['mappable']}"
-        typer.echo(f"{run.folder.name}: {result}")
+    rows: dict[Path, dict[str, Any]] = {}
+    to_do = sum(not run.finished() for run in runs)
+    with screen.progress("runs", "training") as progress:
 
-    failed = sweep(runs, out, workers, ended)
-    typer.echo(f"{len(runs) - failed} runs done, {failed} failed: {out}")
+        def ended(run: Run, row: dict[str, Any]) -> None:
+            result = row["error"] or f"test accuracy {row['test_accuracy']:.1%}, mappable: {row['mappable']}"
+            say(f"{run.folder.name}: {result}")
+            rows[run.folder] = row
+            progress(len(rows), to_do)
+
+        failed = sweep(runs, out, workers, ended)
+    facts = {"runs": len(runs), "done": len(runs) - failed, "failed": failed, "out": out}
+    if not answered(lambda: {**facts, "rows": [rows.get(run.folder) or run.row("") for run in runs]}):
+        say(f"{len(runs) - failed} runs done, {failed} failed: {out}")
     if failed:
         raise typer.Exit(1)
 

@@ -7,15 +7,30 @@ from typing import Annotated
 
 import typer
 
+from nsim.commands.completion import chip_names, words
 from nsim.errors import TrainingError
 
 
 def sparsity_aware(
     data: Annotated[str, typer.Argument(help="fashion-mnist, road-video, or a folder of four idx files.")],
     out: Annotated[Path, typer.Option(help="Folder for the front, the networks and their checkpoints.")],
-    network: Annotated[str, typer.Option(help="mlp, cnn, cnn-wide or pilotnet: sigma-delta neurons.")] = "cnn",
-    regulariser: Annotated[str, typer.Option(help="rate, synops or max-synops (of the busiest core).")] = "max-synops",
-    chip: Annotated[str, typer.Option(help="Chip with timesteps, or path of a chip file.")] = "loihi2",
+    network: Annotated[
+        str,
+        typer.Option(
+            help="mlp, cnn, cnn-wide or pilotnet: sigma-delta neurons.",
+            autocompletion=words("mlp", "cnn", "cnn-wide", "pilotnet"),
+        ),
+    ] = "cnn",
+    regulariser: Annotated[
+        str,
+        typer.Option(
+            help="rate, synops or max-synops (of the busiest core).",
+            autocompletion=words("rate", "synops", "max-synops"),
+        ),
+    ] = "max-synops",
+    chip: Annotated[
+        str, typer.Option(help="Chip with timesteps, or path of a chip file.", autocompletion=chip_names)
+    ] = "loihi2",
     partition: Annotated[str, typer.Option(help="default, even:4, even:LAYER=4,..., or a .toml file.")] = "default",
     weight_format: Annotated[str | None, typer.Option(help="Fully connected layers: dense or sparse.")] = None,
     strengths: Annotated[str | None, typer.Option(help="Of the regulariser: 0.3,1,3. [default: four]")] = None,
@@ -65,7 +80,7 @@ def sparsity_aware(
     ).checked()
     target = check_chip(load_chip(chip))
     loaded = load_data(data, np.random.default_rng(seed))
-    with screen.progress("steps or samples") as report:
+    with screen.progress("steps or samples", "training") as report:
         found = train_front(settings, loaded, target, out, lambda _, done, total: report(done, total))
     show_front(found, out)
 

@@ -32,7 +32,7 @@ def load_network(name: str | Path, *, dt_s: float | None = None, **options: obje
         from nsim.formats.nir_graph import read_nir
 
         if given:
-            raise NetworkError(f"a NIR graph takes no options, but {path} was given {', '.join(given)}")
+            raise NetworkError(f"a NIR graph takes no options, but {path} was given {', '.join(given)}: leave them out")
         return read_nir(path, dt_s=dt_s)
     near = difflib.get_close_matches(base, workloads.BUILTIN, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""

@@ -21,6 +21,7 @@ from nsim.neurons import FixedLif, FixedSigmaDelta, Neuron
 from nsim.synapses import Convolution, Dense, Shape
 
 REFUSED = ("average", "pool", "convT", "unpool", "concat")  # by the format's own loader too
+KNOWN = ("input", "conv", "dense", "dense_rec", "flatten")
 LARGEST_WEIGHT = 1 << 23
 LARGEST_THRESHOLD = 1 << 17
 
@@ -38,7 +39,7 @@ def read_netx(path: str | Path, *, reset_interval: int | None = None, reset_offs
         content = _value(file)
     layers = content.get("layer")
     if not isinstance(layers, dict):
-        raise NetworkError(f"{path} has no group 'layer': it is HDF5, but not a lava-dl .net file")
+        raise NetworkError(f"{path} has no group 'layer': it is HDF5, but not a lava-dl .net file; export it again")
     numbers = [str(number) for number in range(len(layers))]
     stray = next((name for name in layers if name not in numbers), None)
     if stray is not None:
@@ -92,9 +93,11 @@ class _Reader:
             raise NetworkError(f"{self.path}: layer/{number} is a dataset: expected a group with the layer's fields")
         kind = str(self._field(fields, "type", number))
         if kind in REFUSED:
-            raise NetworkError(f"{self.path}: layer {number} is of type {kind!r}, which Loihi's own loader refuses too")
-        if kind not in ("input", "conv", "dense", "dense_rec", "flatten"):
-            raise NetworkError(f"{self.path}: layer {number} is of unknown type {kind!r}")
+            raise NetworkError(
+                f"{self.path}: layer {number} is of type {kind!r}, as Loihi's own loader refuses: use another"
+            )
+        if kind not in KNOWN:
+            raise NetworkError(f"{self.path}: layer {number} is of unknown type {kind!r}: expected {', '.join(KNOWN)}")
         if (kind == "input") != (not self.layers):
             raise NetworkError(f"{self.path}: layer {number} is {kind!r}: a .net file starts with its only 'input'")
         if kind == "flatten":
@@ -112,7 +115,9 @@ class _Reader:
 
     def _field(self, fields: Mapping[str, Any], name: str, number: int) -> Any:
         if name not in fields:
-            raise NetworkError(f"{self.path}: layer {number} has no field {name!r}: the file is incomplete")
+            raise NetworkError(
+                f"{self.path}: layer {number} has no field {name!r}: the file is incomplete, export it again"
+            )
         return fields[name]
 
     def _shape(self, kind: str, fields: dict[str, Any], number: int) -> Shape:
@@ -127,13 +132,16 @@ class _Reader:
         """A field as integers: files hold floats with integer values, converted by truncation."""
         values = np.asarray(fields[name])
         if values.dtype.kind not in "iuf":
-            raise NetworkError(f"{self.path}: {where} {name} holds {values.dtype}, not numbers")
+            raise NetworkError(f"{self.path}: {where} {name} holds {values.dtype}, not numbers: export it again")
         bad = int(np.count_nonzero(~np.isfinite(values)))
         if bad:
-            raise NetworkError(f"{self.path}: {where} {name} has {bad} values that are NaN or infinite")
+            raise NetworkError(
+                f"{self.path}: {where} {name} has {bad} values that are NaN or infinite: train again or mend the file"
+            )
         if values.size and not -LARGEST_WEIGHT <= values.min() <= values.max() <= LARGEST_WEIGHT:
             raise NetworkError(
-                f"{self.path}: {where} {name} spans {values.min():g} to {values.max():g}, beyond Loihi's 24 bits"
+                f"{self.path}: {where} {name} spans {values.min():g} to {values.max():g}, beyond Loihi's 24 bits: "
+                "scale it down"
             )
         return values.astype(np.int64)
 
@@ -190,7 +198,9 @@ class _Reader:
 
     def _bias(self, bias: NDArray[np.int64], shape: Shape, where: str) -> NDArray[np.int64]:
         if bias.size not in (1, shape[0]):
-            raise NetworkError(f"{self.path}: {where} has {bias.size} biases for {shape[0]} channels")
+            raise NetworkError(
+                f"{self.path}: {where} has {bias.size} biases for {shape[0]} channels: expected one each"
+            )
         return np.repeat(np.broadcast_to(bias, (shape[0],)), shape[1] * shape[2])
 
     def _connect(self, kind: str, fields: dict[str, Any], source: Layer, layer: Layer) -> None:

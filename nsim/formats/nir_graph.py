@@ -94,7 +94,7 @@ def read_nir(path: str | Path, *, dt_s: float | None = None) -> Network:
     with checked_hdf5(path) as file, _errors_named(str(path)):
         contents = file.get("node")
         if not isinstance(contents, h5py.Group):
-            raise NetworkError("not a NIR file: it has no group 'node'")
+            raise NetworkError("not a NIR file, it has no group 'node': write it with nir.write")
         try:
             stored = hdf2dict(contents)
         except (UnicodeDecodeError, RecursionError, ValueError, TypeError) as problem:
@@ -145,7 +145,9 @@ def _graph_from_stored(stored: dict, prefix: str) -> nir.NIRGraph:
     nir infers wrong types for kernels that are not square and for groups; shapes are checked here instead.
     """
     if not isinstance(stored.get("nodes"), dict) or "edges" not in stored:
-        raise NetworkError(f"{f'sub-graph {prefix[:-1]!r}' if prefix else 'the graph'} has no nodes or no edges")
+        raise NetworkError(
+            f"{f'sub-graph {prefix[:-1]!r}' if prefix else 'the graph'} has no nodes or no edges: export it again"
+        )
     nodes = {}
     for name, fields in stored["nodes"].items():
         kind = fields.get("type") if isinstance(fields, dict) else None
@@ -158,11 +160,15 @@ def _graph_from_stored(stored: dict, prefix: str) -> nir.NIRGraph:
             with np.errstate(all="ignore"):  # nir computes shapes, such as with stride 0, before anything is checked
                 nodes[name] = nir.dict2NIRNode(fields)
         except Exception as problem:  # nir checks by assertion, indexing and attribute access: anything may come
-            raise NetworkError(f"node {prefix + name!r} ({kind}) is malformed: {_reason(problem)}") from None
+            raise NetworkError(
+                f"node {prefix + name!r} ({kind}) is malformed ({_reason(problem)}): export it again"
+            ) from None
     try:
         edges = [(_text(source), _text(target)) for source, target in stored["edges"]]
     except (TypeError, ValueError) as problem:
-        raise NetworkError(f"the edges are no list of pairs of node names ({_reason(problem)})") from None
+        raise NetworkError(
+            f"the edges are no list of pairs of node names ({_reason(problem)}): export it again"
+        ) from None
     metadata = stored.get("metadata")
     return nir.NIRGraph(nodes, edges, metadata if isinstance(metadata, dict) else {}, type_check=False)
 
@@ -302,7 +308,9 @@ def _output_layer(graph: Graph, paths: list) -> str:
     arriving = [(start, chain) for start, chain, end in paths if end == graph.output]
     if len(arriving) == 1 and all(step.is_identity for step in arriving[0][1]):
         if arriving[0][0] == graph.input:
-            raise NetworkError(f"{graph.called(graph.output)} repeats the input, nothing is left to simulate")
+            raise NetworkError(
+                f"{graph.called(graph.output)} repeats the input, nothing is left to simulate: put neurons between them"
+            )
         return arriving[0][0]
     last = {next((s.name for s in reversed(chain) if not s.is_identity), graph.output) for _, chain in arriving}
     return last.pop() if len(last) == 1 else graph.output

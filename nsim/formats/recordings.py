@@ -96,7 +96,9 @@ def _check_dat(path: Path) -> str:
     if len(head) < len(_DAT_CD):
         raise InputError(f"{path} ends at byte {start + len(head)}, within its header: fetch it again")
     if head != _DAT_CD:
-        raise InputError(f"{path} holds events of type {head[0]} with {head[1]} bytes, not CD events, 12 with 8 bytes")
+        raise InputError(
+            f"{path} holds events of type {head[0]} with {head[1]} bytes: expected CD events, 12 with 8 bytes"
+        )
     _check_whole(path, start + 2, 8)
     words = np.fromfile(path, "<u4", offset=start + 2).reshape(-1, 2)
     step = np.diff(words[:, 0].astype(np.int64))
@@ -110,7 +112,7 @@ def _check_dat(path: Path) -> str:
     polarity = words[:, 1] >> _DAT_POLARITY_BIT[version] & 0xF
     if (polarity > 1).any():
         first = int((polarity > 1).argmax())
-        raise InputError(f"{path} has p = {polarity[first]} in event {first}: the polarity of an event is 0 or 1")
+        raise InputError(f"{path} has p = {polarity[first]} in event {first}: expected polarity 0 or 1")
     return "dat"
 
 

@@ -115,7 +115,9 @@ class CompiledRun:
         """The readable engine runs into the same deadlock, and names its stations."""
         for _ in engine_simpy.Engine(self.engine.mapping, self.engine.machine).start(self.activity):
             pass
-        raise SimulationError("the compiled engine stopped with frames left where the SimPy engine does not")
+        raise SimulationError(
+            "the compiled engine stopped with frames left where the SimPy engine does not, a defect: use --engine simpy"
+        )
 
 
 def _longest_route(machine: FrameMachine) -> int:

@@ -166,7 +166,7 @@ def _simulate(parts: list[_Part], frames: int, progress: Progress | None) -> int
                 progress(done, frames)
         for part in parts:
             if next(part.steps, None) is not None:
-                raise SimulationError("a run did not end with its last frame")
+                raise SimulationError("a run did not end with its last frame: this is a defect")
     except KeyboardInterrupt:
         if not done:
             raise

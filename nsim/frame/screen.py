@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from nsim.answer import answered
 from nsim.frame.result import FrameResult
 from nsim.screen import caveats, facts_grid, joules, path_words, scaled, seconds, show_page
 
@@ -13,6 +14,9 @@ from nsim.screen import caveats, facts_grid, joules, path_words, scaled, seconds
 def show_frames(result: FrameResult, out: Path | None) -> None:
     """The run in ten seconds: latency, rate, energy, what limits the rate, and a line per layer."""
     facts = result.summary()
+    notes = caveats(result.mapping.network, result.chip, facts)
+    if answered(lambda: {**facts, "notes": notes}):
+        return
     grid = facts_grid()
     grid.add_row("Latency", seconds(facts["latency_ps"]), f"one frame alone: {cycles(facts['latency_cycles'])}")
     rate = facts["frames_per_s"]
@@ -23,7 +27,6 @@ def show_frames(result: FrameResult, out: Path | None) -> None:
         grid.add_row("Path", *_path_line(result))
     grid.add_row("Traffic", f"{facts['messages'] / facts['frames']:,.0f}", _traffic_line(result))
     grid.add_row("Program", seconds(facts["program_time_ps"]), _program_line(facts))
-    notes = caveats(result.mapping.network, result.chip, facts)
     show_page(_title(result, facts), grid, _layer_table(result), notes, out)
 
 

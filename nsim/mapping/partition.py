@@ -215,7 +215,8 @@ def shares_of_sizes(layer: Layer, sizes: list[int], axis: str) -> list[Share]:
         )
     if any(size % layer.neuron.granule for size in sizes):
         raise MappingError(
-            f"partition of layer {layer.name!r}: shares must be multiples of {layer.neuron.granule} neurons"
+            f"partition of layer {layer.name!r}: {axis} {sizes} are not all multiples of "
+            f"{layer.neuron.granule} neurons: give such"
         )
     ends = np.cumsum(sizes).tolist()
     shares = []

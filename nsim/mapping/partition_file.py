@@ -60,7 +60,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise MappingError(f"cannot read partition file {path}: {error}") from None
+        raise MappingError(
+            f"cannot read partition file {path} ({error}): give a TOML file with tables [layers.NAME]"
+        ) from None
     if not {"layers"} <= set(content) <= {"layers", "placement"} or not isinstance(content["layers"], dict):
         raise MappingError(
             f"partition file {path} holds tables [layers.NAME] and nothing else: found {sorted(content)} (a "
@@ -87,7 +89,9 @@ def _own_shares(path: Path, layer: Layer, table: object) -> tuple[list[Share], l
         if values is not None and not whole:
             raise MappingError(f"{where}.{key} is {values!r}: expected a list of whole numbers")
     if cores is not None and len(cores) != len(sizes):
-        raise MappingError(f"{where}.cores has {len(cores)} numbers for {len(sizes)} shares")
+        raise MappingError(
+            f"{where}.cores has {len(cores)} numbers for {len(sizes)} shares: give one core for each share"
+        )
     return shares_of_sizes(layer, sizes, "channels" if axes[0] == "neurons" else axes[0]), cores
 
 
@@ -121,7 +125,9 @@ def write_partition(
     try:
         path.write_text("\n".join(lines).lstrip("\n") + "\n", encoding="utf-8")
     except OSError as error:
-        raise OutputError(f"cannot write partition file {path}: {error.strerror or error}") from None
+        raise OutputError(
+            f"cannot write partition file {path} ({error.strerror or error}): give another file"
+        ) from None
 
 
 def sizes_of(shares: Sequence[Share], layer: Layer) -> tuple[str, list[int]] | None:

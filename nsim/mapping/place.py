@@ -49,7 +49,9 @@ def check_placement(chip: MeshChip, placement: Sequence[int], cores: int) -> NDA
             )
     numbers, times = np.unique(location, return_counts=True)
     if (times > 1).any():
-        raise MappingError(f"the placement names core {numbers[times.argmax()]} {times.max()} times: once at most")
+        raise MappingError(
+            f"the placement names core {numbers[times.argmax()]} {times.max()} times: give each at most once"
+        )
     return location
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from nsim.answer import answered
 from nsim.mosaic.explain import explain
 from nsim.mosaic.fabric import KINDS
 from nsim.mosaic.mapping import MosaicMapping
@@ -29,6 +30,8 @@ PLACE_NAMES = {"index": "neuron q in tile q // n", "annealed": "annealed"}
 
 def show_map(mapping: MosaicMapping, explained: bool, plot: Path | None, out: Path | None) -> None:
     """Mappable or not and why, memory under both counts, profile and proxy, and where the files are."""
+    if answered(lambda: {**MapFiles(mapping).summary(), "notes": _caveats(mapping)}):
+        return
     screen = console()
     screen.print(Text(mapping.title, style="bold"))
     screen.print(_facts(mapping))

@@ -64,7 +64,7 @@ def parse_profile(text: str) -> Profile:
         except ValueError:
             raise NetworkError(f"option {name} of the random network is {value!r}: expected a number") from None
     if len(profile) < len(given):
-        raise NetworkError(f"random network: a hop distance is given twice in {text!r}")
+        raise NetworkError(f"random network: a hop distance is given twice in {text!r}: give it once")
     return profile
 
 
@@ -72,7 +72,7 @@ def check_profile(fabric: Fabric, profile: Profile) -> None:
     """Refuse shares outside [0, 1] and hop distances that no two tiles of the grid have."""
     for distance, share in profile.items():
         if distance == 0:
-            raise NetworkError("p0 is no option: within a tile every neuron is connected to every other")
+            raise NetworkError("p0 is no option, within a tile every neuron is connected to every other: leave it out")
         if distance not in fabric.distances:
             raise NetworkError(
                 f"no two tiles of a grid of {fabric.rows}x{fabric.columns} are {distance} hops apart (p{distance}): "

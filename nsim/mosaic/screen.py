@@ -9,6 +9,7 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
+from nsim.answer import answered
 from nsim.mosaic.page import PLACE_NAMES
 from nsim.mosaic.result import TilesResult
 from nsim.screen import caveats, console, facts_grid, joules, seconds, show_page
@@ -19,6 +20,9 @@ SHOWN = 8  # violated ports, and tiles, that are listed
 def show_tiles(result: TilesResult, out: Path | None) -> None:
     """The run in ten seconds: does it fit, what happens per tick, in which time, at which cost; the fullest tiles."""
     facts = result.summary()
+    notes = _notes(result, facts)
+    if answered(lambda: {**facts, "notes": notes}):
+        return
     if not facts["mappable"]:
         console().print(Text(_not_mappable(facts), style="bold red"))
     grid = facts_grid()
@@ -32,7 +36,7 @@ def show_tiles(result: TilesResult, out: Path | None) -> None:
     if facts["waited_ps"]:
         grid.add_row("Waiting", *_waiting_line(facts))
     grid.add_row("Energy", *_energy_line(facts))
-    show_page(f"{result.mapping.title}, {steps:,} ticks", grid, _tile_table(result), _notes(result, facts), out)
+    show_page(f"{result.mapping.title}, {steps:,} ticks", grid, _tile_table(result), notes, out)
 
 
 def _not_mappable(facts: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from nsim.answer import answered
 from nsim.noc.result import USED, NocResult
 from nsim.screen import facts_grid, seconds, show_page, sources
 
@@ -15,6 +16,9 @@ LINKS_SHOWN = 10
 def show_noc(result: NocResult, trace: str, out: Path | None) -> None:
     """The trace in ten seconds: how long messages took, how long they waited, and on which links."""
     chip, facts = result.replayed.machine.chip, result.summary()
+    notes = sources(chip, USED)
+    if answered(lambda: {**facts, "notes": notes}):
+        return
     grid = facts_grid()
     for name, said in (
         ("latency", "from a message's time to its last bit"),
@@ -29,7 +33,7 @@ def show_noc(result: NocResult, trace: str, out: Path | None) -> None:
     full = f"of the time {facts['fullest_link']} is busy, the fullest of {facts['links_used']:,} links that carry any"
     grid.add_row("Load", f"{facts['fullest_link_utilisation']:.0%}", f"{full}, of {facts['links_available']:,}")
     title = f"{trace} on the network on chip of {chip.title}"
-    show_page(title, grid, _link_table(result), sources(chip, USED), out)
+    show_page(title, grid, _link_table(result), notes, out)
 
 
 def _link_table(result: NocResult) -> Table:

@@ -95,11 +95,13 @@ def _table(path: Path) -> pd.DataFrame:
     except pd.errors.EmptyDataError:
         raise InputError(f"message trace {path} is empty: begin with a header, {_header()}") from None
     except pd.errors.ParserError as error:
-        raise InputError(f"message trace {path} is no CSV: {str(error).strip().splitlines()[-1]}") from None
+        raise InputError(
+            f"message trace {path} is no CSV ({str(error).strip().splitlines()[-1]}): mend that line"
+        ) from None
     except UnicodeDecodeError:
         raise InputError(f"message trace {path} is no text: give CSV, with the header {_header()}") from None
     except OSError as error:
-        raise InputError(f"cannot read message trace {path}: {error.strerror or error}") from None
+        raise InputError(f"cannot read message trace {path} ({error.strerror or error}): give a CSV file") from None
 
 
 def _header() -> str:

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +77,45 @@ class Optimized:
         """Energy before over energy after, of what is known; None if nothing is."""
         after = self.after.energy.known_fj
         return self.before.energy.known_fj / after if after else None
+
+    def summary(self) -> dict[str, Any]:
+        """What was gained and what no partition can beat, in numbers; times and energies are per timestep.
+
+        "Before" and after are full runs; the limits, moves and the front are of the evaluated timesteps.
+        """
+        history, limits, best = self.history, self.limits, self.history.last.found
+        problem, steps = history.problem, history.problem.activity.timesteps
+        return {
+            "network": problem.rules.network.name,
+            "chip": problem.rules.chip.name,
+            "search": history.search,
+            "objective": problem.objective,
+            "evaluations": history.evaluations,
+            "budget": history.budget,
+            "interrupted": history.interrupted,
+            "timesteps": self.after.steps,
+            "evaluated_timesteps": steps,
+            "time_per_timestep_ps": self.after.total_ps / self.after.steps,
+            "time_per_timestep_before_ps": self.before.total_ps / self.before.steps,
+            "speedup": self.speedup,
+            "known_energy_per_timestep_fj": self.after.energy.known_fj / self.after.steps,
+            "known_energy_per_timestep_before_fj": self.before.energy.known_fj / self.before.steps,
+            "energy_ratio": self.energy_ratio,
+            "cores": best.cores,
+            "cores_before": history.first.found.cores,
+            "most_cores": problem.most_cores,
+            "limit": best.state,
+            "limit_share": best.states[best.state] / best.time_ps,
+            "least_time_ps": limits.least_ps,
+            "least_time_set_by": limits.binding,
+            "over_least_time": best.time_ps / steps / limits.least_ps,
+            "limits": asdict(limits),
+            "moves": history.rows,
+            "front": [
+                {"time_ps": e.time_ps / steps, "energy_fj": e.energy_fj / steps or None, "cores": e.cores}
+                for _, e in history.front
+            ],
+        }
 
 
 def optimize(

@@ -256,7 +256,10 @@ class Simulator:
             (paths.by_kind_ps, paths.service_ps, paths.wire_ps),
         )
         if stuck >= 0:
-            raise SimulationError(f"network {self.rules.network.name!r} ran into a deadlock while it was optimised")
+            raise SimulationError(
+                f"network {self.rules.network.name!r} ran into a deadlock while it was optimised: begin with "
+                "another --partition"
+            )
         return duration_ps, paths if path else None
 
     def _journal_for(self, copies: Copies) -> NDArray[np.void]:

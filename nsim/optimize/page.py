@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
+from nsim.answer import answered
 from nsim.bottleneck import bottleneck_of
 from nsim.optimize import Optimized, mapping_of
 from nsim.optimize.history import History
@@ -19,11 +21,14 @@ FRONT_ROWS = 20
 
 def show_optimized(found: Optimized, out: Path | None, plot: Path | None) -> None:
     """The result in ten seconds, then the moves, then the front if there is more than one point on it."""
-    history, screen = found.history, console()
+    history, facts = found.history, found.summary()
+    if answered(lambda: {**facts, "notes": _notes(found), "partition_file": out, "plot": plot}):
+        return
+    screen = console()
     rules, problem = history.problem.rules, history.problem
     title = f"{rules.network.name} on {rules.chip.title}: search {history.search} for {problem.objective}"
     screen.print(Text(title, style="bold"))
-    screen.print(_gains(found))
+    screen.print(_gains(facts))
     screen.print()
     screen.print(_moves(history))
     if len(history.front) > 1:
@@ -37,40 +42,29 @@ def show_optimized(found: Optimized, out: Path | None, plot: Path | None) -> Non
             screen.print(f"{what} {file}")
 
 
-def _gains(found: Optimized) -> Table:
-    before, after, history = found.before, found.after, found.history
-    limits, best = found.limits, history.last.found
-    steps = history.problem.activity.timesteps
+def _gains(facts: dict[str, Any]) -> Table:
     grid = facts_grid()
-    change = f"{found.speedup:.2f} times faster" if found.speedup >= 1 else f"{1 / found.speedup:.2f} times slower"
-    grid.add_row(
-        "Time",
-        seconds(after.total_ps / after.steps),
-        f"per timestep, {change} than {seconds(before.total_ps / before.steps)} (full runs of {after.steps} timesteps)",
-    )
-    if found.energy_ratio is not None:
-        less = found.energy_ratio
+    speedup, less = facts["speedup"], facts["energy_ratio"]
+    change = f"{speedup:.2f} times faster" if speedup >= 1 else f"{1 / speedup:.2f} times slower"
+    before, runs = seconds(facts["time_per_timestep_before_ps"]), f"full runs of {facts['timesteps']} timesteps"
+    grid.add_row("Time", seconds(facts["time_per_timestep_ps"]), f"per timestep, {change} than {before} ({runs})")
+    if less is not None:
         change = f"{less:.2f} times less" if less >= 1 else f"{1 / less:.2f} times more"
-        grid.add_row(
-            "Energy",
-            joules(after.energy.known_fj / after.steps),
-            f"per timestep, {change} than {joules(before.energy.known_fj / before.steps)}",
-        )
-    grid.add_row(
-        "Cores", str(best.cores), f"of {history.problem.most_cores} allowed; {history.first.found.cores} before"
-    )
-    share = best.states[best.state] / best.time_ps
-    grid.add_row("Limit", best.state, f"{share:.0%} of the critical path now")
-    over = best.time_ps / steps / limits.least_ps
+        before = joules(facts["known_energy_per_timestep_before_fj"])
+        grid.add_row("Energy", joules(facts["known_energy_per_timestep_fj"]), f"per timestep, {change} than {before}")
+    grid.add_row("Cores", str(facts["cores"]), f"of {facts['most_cores']} allowed; {facts['cores_before']} before")
+    grid.add_row("Limit", facts["limit"], f"{facts['limit_share']:.0%} of the critical path now")
     grid.add_row(
         "Physical",
-        seconds(limits.least_ps),
-        f"per timestep can no partition beat, set by {limits.binding}; this one takes {over:.2f} times that",
+        seconds(facts["least_time_ps"]),
+        f"per timestep can no partition beat, set by {facts['least_time_set_by']}; this one takes "
+        f"{facts['over_least_time']:.2f} times that",
     )
     grid.add_row(
         "Search",
-        str(history.evaluations),
-        f"evaluations of {steps} timesteps; the best agrees exactly with a full mapping and simulation",
+        str(facts["evaluations"]),
+        f"evaluations of {facts['evaluated_timesteps']} timesteps; the best agrees exactly with a full mapping and "
+        "simulation",
     )
     return grid
 

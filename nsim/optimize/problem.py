@@ -172,7 +172,10 @@ class Problem:
         missing = [layer.name for layer, cut in zip(self.layers, cuts, strict=True) if cut is None]
         chip, network = self.rules.chip, self.rules.network
         if missing:
-            raise MappingError(f"layer {missing[0]!r} does not fit chip {chip.name!r} along any one axis")
+            raise MappingError(
+                f"layer {missing[0]!r} does not fit chip {chip.name!r} however it is split along one axis: use a "
+                "smaller network or another chip"
+            )
         packed = self.packed(tuple(cut for cut in cuts if cut is not None), NO_LIMIT_PS)
         if packed.used > self.most_cores:
             cure = "allow more (--cores)" if packed.used <= chip.cores else "use a smaller network"

@@ -30,7 +30,9 @@ def compare(runs: Sequence[Run]) -> pd.DataFrame:
         raise InputError(f"{len(runs)} run to compare: give at least 2 folders")
     kinds = {run.discipline for run in runs}
     if len(kinds) > 1:
-        raise InputError(f"runs of different disciplines ({', '.join(sorted(kinds))}) have no numbers to compare")
+        raise InputError(
+            f"runs of different disciplines ({', '.join(sorted(kinds))}) have no numbers to compare: give runs of one"
+        )
     names = _names(runs)
     found = [_values(run) for run in runs]
     rows = []
@@ -40,6 +42,19 @@ def compare(runs: Sequence[Run]) -> pd.DataFrame:
             what, name = key
             rows.append({"what": what, "key": name, **dict(zip(names, own, strict=True)), "ratio": _ratio(own)})
     return pd.DataFrame(rows, columns=["what", "key", *names, "ratio"])
+
+
+def facts(found: pd.DataFrame) -> dict[str, Any]:
+    """The same for scripts: the runs by name, and a row for all that differs, with a value for each run."""
+    names = list(found.columns[2:-1])
+    rows = found.astype(object).to_dict("records")
+    return {
+        "runs": names,
+        "differences": [
+            {"what": row["what"], "key": row["key"], "values": {n: row[n] for n in names}, "ratio": row["ratio"]}
+            for row in rows
+        ],
+    }
 
 
 def check_comparison(path: Path) -> None:
@@ -58,7 +73,7 @@ def write_comparison(runs: Sequence[Run], table: pd.DataFrame, path: Path) -> No
         try:
             table.to_csv(path, index=False)
         except OSError as error:
-            raise OutputError(f"cannot write comparison {path}: {error.strerror}") from None
+            raise OutputError(f"cannot write comparison {path} ({error.strerror}): give another file") from None
     elif suffix == ".html":
         from nsim.report.page import cells, fill, write_page
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from math import isfinite, isnan
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nsim.answer import finite
 from nsim.errors import OutputError
 from nsim.report.content import Content, contents, knows_energy
 from nsim.report.figures import sections
@@ -65,16 +66,7 @@ def cells(table: pd.DataFrame, energy: bool = True) -> dict[str, list]:
 
 def _script(content: Any) -> str:
     """JSON that cannot end the script element it stands in."""
-    return json.dumps(_finite(content), sort_keys=True, allow_nan=False).replace("<", "\\u003c")
-
-
-def _finite(content: Any) -> Any:
-    """The same without what JSON has no word for: null for infinite and missing numbers."""
-    if isinstance(content, dict):
-        return {key: _finite(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_finite(value) for value in content]
-    return None if isinstance(content, float) and not isfinite(content) else content
+    return json.dumps(finite(content), sort_keys=True, allow_nan=False).replace("<", "\\u003c")
 
 
 def _table_cell(value: Any) -> tuple[Any, Any]:
@@ -122,4 +114,4 @@ def write_page(text: str, path: Path) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise OutputError(f"cannot write report {path}: {error.strerror}") from None
+        raise OutputError(f"cannot write report {path} ({error.strerror}): give another file") from None

@@ -45,7 +45,9 @@ def write_figures(contents: Sequence[Content], folder: Path, formats: Sequence[s
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:
-        raise OutputError(f"cannot make the folder of figures {folder}: {error.strerror}") from None
+        raise OutputError(
+            f"cannot make the folder of figures {folder} ({error.strerror}): give another --out"
+        ) from None
     written = []
     with _style():
         for name, figure in _figures(contents):

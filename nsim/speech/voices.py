@@ -105,7 +105,9 @@ def spoken(saying: Saying) -> tuple[int, NDArray[np.float64]]:
             "check its installation"
         ) from None
     if sound.size < 2 or not sound.any():
-        raise InputError(f"espeak-ng gave silence for {WORDS[saying.label]!r} in voice {saying.voice}")
+        raise InputError(
+            f"espeak-ng gave silence for {WORDS[saying.label]!r} in voice {saying.voice}: check its installation"
+        )
     return rate, sound / 32768
 
 

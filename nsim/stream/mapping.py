@@ -196,7 +196,9 @@ def _convolution(connection: Connection, chip: StreamChip) -> Convolution:
 
 def _check_weights(name: str, kernel: NDArray, bits: int, chip: StreamChip) -> None:
     if kernel.dtype.kind not in "iu":
-        raise MappingError(f"{name} has weights of type {kernel.dtype}, but {chip.name!r} computes with whole numbers")
+        raise MappingError(
+            f"{name} has weights of type {kernel.dtype}, but {chip.name!r} computes with whole numbers: give integers"
+        )
     low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
     if kernel.size and (kernel.min() < low or kernel.max() > high):
         worst = int(kernel.max() if kernel.max() > high else kernel.min())
@@ -227,7 +229,9 @@ def _in_order_of_data(network: Network, chip: StreamChip) -> list[Layer]:
 def _check_network(network: Network, chip: StreamChip) -> None:
     for connection in network.connections:
         if connection.target == network.input:
-            raise MappingError(f"connection {connection.name} feeds the input, but {chip.name!r} has a sensor there")
+            raise MappingError(
+                f"connection {connection.name} feeds the input, but {chip.name!r} has a sensor there: remove it"
+            )
         if np.any(connection.source_delay) or np.any(connection.target_delay):
             raise MappingError(f"connection {connection.name} has delays, but {chip.name!r} has none: remove them")
     source = network.by_name[network.input]

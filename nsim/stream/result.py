@@ -331,8 +331,8 @@ class StreamResult:
     def events(self) -> pd.DataFrame:
         """Late sensor events, then those of which a balancer dropped something, in order; one row each."""
         times, late = self.times, self.late
-        number = np.concatenate((late, times.dropped_origin))
-        address, t_ps, event = (  # -1 for what a tick caused
+        number = np.maximum(-1, np.concatenate((late, times.dropped_origin)))  # -1 for what a tick caused
+        address, t_ps, event = (
             np.concatenate((of_events, [-1]))[number]
             for of_events in (self.sensor.address, self.sensor.t_ps, self.event_number)
         )

@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from nsim.answer import answered
 from nsim.screen import caveats, console, joules, path_words, scaled, seconds
 from nsim.stream.bottleneck import cures
 from nsim.stream.result import STAGES, StreamResult
@@ -25,6 +26,10 @@ WORK = {
 def show_stream(result: StreamResult, out: Path | None) -> None:
     """The run in ten seconds: does every core keep up, if not which and from when on, what would fit; then the rest."""
     screen, chip, facts = console(), result.mapping.chip, result.summary()
+    notes = [f"Note: {result.note}."] if result.note else []
+    notes += caveats(result.mapping.network, chip, facts)
+    if answered(lambda: {**facts, "notes": notes}):
+        return
     title = f"{facts['network']} on {chip.title}: {facts['cores_used']} of {facts['cores_available']} cores"
     screen.print(Text(title, style="bold"))
     for line, style in verdict(result, facts):
@@ -39,8 +44,7 @@ def show_stream(result: StreamResult, out: Path | None) -> None:
     screen.print(grid)
     screen.print()
     screen.print(_layer_table(result))
-    notes = [f"Note: {result.note}."] if result.note else []
-    for line in [*notes, *caveats(result.mapping.network, chip, facts)]:
+    for line in notes:
         screen.print(Text(line, style="dim"))
     if out:
         screen.print(f"Results are in {out}")

@@ -74,7 +74,7 @@ def write_nir(path: Path, trained: Trained) -> None:
     try:
         nir.write(path, as_nir(trained))
     except OSError as error:
-        raise OutputError(f"cannot write network {path}: {error}") from None
+        raise OutputError(f"cannot write network {path} ({error}): free space, or give another folder") from None
 
 
 def input_frames(x: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -73,7 +73,9 @@ def write_report(trained: Trained, samples: Samples, out: Path, chip: str = "mos
         summary = {**_summary(trained, samples, mapping), "simulator": simulator, **_provenance(trained)}
         write_json(out / "summary.json", summary)
     except OSError as error:
-        raise OutputError(f"cannot write results to {out}: {error.strerror}") from None
+        raise OutputError(
+            f"cannot write results to {out} ({error.strerror}): free space, or give another --out"
+        ) from None
     return summary
 
 

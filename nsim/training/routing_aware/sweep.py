@@ -95,7 +95,7 @@ def sweep(runs: list[Run], table: Path, workers: int, report: Callable[[Run, dic
     if workers < 1:
         raise TrainingError(f"workers are {workers}: give at least 1")
     if not table.parent.is_dir():
-        raise OutputError(f"cannot write {table}: its folder does not exist")
+        raise OutputError(f"cannot write {table}: make the folder {table.parent} first")
     missing = [run for run in runs if not run.finished()]
     errors: dict[Path, str] = {}
     _write_table(runs, errors, table)
@@ -183,4 +183,4 @@ def _write_table(runs: list[Run], errors: dict[Path, str], table: Path) -> None:
         partial.write_text(text.getvalue(), encoding="utf-8")
         partial.replace(table)
     except OSError as error:
-        raise OutputError(f"cannot write {table}: {error.strerror}") from None
+        raise OutputError(f"cannot write {table} ({error.strerror}): free space, or give another --out") from None

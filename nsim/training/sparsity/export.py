@@ -46,7 +46,7 @@ def write_net(path: Path, made: Architecture, layers: Sequence[Stored]) -> None:
             for number, group in enumerate(groups):
                 _write(file, f"layer/{number}", group)
     except OSError as error:
-        raise OutputError(f"cannot write network {path}: {error}") from None
+        raise OutputError(f"cannot write network {path} ({error}): free space, or give another folder") from None
 
 
 def _neuron(threshold: int, output: bool) -> dict[str, Any]:

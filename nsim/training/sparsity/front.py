@@ -298,7 +298,9 @@ def _write_results(front: Front, trainer: _Trainer, out: Path) -> None:
         (out / "summary.json").write_text(json.dumps(summary(front), indent=2) + "\n", encoding="utf-8")
         draw_front(front, out / "front.png")
     except OSError as error:
-        raise OutputError(f"cannot write results to {out}: {error.strerror}") from None
+        raise OutputError(
+            f"cannot write results to {out} ({error.strerror}): free space, or give another --out"
+        ) from None
 
 
 def _write_activity(front: Front, trainer: _Trainer, path: Path) -> None:

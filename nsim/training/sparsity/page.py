@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.table import Table
 
+from nsim.answer import answered
 from nsim.screen import console, facts_grid
 from nsim.training.sparsity.front import Front, summary
 
@@ -13,6 +15,8 @@ from nsim.training.sparsity.front import Front, summary
 def show_front(front: Front, out: Path) -> None:
     """The front, the choice, and the command that runs it."""
     screen, settings, facts = console(), front.settings, summary(front)
+    if answered(lambda: {**facts, "front": [asdict(point) for point in front.points], "out": out}):
+        return
     screen.print(f"{settings.network} on {settings.data}, {settings.regulariser}, partition {settings.partition}")
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
     for title in ("strength", "validation", "messages", "synops", "max synops", "weights kept", ""):
