@@ -34,7 +34,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by section of the hel
     "Look up": {"chips": chips, "networks": networks, "schema": schema},
 }
 GROUPS: dict[str, dict[str, tuple[str, dict[str, Callable[..., None]]]]] = {  # commands of commands, by section
-    "Train": {
+    "Prepare": {
         "train": ("Train networks for a chip (needs the extra: pip install 'nsim[train]').", TRAIN),
         "data": ("Make data to train on, offline.", DATA),
     }

@@ -9,7 +9,7 @@ from typer.core import TyperCommand, TyperGroup
 if TYPE_CHECKING:
     import typer
 
-OF_COMMANDS = ("Simulate", "Understand", "Improve", "Train", "Look up")
+OF_COMMANDS = ("Simulate", "Understand", "Improve", "Prepare", "Look up")
 OF_OPTIONS = {  # section: options, by the name of the parameter; the others are in the section "Options"
     "What to run": ("chip", "input", "activity", "timesteps", "samples", "dt", "seed"),
     "On which mapping": ("partition", "placement", "weight_format"),

@@ -116,7 +116,7 @@ def architecture(name: str, input: Shape, outputs: int, threshold: int, weight_b
         hint = f"did you mean {near[0]}? " if near else ""
         raise TrainingError(f"no network {name!r} to train: {hint}choose from {', '.join(HIDDEN)}")
     if not 2 <= weight_bits <= 8:
-        raise TrainingError(f"weight bits are {weight_bits}: give 2 to 8")
+        raise TrainingError(f"weight bits are {weight_bits}: the chip stores 2 to 8")
     if not 0 <= threshold <= 1 << 17:
         raise TrainingError(f"the threshold is {threshold}: give 0 to {1 << 17} (in units of 1/64)")
     made = Architecture(input, (*HIDDEN[name], Connect(outputs)), threshold, weight_bits)
