@@ -9,6 +9,7 @@ import typer
 from nsim.commands.compare import compare
 from nsim.commands.data import data
 from nsim.commands.floorline import floorline
+from nsim.commands.import_ import import_
 from nsim.commands.lists import chips, networks
 from nsim.commands.map import map_
 from nsim.commands.noc import noc
@@ -38,6 +39,7 @@ app.command()(sweep)
 app.command()(noc)
 app.command()(reproduce)
 app.add_typer(data, name="data")
+app.add_typer(import_, name="import")
 app.command()(chips)
 app.command()(networks)
 app.command()(schema)
