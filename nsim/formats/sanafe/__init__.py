@@ -27,7 +27,7 @@ from nsim.formats.sanafe.architecture import Architecture, read_architecture
 from nsim.formats.sanafe.chip import chip_text, choose, tell_rest
 from nsim.formats.sanafe.graph import Layers, all_edges, layers_of, matrices, nir_graph, tell_edges
 from nsim.formats.sanafe.network import Spiking, read_network
-from nsim.formats.sanafe.neurons import Differences, kept_delays, resolve, tell_inexact
+from nsim.formats.sanafe.neurons import Differences, kept_delays, resolve, tell_buffers, tell_inexact
 from nsim.mapping import map_network
 from nsim.mapping.partition import Partition, Rules, Share
 from nsim.mapping.partition_file import write_partition
@@ -62,13 +62,14 @@ def import_sanafe(
         rng = np.random.default_rng(seed)
         neurons = resolve(network, architecture, timesteps, rng, differences)
         edges = all_edges(network, kept_delays(network, neurons))
+        tell_buffers(neurons, edges.target, differences)
         tell_inexact(neurons, edges.target, edges.weight, differences)
         layers = layers_of(network, neurons)
         found = list(matrices(layers, edges, network.neurons))
         lost = tell_edges(network, neurons, found, edges, differences)
         chosen = choose(network, architecture, neurons, found, edges)
         text = chip_text(architecture, chosen, arch_path)
-        costs = tell_rest(network, architecture, neurons, edges, chosen)
+        costs = tell_rest(network, architecture, neurons, edges, found, chosen)
         _tell_network(network, layers)
         account = Account(
             arch_path.name,

@@ -55,11 +55,18 @@ class Account:
         """Fields by verdict; fields of one meaning count once."""
         return Counter(row.verdict for row in (*self.architecture, *self.network))
 
-    def not_exact(self) -> list[tuple[str, Row]]:
-        """File and row of what was not carried over as it is; what is left out first."""
-        rows = [(self.architecture_file, row) for row in self.architecture]
-        rows += [(self.network_file, row) for row in self.network]
-        return [pair for verdict in (LEFT, APPROXIMATED) for pair in rows if pair[1].verdict == verdict]
+    def not_exact(self) -> list[tuple[str, str, str]]:
+        """What was not carried over as it is, fields of one place and fate together: fields, verdict and words."""
+        found: dict[tuple[str, str, str], list[str]] = {}
+        for verdict in (LEFT, APPROXIMATED):
+            for row in (*self.architecture, *self.network):
+                if row.verdict == verdict:
+                    place, _, name = row.field.replace(".attributes", "").rpartition(".")
+                    found.setdefault((place, verdict, row.words), []).append(name)
+        return [
+            (f"{place}: {', '.join(names)}" if place else ", ".join(names), verdict, words)
+            for (place, verdict, words), names in found.items()
+        ]
 
 
 def account_text(account: Account) -> str:

@@ -369,7 +369,12 @@ def _points(points: dict[int, int]) -> dict[str, list[int]]:
 
 
 def tell_rest(
-    network: Spiking, architecture: Architecture, neurons: Neurons, edges: AllEdges, chosen: Chosen
+    network: Spiking,
+    architecture: Architecture,
+    neurons: Neurons,
+    edges: AllEdges,
+    found: list[Matrix],
+    chosen: Chosen,
 ) -> list[str]:
     """The fate of every field that the chip file did not take; returns which neurons and edges cost something else."""
     root = architecture.root
@@ -393,7 +398,7 @@ def tell_rest(
         for core in dict.fromkeys(tile.cores):
             _tell_kind(core.node, "core", used_cores[core], network.neurons)
             _tell_core(core, used_cores[core], used, chosen)
-    return _different_costs(neurons, edges, chosen)
+    return _different_costs(neurons, edges, found, chosen)
 
 
 def _tell_kind(node: Node, what: str, used: int, neurons: int) -> None:
@@ -433,24 +438,35 @@ def _why_not(used: int, what: str, chosen: bool) -> str:
     return "not needed" if chosen else f"a chip of nsim has one cost for all {what}, taken from those used most"
 
 
-def _different_costs(neurons: Neurons, edges: AllEdges, chosen: Chosen) -> list[str]:
+def _different_costs(neurons: Neurons, edges: AllEdges, found: list[Matrix], chosen: Chosen) -> list[str]:
     """Which neurons and edges pay the costs of another unit than theirs."""
     lines = []
     for who, mine in (("input neurons", neurons.inputs), ("neurons", neurons.others)):
         wrong = [n for n in mine.tolist() if not _same_costs(neurons.soma[n], chosen.soma, "soma")]
         if wrong:
+            own = neurons.soma[wrong[0]]
             lines.append(
-                f"{len(wrong):,} {who} cost as much as those of soma unit {chosen.soma.names[0]}, not as their own "
-                f"unit {neurons.soma[wrong[0]].names[0]} says"
+                f"{len(wrong):,} {who} cost {_soma_costs(chosen.soma)}, as soma unit {chosen.soma.names[0]} says, not "
+                f"{_soma_costs(own)}, as their own unit {own.names[0]} says"
             )
-    by_unit = Counter(neurons.synapse[target] for target in edges.target.tolist())
-    taken = [synapse for synapse, _ in chosen.by_format.values()]
-    for unit, number in by_unit.items():
-        if not any(_same_costs(unit, other, "synapse") for other in taken):
-            lines.append(
-                f"{number:,} edges of synapse unit {unit.names[0]} cost as much as those of {taken[-1].names[0]}"
-            )
+    for position, section in enumerate(("synapse", "dendrite")):
+        wrong_edges: Counter[tuple[Unit, Unit]] = Counter()
+        for matrix in found:
+            taken = chosen.by_format["dense" if matrix.full else "sparse"][position]
+            units = Counter(getattr(neurons, section)[target] for target in edges.target[matrix.edges].tolist())
+            wrong_edges.update({(u, taken): n for u, n in units.items() if not _same_costs(u, taken, section)})
+        lines += [
+            f"{number:,} edges of {section} unit {unit.names[0]} cost as much as those of {taken.names[0]}"
+            for (unit, taken), number in wrong_edges.items()
+        ]
     return lines
+
+
+def _soma_costs(unit: Unit) -> str:
+    costs = {key: f"{float(node.decimal()):g}" for key, node in unit.attributes.items() if key in COSTS["soma"]}
+    update, spike = ("{energy_access_neuron} + {energy_update_neuron} J", "{energy_spike_out} J")
+    time, spike_time = ("{latency_access_neuron} + {latency_update_neuron} s", "{latency_spike_out} s")
+    return f"{update} and {time} a timestep, {spike} and {spike_time} a spike".format(**costs)
 
 
 def _same_costs(first: Unit, second: Unit, section: str) -> bool:

@@ -325,6 +325,21 @@ def _probability(node: Node) -> float:
 # --- how exact ----------------------------------------------------------------------------------------------------
 
 
+def tell_buffers(neurons: Neurons, target: NDArray[np.int64], differences: Differences) -> None:
+    """Name what sanafe 2.2.9 does with spikes behind buffers that are not before the soma."""
+    arriving = np.bincount(target, minlength=len(neurons.kind))
+    position = np.array([kind.position.text for kind in neurons.kind])
+    differences.add(
+        "neurons with several edges behind a buffer_position dendrite: sanafe 2.2.9 keeps only the last weight of a "
+        "timestep, here all are added up, as documented",
+        int(np.count_nonzero((arriving > 1) & (position == "dendrite"))),
+    )
+    differences.add(
+        "neurons with a buffer_position axon_out, where sanafe 2.2.9 lets none fire; here they do",
+        int(np.count_nonzero(position == "axon_out")),
+    )
+
+
 def tell_inexact(
     neurons: Neurons, target: NDArray[np.int64], weight: NDArray[np.float64], differences: Differences
 ) -> None:

@@ -21,11 +21,11 @@ def show_account(account: Account) -> None:
         highlight=False,
     )
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
-    for heading in ("field", "", "as what, or why not"):
-        table.add_column(heading, overflow="fold")
+    for heading in ("fields", "", "as what, or why not"):
+        table.add_column(heading, no_wrap=not heading)
     rows = account.not_exact()
-    for _, row in rows[:SHOWN]:
-        table.add_row(Text(row.field), row.verdict, Text(row.words))
+    for fields, verdict, words in rows[:SHOWN]:
+        table.add_row(Text(fields), verdict, Text(words))
     if rows:
         screen.print(Padding(table, (1, 0, 0, 0)))
     if len(rows) > SHOWN:
