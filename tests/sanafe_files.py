@@ -15,6 +15,12 @@ def architecture(
     dendrite="0.0",
 ):
     """A mesh of equal tiles with two units of each kind; the costs are made up."""
+    costs = {"access_neuron": ("50.0e-12", "6.0e-9"), "update_neuron": ("20.0e-12", "3.5e-9")}
+    costs["spike_out"] = ("70.0e-12", "30.0e-9")
+    soma = "\n".join(
+        f"                energy_{action}: {energy}\n                latency_{action}: {latency}"
+        for action, (energy, latency) in costs.items()
+    )
     hops = "\n".join(
         f"        energy_{way}_hop: {HOP_ENERGY[way]}\n        latency_{way}_hop: {HOP_LATENCY[way]}"
         for way in HOP_ENERGY
@@ -55,21 +61,11 @@ architecture:
             - name: lif
               attributes:
                 model: leaky_integrate_fire
-                energy_access_neuron: 50.0e-12
-                latency_access_neuron: 6.0e-9
-                energy_update_neuron: 20.0e-12
-                latency_update_neuron: 3.5e-9
-                energy_spike_out: 70.0e-12
-                latency_spike_out: 30.0e-9
+{soma}
             - name: north
               attributes:
                 model: truenorth
-                energy_access_neuron: 50.0e-12
-                latency_access_neuron: 6.0e-9
-                energy_update_neuron: 20.0e-12
-                latency_update_neuron: 3.5e-9
-                energy_spike_out: 70.0e-12
-                latency_spike_out: 30.0e-9
+{soma}
             - name: train[0..63]
               attributes:
                 model: input

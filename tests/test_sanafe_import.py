@@ -225,7 +225,7 @@ def test_one_message_takes_its_time_as_in_sanafe_up_to_a_picosecond_per_link(tmp
 # --- against the documented equations -----------------------------------------------------------------------------
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), delays=st.booleans())
 def test_spikes_are_those_of_the_equations(tmp_path_factory, seed, delays):
     """Neuron by neuron, delays included: v = v + bias + u, above (lif) or from (truenorth) the threshold."""
