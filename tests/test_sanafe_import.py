@@ -406,6 +406,30 @@ def test_other_units_are_told_with_both_costs(tmp_path):
     assert "1 edges of synapse unit packed cost as much as those of plain" in account.costs
 
 
+def fate(account, field):
+    """Verdicts of an architecture's field, by the end of its path."""
+    return {row.verdict for row in account.architecture if row.field.endswith(field)}
+
+
+def test_models_of_units_are_told_by_their_use(tmp_path):
+    """Used and known, used and unknown, used but never compared, not used; and noise that a unit brings along."""
+    account = imported(tmp_path)
+    assert fate(account, "soma[0].attributes.model") == {"carried over"}
+    assert fate(account, "dendrite[1].attributes.model") == {LEFT}
+    assert fate(account, "soma[0].attributes.energy_update_neuron") == {"approximated"}
+    assert fate(account, "soma[0].attributes.energy_access_neuron") == {"carried over"}
+    waiting = imported(tmp_path, net=SMALL.replace("threshold: 1.5,", "threshold: 1.5, dendrite_hw_name: waits,"))
+    assert fate(waiting, "dendrite[1].attributes.model") == {"approximated"}
+    assert "accumulator_with_delay" in waiting.spikes[0]
+    taps = imported(tmp_path, architecture().replace("model: accumulator,", "model: taps,"))
+    assert fate(taps, "dendrite[0].attributes.model") == {LEFT}
+    assert "dendrite of model 'taps'" in taps.spikes[0]
+    noisy = architecture().replace("model: truenorth\n", "model: truenorth\n                noise: stream.csv\n")
+    account = imported(tmp_path, noisy)
+    assert fate(account, "soma[1].attributes.noise") == {LEFT}
+    assert account.spikes == ["1 neurons on a unit with noise in the architecture, which they do not get here"]
+
+
 # --- the command ------------------------------------------------------------------------------------------------
 
 

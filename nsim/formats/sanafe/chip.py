@@ -24,7 +24,7 @@ from nsim.chip_file import printable
 from nsim.formats.sanafe.architecture import COSTS, Architecture, CoreKind, TileKind, Unit
 from nsim.formats.sanafe.graph import AllEdges, Matrix
 from nsim.formats.sanafe.network import Spiking
-from nsim.formats.sanafe.neurons import Neurons
+from nsim.formats.sanafe.neurons import MODELS, WAITING, Neurons
 from nsim.formats.sanafe.tree import Node
 
 ARCH, DOCS = "architecture", "sanafe_doc"
@@ -72,6 +72,11 @@ class ChipText:
             nodes = [unit.attributes[f"{quantity}_{action}"] for unit, action in parts]
             values[key] = self._amount(f"actions.{name}.{key}", quantity, nodes, Decimal(1), " + ")
         self.table(f"actions.{name}", values)
+        for unit, action in parts:
+            if action == "update_neuron":
+                for quantity in SCALES:
+                    node = unit.attributes[f"{quantity}_{action}"]
+                    node.approximated(f"{', '.join(self.targets[node])}, in every timestep; see Costs and time")
 
     def mean(self, target: str, quantity: str, nodes: Sequence[Node]) -> Value:
         """Of two directions that share one number."""
@@ -415,11 +420,23 @@ def _tell_core(core: CoreKind, neurons: int, used: Counter[Unit], chosen: Chosen
     for section, units in core.units.items():
         for number, unit in enumerate(units):
             count = (neurons if number == 0 else 0) if section.startswith("axon") else used[unit]
-            unit.node.need("name", "").carried("by which neurons name it")
-            if unit.attributes.get("model") is not None:
-                words = "the equations of its neurons" if count else "what its neurons would do; none is mapped to it"
-                unit.attributes["model"].carried(words)
+            unit.node.need("name", "").carried("the name that mappings and attributes use")
+            _tell_model(unit, section, count)
             _tell_costs(unit.attributes, _why_not(count, f"{section} units", False))
+
+
+def _tell_model(unit: Unit, section: str, used: int) -> None:
+    node = unit.attributes.get("model")
+    if node is None:
+        return
+    if not used:
+        node.left("nothing of the network uses it")
+    elif unit.model == WAITING:
+        node.approximated("sums after the delay of the edge, as documented; could not be compared")
+    elif unit.model in MODELS[section]:
+        node.carried("the equations of the neurons, or the sum of what arrives at them")
+    else:
+        node.left("nsim has not this model: what arrives at a neuron is added up")
 
 
 def _tell_costs(attributes: dict[str, Node], why: str) -> None:

@@ -28,6 +28,11 @@ DEFAULT_TIMESTEPS = 100
 LARGEST = 2**31 - 1
 STEP = 64  # potentials of leaky_integrate_fire are multiples of 1 / 64 after the leak
 INPUT, LIF, TRUENORTH = "input", "leaky_integrate_fire", "truenorth"
+SUMS, WAITING = "accumulator", "accumulator_with_delay"
+MODELS = {  # that are carried over, by kind of unit; axons have none
+    **{"soma": (INPUT, LIF, TRUENORTH), "dendrite": (SUMS, WAITING), "synapse": ("current_based",)},
+    **{"axon_in": (), "axon_out": ()},
+}
 PARAMETERS = {"threshold": 0.0, "reset": 0.0, "leak_decay": 1.0, "bias": 0.0}  # and what they are if not given
 PARAMETERS_OF = {LIF: tuple(PARAMETERS), TRUENORTH: ("threshold", "reset", "bias"), INPUT: ()}
 INERT = {  # attributes of a model that nsim has not, and what they are when they do nothing
@@ -113,8 +118,9 @@ def resolve(
     others = np.flatnonzero([model != INPUT for model in models])
     if not others.size:
         network.root.fail("has input neurons only: there is nothing to simulate; map some to leaky_integrate_fire")
-    for unit_model, section in (("accumulator", "dendrite"), ("current_based", "synapse")):
-        _other_models(units[section], section, unit_model, differences)
+    for section in ("dendrite", "synapse"):
+        _tell_models(units[section], section, differences)
+    _tell_unit_attributes(units["soma"], differences)
     parameters = {name: np.zeros(network.neurons) for name in PARAMETERS}
     for neuron in others.tolist():
         for name, usual in PARAMETERS.items():
@@ -165,7 +171,7 @@ def _check_neurons_per_core(network: Spiking, kinds: list[CoreKind]) -> None:
 
 
 def _model(network: Spiking, neuron: int, unit: Unit) -> str:
-    if unit.model not in (INPUT, LIF, TRUENORTH):
+    if unit.model not in MODELS["soma"]:
         plugin = ", a plugin" if "plugin" in unit.attributes else ""
         network.places[neuron].node.fail(
             f"neuron {network.called(neuron)} runs on soma unit {show(unit.names[0])} of model {show(unit.model)}"
@@ -188,15 +194,24 @@ def _tell_shared_inputs(
     )
 
 
-def _other_models(units: list[Unit], section: str, usual: str, differences: Differences) -> None:
+def _tell_models(units: list[Unit], section: str, differences: Differences) -> None:
     for unit in units:
-        if unit.model == "accumulator_with_delay":
+        if unit.model == WAITING:
             differences.add(
                 "neurons have an accumulator_with_delay, which adds up after the delay here, as documented; "
                 "sanafe 2.2.9 delivers no spike to it at all"
             )
-        elif unit.model != usual:
+        elif unit.model not in MODELS[section]:
             differences.add(f"neurons have a {section} of model {show(unit.model)}; here its inputs are added up")
+
+
+def _tell_unit_attributes(units: list[Unit], differences: Differences) -> None:
+    """Attributes of neuron models that the architecture gives to a unit, such as its noise."""
+    for unit in units:
+        for name, node in unit.attributes.items():
+            if name in KNOWN_ELSEWHERE:
+                node.left("attributes of neurons are taken from the network's file only")
+                differences.add(f"neurons on a unit with {name} in the architecture, which they do not get here")
 
 
 def _check_decay(network: Spiking, everyone: list[Attributes], decay: NDArray[np.float64]) -> None:
@@ -366,7 +381,7 @@ def tell_inexact(
 
 def kept_delays(network: Spiking, neurons: Neurons) -> list[NDArray[np.int64]]:
     """Extra timesteps of every edge: 0 where the target's dendrite does not delay. By entry of network.edges."""
-    waits = np.array([unit.model == "accumulator_with_delay" for unit in neurons.dendrite])
+    waits = np.array([unit.model == WAITING for unit in neurons.dendrite])
     kept = []
     for edges in network.edges:
         delay = np.where(waits[edges.target], edges.delay, 0)
