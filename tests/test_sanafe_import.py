@@ -2,7 +2,9 @@
 
 import os
 import re
+import sys
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -446,6 +448,27 @@ def test_the_command_writes_four_files_and_its_own_command_runs(tmp_path):
     first = {name: (tmp_path / "out" / name).read_bytes() for name in FILES if name != "network.nir"}
     assert nsim("import", "sanafe", *paths, "--out", tmp_path / "out").returncode == 0  # an earlier import is replaced
     assert first == {name: (tmp_path / "out" / name).read_bytes() for name in first}
+
+
+def test_groups_may_have_any_names(tmp_path):
+    """Those that NIR, HDF5 or nsim use otherwise too; layers that would share a name get different ones."""
+    names = ["0", "input", "output", "a/b", "a_b", "a.b", "ä ü"]
+    groups = [line for name in names for line in (f"- name: '{name}'", "  neurons:", "  - 0: [bias: 1]")]
+    edges = [f"- '{first}.0 -> {second}.0': [weight: 1]" for first, second in pairwise(names)]
+    imported(
+        tmp_path,
+        net=network(groups, edges, [f"- '{name}.0': [core: {k % 6}.{k // 6}]" for k, name in enumerate(names)]),
+    )
+    mapping = mapping_of(tmp_path)
+    assert len({layer.name for layer in mapping.network.layers}) == len(names) + 1
+    assert mapping.used_cores.size == len(names)
+    assert run(tmp_path, 3).counts.spikes.sum() > 0
+
+
+def test_without_the_parser_the_cure_is_told(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    paths = written(tmp_path)
+    assert "pip install 'nsim[sanafe]'" in refused("import", "sanafe", *paths, "--out", tmp_path / "out")
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path):

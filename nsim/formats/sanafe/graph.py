@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from nsim.errors import NetworkError
 from nsim.formats.nir_graph import INPUT_ON_CHIP, STIMULUS
 from nsim.formats.nir_nodes import SPARSE
-from nsim.formats.sanafe.network import Spiking
+from nsim.formats.sanafe.network import Group, Spiking
 from nsim.formats.sanafe.neurons import Differences, Neurons
+from nsim.formats.sanafe.tree import Node
 from nsim.memory import check_fits
 
 DT_S = 1.0  # a timestep of SANA-FE has no length of its own; time constants are in timesteps then
@@ -104,7 +105,7 @@ def layers_of(network: Spiking, neurons: Neurons) -> Layers:
     return Layers(first, members, list(members)[-1])
 
 
-def _all_inputs(group, is_input: NDArray[np.bool_]) -> bool:
+def _all_inputs(group: Group, is_input: NDArray[np.bool_]) -> bool:
     return bool(is_input[group.first : group.first + group.size].all())
 
 
@@ -263,7 +264,8 @@ def tell_edges(
     return lost
 
 
-def _weight_node(node):
+def _weight_node(node: Node) -> Node | None:
+    """The weights of an entry."""
     for key, value in node.entries("attributes"):
         if key in ("weight", "w"):
             return value
