@@ -12,6 +12,7 @@ from nsim.commands.completion import PROGRAM, completion_options
 from nsim.commands.data import DATA
 from nsim.commands.floorline import floorline
 from nsim.commands.help import WIDTH, Command, Group
+from nsim.commands.import_ import IMPORT
 from nsim.commands.lists import chips, networks
 from nsim.commands.map import map_
 from nsim.commands.noc import noc
@@ -37,6 +38,7 @@ GROUPS: dict[str, dict[str, tuple[str, dict[str, Callable[..., None]]]]] = {  # 
     "Prepare": {
         "train": ("Train networks for a chip (needs the extra: pip install 'nsim[train]').", TRAIN),
         "data": ("Make data to train on, offline.", DATA),
+        "import": ("Bring work that was made for other simulators.", IMPORT),
     }
 }
 EPILOG = """\b

@@ -77,6 +77,7 @@ class Network:
     dt_s      seconds per timestep that the parameters were made for, if known
     activity  message density by layer that comes with a built-in network, each a number or a schedule over timesteps
     notes     where weights and activity come from, if not from a file: every report repeats them
+    stimulus  bool[timesteps, inputs], spikes that drive the input layer unless a run has an input of its own
     """
 
     name: str
@@ -87,6 +88,7 @@ class Network:
     dt_s: float | None = None
     activity: dict[str, float | list[float]] | None = None
     notes: tuple[str, ...] = ()
+    stimulus: NDArray[np.bool_] | None = None
     by_name: dict[str, Layer] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -6,6 +6,7 @@ import json
 import platform
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
@@ -474,16 +475,17 @@ class OutputFolder:
     """A folder for results that is either written whole or not at all.
 
     Entering checks that the folder can be made, before anything is simulated. Results are written beside it and moved
-    there at the end. An earlier result in the folder is replaced; a folder that holds anything else is refused.
+    there at the end. An earlier result in the folder, which its file `mark` tells, is replaced; a folder that holds
+    anything else is refused.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Path, mark: str = "summary.json") -> None:
+        self.path, self.mark = Path(path), mark
 
     def __enter__(self) -> OutputFolder:
         if self.path.exists() and not self.path.is_dir():
             raise OutputError(f"output {self.path} is a file: give a folder")
-        if self.path.is_dir() and any(self.path.iterdir()) and not (self.path / "summary.json").is_file():
+        if self.path.is_dir() and any(self.path.iterdir()) and not (self.path / self.mark).is_file():
             raise OutputError(f"output folder {self.path} holds other files: give an empty or a new folder")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -499,8 +501,12 @@ class OutputFolder:
 
     def write(self, result: Written, what_if: dict[str, Any] | None = None) -> None:
         """Write summary.json, report.json, neurobench.json, the tables and, if there are any, outputs.npy."""
+        self.publish(lambda folder: write_files(result, folder, what_if))
+
+    def publish(self, fill: Callable[[Path], None]) -> None:
+        """Let `fill` write files into the folder beside, and move it to its place."""
         try:
-            write_files(result, self.partial, what_if)
+            fill(self.partial)
             self.partial.chmod(0o755)
             if self.path.is_dir():
                 replaced = self.partial.with_name(self.partial.name + "-old")

@@ -112,8 +112,8 @@ def simulate(
     inputs     a file or an array of frames or events (see nsim.spikes; without timesteps, nsim.events); the network is
                evaluated on it
     activity   instead of inputs, message densities by layer: a number for all, a dictionary of numbers or schedules, or
-               text as on the command line. Neither: the activity that a built-in network comes with; without timesteps,
-               events that are made up
+               text as on the command line. Neither: the stimulus of a network that has one, or the activity that a
+               built-in network comes with; without timesteps, events that are made up
     timesteps  per sample; by default what the input holds, or 100
     samples    how many of the input's samples, or how often to draw activity; by default all, or 1 (4 frames)
     dt_s       seconds per timestep or frame, to bin events; without timesteps, the period of the slow clock
@@ -220,13 +220,21 @@ def sent_messages(
     """Evaluate a network on its input, or draw its activity; the arguments are those of `simulate`."""
     if inputs is not None and activity is not None:
         raise InputError("both an input and an activity were given: the one is evaluated, the other drawn; choose one")
+    shape = network.by_name[network.input].shape
+    if inputs is None and activity is None and network.stimulus is not None:
+        inputs = _lasting(network.stimulus, timesteps).reshape(-1, *shape)
     if inputs is None:
         return _drawn(network, activity, timesteps, samples, seed)
-    shape = network.by_name[network.input].shape
     loaded = load_input(inputs, shape, timesteps=timesteps, samples=samples, bin_s=dt_s)
     binary = all(_is_binary(sample) for sample in loaded)
     _check_carried(network, chip, binary)
     return Sent((evaluate(network, sample) for sample in loaded), [s.timesteps for s in loaded], binary)
+
+
+def _lasting(stimulus: NDArray[np.bool_], timesteps: int | None) -> NDArray[np.bool_]:
+    """A network's own stimulus for so many timesteps: it ends in silence."""
+    silence = max(0, (timesteps or 0) - len(stimulus))
+    return np.pad(stimulus, ((0, silence), (0, 0)))
 
 
 def run_activity(

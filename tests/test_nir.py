@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nsim import load_chip, map_network, simulate
 from nsim.errors import NetworkError
 from nsim.formats.nir_graph import network_from_nir, read_nir
 from nsim.neurons import Activation, Lif, Relay, Threshold
+from nsim.synapses import Box
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 F = np.float32
@@ -842,3 +844,62 @@ def test_norse_braille():
         nodes = file["node/nodes"]
         bias = nodes["fc1/bias"][()] + nodes["lif1.w_rec/bias"][()]
     np.testing.assert_allclose(network.by_name["lif1.lif"].neuron.bias, bias, rtol=1e-6)
+
+
+# --- metadata of nsim's own ---------------------------------------------------------------------------------------
+
+
+def with_stimulus(stimulus, on_chip=True):
+    weights = np.array([[1.0, 0.0], [0.0, 0.0], [2.0, 3.0]])
+    nodes = nir.Linear(weights, metadata={"sparse": True}), integrate(3, threshold=0.5)
+    return chain_graph((2,), *nodes, metadata={"stimulus": stimulus, "input_on_chip": on_chip}), weights
+
+
+def test_a_matrix_whose_zeros_are_no_synapses(tmp_path):
+    """By the metadata of its node: sparse synapses, here and through a file; without it a matrix is dense."""
+    graph, weights = with_stimulus(np.ones((1, 2), np.uint8))
+    nir.write(tmp_path / "graph.nir", graph)
+    for network in (network_from_nir(graph, name="made"), read_nir(tmp_path / "graph.nir")):
+        synapses = network.connections[0].synapses
+        assert synapses.kind == "sparse"
+        np.testing.assert_array_equal(matrix_of(synapses), weights)
+        assert synapses.fan_out(Box.whole((3, 1, 1))).tolist() == [2, 1]
+
+
+def test_a_graph_may_bring_its_stimulus_and_keep_its_inputs_on_the_chip(tmp_path):
+    """It drives the input until it ends, then there is silence; an input or activity of the run goes before it."""
+    stimulus = np.array([[1, 0], [0, 0], [1, 1]], np.uint8)
+    graph, _ = with_stimulus(stimulus)
+    nir.write(tmp_path / "graph.nir", graph)
+    network = read_nir(tmp_path / "graph.nir")
+    assert network.layers[0].on_chip
+    np.testing.assert_array_equal(network.stimulus, stimulus.astype(bool))
+    mapping = map_network(network, load_chip("loihi"))
+
+    def sent(*arguments, **options):
+        return simulate(mapping, *arguments, threads=1, **options).counts.spikes[:, 0].tolist()
+
+    assert sent() == [1, 0, 2]
+    assert sent(timesteps=5) == [1, 0, 2, 0, 0]
+    assert sent(timesteps=2) == [1, 0]
+    assert sent(np.ones((2, 2))) == [2, 2]
+    assert sent(activity=1.0, timesteps=4) == [2, 2, 2, 2]
+    assert not network_from_nir(with_stimulus(stimulus, on_chip=False)[0], name="made").layers[0].on_chip
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("stimulus", np.zeros((4, 3), np.uint8), "(4, 3)"),
+        ("stimulus", np.zeros((0, 2), np.uint8), "(0, 2)"),
+        ("stimulus", np.zeros(2, np.uint8), "(2,)"),
+        ("stimulus", np.full((1, 2), 0.5), "float64"),
+        ("stimulus", "spikes", "<U6"),
+        ("input_on_chip", "perhaps", "true or false"),
+        ("input_on_chip", [1, 0], "true or false"),
+    ],
+)
+def test_metadata_that_says_nothing_is_refused(key, value, words):
+    graph, _ = with_stimulus(np.ones((1, 2), np.uint8))
+    graph.metadata[key] = value
+    refusal(graph, key, words)

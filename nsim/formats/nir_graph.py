@@ -4,6 +4,11 @@
 through all layers within one step have no such latency: where feed-forward paths of different length meet, messages
 arrive here with other relative timing than there.
 
+**Metadata** that nsim understands, all optional. Of the graph: `dt`, seconds per timestep; `input_on_chip`, true if the
+neurons of the Input sit on cores (else the host sends its messages in); `stimulus`, zeros and ones [timesteps, inputs]
+that drive the Input unless a run brings an input of its own. Of a Linear or Affine node: `sparse`, true if its zeros
+are no synapses.
+
 Source: Pedersen et al. 2024, "Neuromorphic intermediate representation", Nature Communications 15:8122.
 """
 
@@ -38,12 +43,14 @@ from nsim.formats.nir_nodes import (
     neuron,
     operation,
     own_shape,
+    true_or_false,
 )
 from nsim.network import Connection, Layer, Network
 from nsim.neurons import Activation, Relay
 from nsim.synapses import Shape
 
 MAX_PATHS = 10_000
+INPUT_ON_CHIP, STIMULUS = "input_on_chip", "stimulus"  # keys of the graph's metadata
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,7 +191,9 @@ def _not_covered(name: str, kind: str) -> str:
 
 def _network(nir_graph: nir.NIRGraph, name: str, dt_s: float | None) -> Network:
     graph = _graph(nir_graph)
-    dt_s = _timestep(graph, getattr(nir_graph, "metadata", None) or {}, dt_s)
+    metadata = getattr(nir_graph, "metadata", None) or {}
+    dt_s = _timestep(graph, metadata, dt_s)
+    on_chip = true_or_false(metadata.get(INPUT_ON_CHIP, False), f"{INPUT_ON_CHIP!r} in the graph's metadata")
     shapes, operations = _shapes(graph, dt_s)
     paths = [
         (start, [operations[step] for step in chain], end)
@@ -201,10 +210,11 @@ def _network(nir_graph: nir.NIRGraph, name: str, dt_s: float | None) -> Network:
     )
     biases = _biases(graph, operations, output)
     layers = [
-        _layer(graph, layer, shapes[layer], biases.get(layer, 0.0), dt_s)
+        _layer(graph, layer, shapes[layer], biases.get(layer, 0.0), dt_s, on_chip)
         for layer in _in_order_of_data(graph.input, connections)
     ]
-    return Network(name, tuple(layers), connections, graph.input, output, dt_s)
+    stimulus = _stimulus(metadata.get(STIMULUS), math.prod(shapes[graph.input]))
+    return Network(name, tuple(layers), connections, graph.input, output, dt_s, stimulus=stimulus)
 
 
 def _in_order_of_data(start: str, connections: tuple[Connection, ...]) -> list[str]:
@@ -419,9 +429,23 @@ def _biases(graph: Graph, operations: dict[str, Operation], output: str) -> dict
     return {name: value.astype(np.float32) for name, value in totals.items()}
 
 
-def _layer(graph: Graph, name: str, shape: Shape, bias: NDArray | float, dt_s: float | None) -> Layer:
+def _stimulus(stored: object, inputs: int) -> NDArray[np.bool_] | None:
+    if stored is None:
+        return None
+    values = np.asarray(stored)
+    if values.ndim != 2 or values.shape[1] != inputs or not len(values) or values.dtype.kind not in "biu":
+        raise NetworkError(
+            f"{STIMULUS!r} in the graph's metadata has shape {values.shape} and type {values.dtype}: expected zeros "
+            f"and ones, (timesteps, {inputs})"
+        )
+    return values != 0
+
+
+def _layer(
+    graph: Graph, name: str, shape: Shape, bias: NDArray | float, dt_s: float | None, input_on_chip: bool
+) -> Layer:
     if name == graph.input:
-        return Layer(name, shape, Relay(), on_chip=False)
+        return Layer(name, shape, Relay(), on_chip=input_on_chip)
     node = graph.nodes[name]
     if not isinstance(node, NEURONS):
         return Layer(name, shape, Activation(rectify=False, bias=bias))

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import nir
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from nsim.errors import NetworkError
 from nsim.formats.linear_maps import Form
@@ -32,6 +33,7 @@ LINEAR = (
     *(nir.Linear, nir.Affine, nir.Scale, nir.Conv1d, nir.Conv2d, nir.SumPool2d, nir.AvgPool2d),
     *(nir.Flatten, nir.Delay, nir.Input, nir.Output),  # ends of sub-graphs pass on what they get
 )
+SPARSE = "sparse"  # key of a Linear's or Affine's metadata
 NEEDS_DT = (nir.LIF, nir.CubaLIF, nir.LI, nir.CubaLI, nir.Delay)
 
 
@@ -184,6 +186,14 @@ def _whole_pair(name: str, node: nir.NIRNode, field: str, least: int) -> tuple[i
     return int(rows), int(columns)
 
 
+def true_or_false(value: object, where: str) -> bool:
+    """A flag of the metadata."""
+    flag = np.asarray(value)
+    if flag.ndim or flag.dtype.kind not in "biu":
+        raise NetworkError(f"{where} is {str(value)[:40]!r}: expected true or false")
+    return bool(flag)
+
+
 # --- linear nodes ---------------------------------------------------------------------------------------------
 
 
@@ -223,7 +233,9 @@ def _matrix_operation(name: str, node: nir.Linear | nir.Affine, arriving: Shape)
     if weight.shape[1] != math.prod(arriving):
         raise mismatch(name, node, arriving, weight.shape[1:])
     target = (weight.shape[0], 1, 1)
-    return Operation(name, target, weight, _per_channel(name, node, "bias", target))
+    flagged = true_or_false(node.metadata.get(SPARSE, False), f"{SPARSE!r} in the metadata of {called(name, node)}")
+    form = sparse.csr_array(weight) if flagged else weight
+    return Operation(name, target, form, _per_channel(name, node, "bias", target))
 
 
 def _scale_factors(name: str, node: nir.Scale, arriving: Shape) -> NDArray:
