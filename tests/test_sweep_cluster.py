@@ -27,6 +27,7 @@ def test_a_killed_worker_loses_nothing_and_doubles_nothing(tmp_path):
     file = written(tmp_path, POINTS.replace("SEEDS", str(list(range(400)))))
     planned = prepare(load_spec(file), str(file))
     where = Dask(None, 2)
+    where.start()
     killed = []
 
     def kill_one(done: int, total: int) -> None:
@@ -50,4 +51,4 @@ def test_a_killed_worker_loses_nothing_and_doubles_nothing(tmp_path):
 def test_without_a_scheduler_it_says_so(monkeypatch):
     monkeypatch.setattr("nsim.sweep.executors.TIMEOUT_S", 1)
     with pytest.raises(SweepError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
-        Dask("tcp://127.0.0.1:9", 0)
+        Dask("tcp://127.0.0.1:9", 0).start()
