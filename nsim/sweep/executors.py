@@ -5,12 +5,14 @@ Little is imported here at first, so that worker processes can start, and load w
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import logging
 import re
 import signal
 from collections.abc import Generator, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     Results = Generator[list[Done], None, None]
 
 TIMEOUT_S = 15  # to find a scheduler
-LOST_S = 10  # without a scheduler, until it is given up
 AHEAD = 4  # chunks for each worker, so that none waits for the next one
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 
@@ -146,12 +147,11 @@ class Dask:
         """
         if self.client is not None:
             return
-        import logging
         from multiprocessing import resource_tracker
 
         from distributed import Client, LocalCluster
 
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what is wrong is said here, in one line
+        silence("distributed", "asyncio", "tornado")  # what is wrong is said here, in one line
         resource_tracker.ensure_running()
         try:
             with without_interrupts():
@@ -191,13 +191,26 @@ class Dask:
                 f"workers died again and again at the same points ({' '.join(str(error).split())[:200]}): finished "
                 "points are kept; give the workers more memory and run the same command again"
             ) from None
+        except (asyncio.CancelledError, CancelledError, OSError):  # what is lost with a scheduler is cancelled
+            raise SweepError(
+                f"the Dask scheduler at {self.address or self.cluster.scheduler_address} went away: finished points "
+                "are kept; start it and its workers again, and run the same command"
+            ) from None
 
     def close(self) -> None:
         """Let go of what was not done; the workers of somebody's cluster stay."""
-        if self.client is not None:
-            self.client.close(timeout=5)
-        if self.cluster is not None:
-            self.cluster.close(timeout=10)
+        with suppress(TimeoutError, OSError):  # there may be nobody left
+            if self.client is not None:
+                self.client.close(timeout=5)
+            if self.cluster is not None:
+                self.cluster.close(timeout=10)
+
+
+def silence(*packages: str) -> None:
+    """Only what is critical is logged by these packages from now on."""
+    for name in (*packages, *logging.root.manager.loggerDict):
+        if name.partition(".")[0] in packages:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def parse_cluster(text: str) -> tuple[str | None, int]:
