@@ -27,7 +27,7 @@ def sweep(
     from contextlib import closing
 
     from nsim.errors import OutputError
-    from nsim.sweep.executors import check_workers, executor
+    from nsim.sweep.executors import check_workers, executor, without_interrupts
 
     begin = time.perf_counter()
     processes = check_workers(workers, cluster)
@@ -39,13 +39,14 @@ def sweep(
         if cluster is None and not kept.exists():
             where.start()  # processes load what they need while this one reads and checks
 
-        from nsim import screen
-        from nsim.sweep.run import compute, prepare, survey, write_result
-        from nsim.sweep.spec import load_spec
-        from nsim.sweep.store import Store
-        from nsim.sweep.table import require_pyarrow
+        with without_interrupts():  # within an import, packages turn Ctrl-C into other errors
+            from nsim import screen
+            from nsim.sweep.run import compute, prepare, survey, write_result
+            from nsim.sweep.spec import load_spec
+            from nsim.sweep.store import Store
+            from nsim.sweep.table import require_pyarrow
 
-        require_pyarrow()
+            require_pyarrow()
         planned = prepare(load_spec(spec), str(spec))
         if dry_run:
             estimate = survey(planned, planned.missing(None), where, None)

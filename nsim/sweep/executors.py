@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import os
 import re
 import signal
+import threading
 from collections.abc import Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from contextlib import contextmanager, suppress
@@ -72,10 +74,13 @@ class Processes:
         """Start the workers, which load what they need, and return at once."""
         if self.pool is not None:
             return
-        from joblib.externals.loky import ProcessPoolExecutor  # type: ignore[import-untyped]
-        from joblib.externals.loky.backend import resource_tracker  # type: ignore[import-untyped]
+        from multiprocessing import resource_tracker
 
-        resource_tracker.ensure_running()
+        from joblib.externals.loky import ProcessPoolExecutor  # type: ignore[import-untyped]
+        from joblib.externals.loky.backend import resource_tracker as own  # type: ignore[import-untyped]
+
+        for tracker in (resource_tracker, own):
+            tracker.ensure_running()  # or they start, and let Ctrl-C through, while the workers do
         with without_interrupts():
             self.pool = ProcessPoolExecutor(self.workers, timeout=None, env=ONE_THREAD)
             for _ in range(self.workers):
@@ -106,7 +111,10 @@ class Processes:
     def close(self) -> None:
         """Kill the workers, whatever they do."""
         if self.pool is not None:
-            self.pool.shutdown(wait=True, kill_workers=True)
+            for process in list(self.pool._processes.values()):  # kill_workers=True stumbles over work not yet sent
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL)
+            self.pool.shutdown(wait=True)
 
 
 def load() -> None:
@@ -116,15 +124,23 @@ def load() -> None:
 
 @contextmanager
 def without_interrupts() -> Iterator[None]:
-    """Ctrl-C waits until this is over. Threads and processes that start meanwhile never get it: it is for this one."""
-    if not hasattr(signal, "pthread_sigmask"):
+    """Ctrl-C waits until this is over. Threads and processes that start meanwhile never get it: it is for this one.
+
+    raises   KeyboardInterrupt at the end, if it came
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    came: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: came.append(number))  # other threads let it through
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+    if came:
+        raise KeyboardInterrupt
 
 
 class Dask:
@@ -152,7 +168,7 @@ class Dask:
         from distributed import Client, LocalCluster
 
         silence("distributed", "asyncio", "tornado")  # what is wrong is said here, in one line
-        resource_tracker.ensure_running()
+        resource_tracker.ensure_running()  # or it starts, and lets Ctrl-C through, while the workers do
         try:
             with without_interrupts():
                 if self.address is None:
