@@ -30,9 +30,10 @@ from nsim.network import Network
 from nsim.optimize import Optimized, mapping_of, optimize
 from nsim.optimize.candidate import Candidate
 from nsim.optimize.problem import Limits, Problem, chosen_timesteps, physical_limits
+from nsim.processors import available_threads
 from nsim.reproduce import Outcome, Verdict, script
 from nsim.result import Result
-from nsim.simulation import available_threads, sent_messages, simulate
+from nsim.simulation import sent_messages, simulate
 
 WORKLOADS = {
     "PilotNet SDNN": "pilotnet",

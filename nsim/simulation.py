@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import repeat
@@ -24,9 +24,10 @@ from nsim.interrupts import held_interrupts
 from nsim.mapping import Mapping
 from nsim.network import Network
 from nsim.neurons import Relay
+from nsim.processors import available_threads
 from nsim.result import Result
 from nsim.spikes import Events, Frames, load_input
-from nsim.stations import ChunkTimes, Machine, build_machine
+from nsim.stations import ChunkTimes, build_machine
 from nsim.trace import Trace
 
 if TYPE_CHECKING:
@@ -248,9 +249,8 @@ def run_activity(
     critical_path: bool = False,
 ) -> Result:
     """Simulate what a network sends; the other arguments are those of `simulate`."""
-    machine = build_machine(mapping.chip)
-    simulator = ENGINES[engine].Engine(mapping, machine, threads or available_threads(), critical_path)
-    return _run(mapping, machine, simulator, engine, sent.runs, sent.lengths, seed, progress, sent.binary, trace)
+    with closing(Simulator(mapping, engine, threads, critical_path)) as simulator:
+        return simulator.run(sent, seed, progress, trace)
 
 
 def check_run(
@@ -269,11 +269,6 @@ def check_run(
     available = available_threads()
     if threads is not None and not 1 <= threads <= available:
         raise SimulationError(f"threads is {threads}: this process may use 1 to {available}")
-
-
-def available_threads() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _drawn(
@@ -318,42 +313,53 @@ def _check_carried(network: Network, chip: BarrierChip, binary: bool) -> None:
         )
 
 
-def _run(
-    mapping: Mapping,
-    machine: Machine,
-    simulator: engine_compiled.Engine | engine_simpy.Engine,
-    engine: str,
-    runs: Iterable[Iterable[Activity]],
-    lengths: list[int],
-    seed: int,
-    progress: Progress | None,
-    binary_input: bool | None,
-    trace: Trace | None,
-) -> Result:
-    run = _Run(Counter(mapping, machine), sum(lengths), progress)
-    try:
-        for number, activity in enumerate(runs):
-            for chunk in activity:
-                run.add(chunk, _traced(simulator, chunk, trace, number) if trace else _timed(simulator.run(chunk)))
-        run.finish()
-    except KeyboardInterrupt:
-        if not run.done:
-            raise
-    finally:
-        simulator.close()
-    return Result(
-        mapping=mapping,
-        machine=machine,
-        engine=engine,
-        seed=seed,
-        sample_timesteps=_done_of(lengths, run.done),
-        planned_timesteps=sum(lengths),
-        counts=Counts.joined(run.counts).first(run.done),
-        times=ChunkTimes.joined(run.times),
-        barrier_ps=mapping.barrier_ps,
-        outputs=np.concatenate(run.outputs)[: run.done] if run.outputs else None,
-        binary_input=binary_input,
-    )
+class Simulator:
+    """A mapping to a chip with timesteps, ready to run again and again: the tables that all its runs share.
+
+    The arguments are those of `simulate`.
+    """
+
+    def __init__(
+        self, mapping: Mapping, engine: str = "compiled", threads: int | None = None, critical_path: bool = False
+    ) -> None:
+        self.mapping, self.name = mapping, engine
+        self.machine = build_machine(mapping.chip)
+        self.counter = Counter(mapping, self.machine)
+        self.engine = ENGINES[engine].Engine(mapping, self.machine, threads or available_threads(), critical_path)
+
+    def close(self) -> None:
+        """Let go of the engine's threads."""
+        self.engine.close()
+
+    def run(self, sent: Sent, seed: int = 0, progress: Progress | None = None, trace: Trace | None = None) -> Result:
+        """Simulate what a network sends; Ctrl-C returns what was done until then."""
+        mapping, lengths = self.mapping, sent.lengths
+        run = _Run(self.counter, sum(lengths), progress)
+        try:
+            for number, activity in enumerate(sent.runs):
+                for chunk in activity:
+                    run.add(
+                        chunk,
+                        _traced(self.engine, chunk, trace, number) if trace else _timed(self.engine.run(chunk)),
+                    )
+            run.finish()
+        except KeyboardInterrupt:
+            self.close()
+            if not run.done:
+                raise
+        return Result(
+            mapping=mapping,
+            machine=self.machine,
+            engine=self.name,
+            seed=seed,
+            sample_timesteps=_done_of(lengths, run.done),
+            planned_timesteps=sum(lengths),
+            counts=Counts.joined(run.counts).first(run.done),
+            times=ChunkTimes.joined(run.times),
+            barrier_ps=mapping.barrier_ps,
+            outputs=np.concatenate(run.outputs)[: run.done] if run.outputs else None,
+            binary_input=sent.binary,
+        )
 
 
 class _Run:

@@ -11,7 +11,8 @@ from nsim import engine_compiled, engine_simpy
 from nsim.activity import Activity, prescribe
 from nsim.counts import Counter
 from nsim.mapping import map_network
-from nsim.simulation import ENGINES, available_threads, simulate
+from nsim.processors import available_threads
+from nsim.simulation import ENGINES, simulate
 from nsim.stations import ChunkTimes, build_machine
 from nsim.workloads import build
 from tests.machines import MANY, Step, mapped_networks, random_step, shipped, steps, with_places

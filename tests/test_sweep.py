@@ -210,7 +210,7 @@ def test_keys_tell_contents_apart(tmp_path):
 
 def test_chunks_are_large_enough_for_speed_and_small_enough_to_share():
     assert chunk_size(0.005, 10**6, 2) == 100
-    assert chunk_size(0.005, 80, 2) == 10
+    assert chunk_size(0.005, 80, 2) == 3
     assert chunk_size(100.0, 80, 2) == 1
     assert chunk_size(0.0, 10**6, 2) == 500
 
@@ -258,7 +258,6 @@ def test_a_finished_point_is_never_computed_again(tmp_path, monkeypatch):
         return original(task)
 
     monkeypatch.setattr("nsim.sweep.evaluate.evaluate", counted)
-    monkeypatch.setattr("nsim.sweep.run.evaluate", counted)
     file, out = written(tmp_path), tmp_path / "out.parquet"
     assert nsim("sweep", file, "--out", out, "--workers", 1).returncode == 0
     assert len(computed) == len(set(computed)) == 12
@@ -285,7 +284,7 @@ def test_a_failed_point_is_a_row_and_the_others_go_on(tmp_path):
 def test_errors_that_may_pass_are_tried_again(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(
-            "nsim.sweep.evaluate.run_activity", lambda *_, **__: (_ for _ in ()).throw(MemoryError("too big"))
+            "nsim.sweep.evaluate.simulator_of", lambda *_, **__: (_ for _ in ()).throw(MemoryError("too big"))
         )
         first = evaluate(Task("aa", Point(MLP, "loihi2", timesteps=1)))
     assert first.error == "MemoryError: too big" and first.passing

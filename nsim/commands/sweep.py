@@ -23,53 +23,60 @@ def sweep(
 
     Ctrl-C keeps what is finished; the same command goes on. A point that fails is a row with its error.
     """
+    import time
     from contextlib import closing
 
-    from nsim import screen
-    from nsim.answer import answered, say
     from nsim.errors import OutputError
-    from nsim.sweep.executors import check_workers, executor
-    from nsim.sweep.run import compute, prepare, write_result
-    from nsim.sweep.spec import load_spec
-    from nsim.sweep.store import Store
-    from nsim.sweep.table import require_pyarrow
+    from nsim.sweep.executors import check_workers, executor, without_interrupts
 
+    begin = time.perf_counter()
     processes = check_workers(workers, cluster)
-    require_pyarrow()
     path = out or Path(f"{spec.stem}.parquet")
     if path.is_dir() or not path.parent.is_dir():
         raise OutputError(f"cannot write {path}: give a file in a folder that exists")
-    planned = prepare(load_spec(spec), str(spec))
-    if dry_run:
-        seconds = planned.time_some(planned.missing(None))
-        if not answered(lambda: {"points": len(planned.points), "seconds_per_point": seconds, "workers": processes}):
-            say(_plan(len(planned.points), 0, seconds, processes, cluster))
-        return
-    with Store(path.with_name(f"{path.name}.store")) as store:
-        missing = planned.missing(store)
-        if missing:
-            seconds = planned.time_some(missing)
-            finished = len(planned.points) - len(missing)
-            say(_plan(len(planned.points), finished, seconds, processes, cluster))
-            with closing(executor(processes, cluster)) as where, screen.progress("points") as progress:
-                compute(planned, store, where, seconds, progress)
-        failed = write_result(planned, store, path)
+    kept = path.with_name(f"{path.name}.store")
+    with closing(executor(processes, cluster)) as where:
+        if cluster is None and not kept.exists():
+            where.start()  # processes load what they need while this one reads and checks
+
+        with without_interrupts():  # within an import, packages turn Ctrl-C into other errors
+            from nsim import screen
+            from nsim.answer import answered, say
+            from nsim.sweep.run import compute, prepare, survey, write_result
+            from nsim.sweep.spec import load_spec
+            from nsim.sweep.store import Store
+            from nsim.sweep.table import require_pyarrow
+
+            require_pyarrow()
+        planned = prepare(load_spec(spec), str(spec))
+        if dry_run:
+            estimate = survey(planned, planned.missing(None), where, None)
+            total = time.perf_counter() - begin + estimate.seconds
+            facts = {"points": len(planned.points), "estimated_seconds": total, "workers": where.workers}
+            if not answered(lambda: {**facts, "seconds_per_point": estimate.seconds_each}):
+                say(_plan(len(planned.points), 0, total, estimate.seconds_each, where.workers, cluster))
+            return
+        with Store(kept) as store:
+            missing = planned.missing(store)
+            if missing:
+                finished = len(planned.points) - len(missing)
+                estimate = survey(planned, missing, where, store)
+                about = estimate.seconds, estimate.seconds_each
+                say(_plan(len(planned.points), finished, *about, where.workers, cluster))
+                with screen.progress("points") as progress:
+                    compute(planned, store, where, estimate.seconds_each, progress)
+            failed = write_result(planned, store, path)
     points = len(planned.points)
-    facts = {"points": points, "computed_now": len(missing), "done": points - failed, "failed": failed, "out": path}
-    if not answered(lambda: facts):
+    counts = {"points": points, "computed_now": len(missing), "done": points - failed, "failed": failed}
+    if not answered(lambda: {**counts, "out": path}):
         say(f"{points - failed:,} points done, {failed:,} failed: {path}")
 
 
-def _plan(points: int, finished: int, seconds: float, workers: int, cluster: str | None) -> str:
+def _plan(points: int, finished: int, seconds: float, each_s: float, workers: int, cluster: str | None) -> str:
     """How much there is to do, and how long it takes."""
     done = f", {finished:,} finished before or equal to others" if finished else ""
-    where = (
-        f"on one processor; the cluster {cluster} divides it"
-        if cluster
-        else f"with {workers} process{'es' * (workers > 1)}"
-    )
-    total = seconds * (points - finished) / (1 if cluster else workers)
-    return f"{points:,} points{done}; about {_duration(total)} {where}, at {seconds * 1e3:.3g} ms each"
+    where = f"on {workers} workers of {cluster}" if cluster else f"with {workers} process{'es' * (workers > 1)}"
+    return f"{points:,} points{done}; about {_duration(seconds)} {where}, at {each_s * 1e3:.3g} ms each"
 
 
 def _duration(seconds: float) -> str:

@@ -42,8 +42,9 @@ from nsim.optimize.problem import (
     physical_limits,
 )
 from nsim.optimize.workers import Workers
+from nsim.processors import available_threads
 from nsim.result import Result
-from nsim.simulation import Sent, available_threads, run_activity, sent_messages
+from nsim.simulation import Sent, run_activity, sent_messages
 
 SEARCHES: dict[str, Callable[..., History]] = {
     "floorline": floorline.search,

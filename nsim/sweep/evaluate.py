@@ -23,7 +23,7 @@ from nsim.formats import load_network
 from nsim.frame.chip import FrameChip
 from nsim.mapping import Mapping, map_network
 from nsim.network import Network
-from nsim.simulation import DEFAULT_TIMESTEPS, Sent, run_activity, sent_messages, simulate
+from nsim.simulation import DEFAULT_TIMESTEPS, Sent, Simulator, sent_messages, simulate
 from nsim.stream.options import parse_core_options
 from nsim.sweep.points import Point
 from nsim.sweep.schedules import densities
@@ -42,6 +42,8 @@ MAPPED: tuple[str, ...] = (
     "weight_format",
 )
 MAPPED += ("mode", "clock_mode", "core_options", "dt_s")
+# What the time of a point depends on most
+KIND: tuple[str, ...] = ("network", "chip", "input", "timesteps", "samples", "critical_path")
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,20 @@ class Task:
 
 @dataclass(frozen=True)
 class Done:
-    """What became of it: its measures, or what went wrong. `passing` errors may not come again, so they are retried."""
+    """What became of it: its measures, or what went wrong.
+
+    passing   the error may not come again, so the point is tried again
+    first     of its kind in its process: its time includes loading code and networks
+    remapped  its mapping was made for it, not for an earlier point
+    """
 
     key: str
     measures: dict[str, Any]
     error: str | None
     passing: bool
     seconds: float
+    first: bool = False
+    remapped: bool = False
 
 
 def evaluate_chunk(tasks: list[Task], code: str, files: dict[str, str]) -> list[Done]:
@@ -74,9 +83,12 @@ def evaluate_chunk(tasks: list[Task], code: str, files: dict[str, str]) -> list[
 
 
 def evaluate(task: Task) -> Done:
-    begin = time.perf_counter()
+    begin, made = time.perf_counter(), mapped.cache_info().misses
     measures: dict[str, Any] = {}
     error, passing = None, False
+    kind = kind_of(task.point)
+    first = kind not in _seen
+    _seen.add(kind)
     try:
         measures = measured(task.point)
     except InterruptedRunError:
@@ -85,7 +97,19 @@ def evaluate(task: Task) -> Done:
         error = str(fault)
     except Exception as fault:  # the other points go on whatever happens to this one
         error, passing = f"{type(fault).__name__}: {' '.join(str(fault).split())}", True
-    return Done(task.key, measures, error, passing, time.perf_counter() - begin)
+    remapped = mapped.cache_info().misses > made
+    return Done(task.key, measures, error, passing, time.perf_counter() - begin, first, remapped)
+
+
+_seen: set[tuple] = set()  # kinds of points that this process has evaluated
+
+
+def kind_of(point: Point) -> tuple:
+    return tuple(getattr(point, name) for name in KIND)
+
+
+def mapping_key(point: Point) -> tuple:
+    return tuple(getattr(point, name) for name in MAPPED)
 
 
 def measured(point: Point) -> dict[str, Any]:
@@ -93,10 +117,10 @@ def measured(point: Point) -> dict[str, Any]:
 
     raises   NsimError; KeyboardInterrupt for a run that was stopped
     """
-    mapping = mapped(*(getattr(point, name) for name in MAPPED))
+    mapping = mapped(*mapping_key(point))
     if isinstance(mapping, Mapping):
         sent = activity_of(point, mapping)
-        result: Any = run_activity(mapping, sent, point.seed, threads=1, critical_path=point.critical_path)
+        result: Any = simulator_of(mapping_key(point), point.critical_path).run(sent, point.seed)
         planned, done = result.planned_timesteps, result.steps
     elif isinstance(mapping.chip, FrameChip):
         drawn: dict[str, Any] = {"activity": activity(point, mapping.network), "samples": point.samples}
@@ -183,6 +207,12 @@ def mapped(
         return map_network(net, target, **options)
     mapping: Any = map_network(net, target, **(options | {"placement": placement or chosen.core}))
     return mapping.with_options(chosen.decimate, chosen.balanced(net))
+
+
+@lru_cache(maxsize=2)
+def simulator_of(key: tuple, critical_path: bool) -> Simulator:
+    """The mapping of points on a chip with timesteps, ready to run; neighbours in a sweep share it."""
+    return Simulator(mapped(*key), threads=1, critical_path=critical_path)
 
 
 def activity(point: Point, network: Network) -> dict[str, float] | None:

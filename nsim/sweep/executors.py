@@ -1,30 +1,45 @@
-"""Where points are evaluated: in this process, in others on this machine (joblib), or on a Dask cluster."""
+"""Where points are evaluated: in this process, in others on this machine (joblib), or on a Dask cluster.
+
+Little is imported here at first, so that worker processes can start, and load what they need, while this one does.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import logging
+import os
 import re
 import signal
+import threading
 from collections.abc import Generator, Iterator
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nsim.errors import SweepError
-from nsim.simulation import available_threads
-from nsim.sweep.evaluate import Done, Task, evaluate_chunk
+from nsim.processors import available_threads
 
-Chunk = list[Task]
-Results = Generator[list[Done], None, None]
+if TYPE_CHECKING:
+    from nsim.sweep.evaluate import Done, Task
+
+    Chunk = list[Task]
+    Results = Generator[list[Done], None, None]
+
 TIMEOUT_S = 15  # to find a scheduler
-WAITING_CHUNKS = 4  # for each worker of a cluster, so that none waits for the next one
+AHEAD = 4  # chunks for each worker, so that none waits for the next one
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 
 
 class Executor(Protocol):
-    """Evaluates chunks of points in any order."""
+    """Evaluates chunks of points in any order; at most `ahead` of them for each worker are asked for in advance."""
 
     workers: int
 
-    def run(self, chunks: Iterator[Chunk], code: str, files: dict[str, str]) -> Results: ...
+    def start(self) -> None: ...
+
+    def run(self, chunks: Iterator[Chunk], code: str, files: dict[str, str], ahead: int = AHEAD) -> Results: ...
 
     def close(self) -> None: ...
 
@@ -34,7 +49,12 @@ class Here:
 
     workers = 1
 
-    def run(self, chunks: Iterator[Chunk], code: str, files: dict[str, str]) -> Results:
+    def start(self) -> None:
+        pass
+
+    def run(self, chunks: Iterator[Chunk], code: str, files: dict[str, str], ahead: int = AHEAD) -> Results:
+        from nsim.sweep.evaluate import evaluate_chunk
+
         for chunk in chunks:
             for task in chunk:  # one by one, so that none is lost when the user stops it
                 yield evaluate_chunk([task], code, files)
@@ -43,34 +63,84 @@ class Here:
         pass
 
 
-class Joblib:
-    """Worker processes of this machine."""
+class Processes:
+    """Worker processes of this machine: joblib's, which notice when one is killed."""
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
+        self.pool: Any = None
 
-    def run(self, chunks: Iterator[Chunk], code: str, files: dict[str, str]) -> Results:
-        from joblib import Parallel, delayed  # type: ignore[import-untyped]
-        from joblib.externals.loky.process_executor import TerminatedWorkerError  # type: ignore[import-untyped]
+    def start(self) -> None:
+        """Start the workers, which load what they need, and return at once."""
+        if self.pool is not None:
+            return
+        from multiprocessing import resource_tracker
 
-        parallel = Parallel(n_jobs=self.workers, batch_size=1, return_as="generator_unordered", max_nbytes=None)
+        from joblib.externals.loky import ProcessPoolExecutor  # type: ignore[import-untyped]
+        from joblib.externals.loky.backend import resource_tracker as own  # type: ignore[import-untyped]
+
+        for tracker in (resource_tracker, own):
+            tracker.ensure_running()  # or they start, and let Ctrl-C through, while the workers do
+        with without_interrupts():
+            self.pool = ProcessPoolExecutor(self.workers, timeout=None, env=ONE_THREAD)
+            for _ in range(self.workers):
+                self.pool.submit(load)
+
+    def run(self, chunks: Iterator[Chunk], code: str, files: dict[str, str], ahead: int = AHEAD) -> Results:
+        from joblib.externals.loky import BrokenProcessPool
+
+        from nsim.sweep.evaluate import evaluate_chunk
+
+        def submit(chunk: Chunk) -> Future[list[Done]]:
+            return self.pool.submit(evaluate_chunk, chunk, code, files)
+
+        self.start()
         try:
-            yield from parallel(delayed(_undisturbed)(chunk, code, files) for chunk in chunks)
-        except TerminatedWorkerError:
+            pending = set(map(submit, itertools.islice(chunks, ahead * self.workers)))
+            while pending:
+                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                pending |= set(map(submit, itertools.islice(chunks, len(done))))
+                for future in done:
+                    yield future.result()
+        except BrokenProcessPool:
             raise SweepError(
                 "a worker process was killed, perhaps because memory ran out: finished points are kept; run the same "
                 "command again, with fewer --workers"
             ) from None
 
     def close(self) -> None:
-        from joblib.externals.loky import get_reusable_executor  # type: ignore[import-untyped]
+        """Kill the workers, whatever they do."""
+        if self.pool is not None:
+            for process in list(self.pool._processes.values()):  # kill_workers=True stumbles over work not yet sent
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL)
+            self.pool.shutdown(wait=True)
 
-        get_reusable_executor().shutdown(wait=True, kill_workers=True)
+
+def load() -> None:
+    """Load what evaluates points, in a worker."""
+    import nsim.sweep.evaluate  # noqa: F401
 
 
-def _undisturbed(chunk: Chunk, code: str, files: dict[str, str]) -> list[Done]:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that keeps the results
-    return evaluate_chunk(chunk, code, files)
+@contextmanager
+def without_interrupts() -> Iterator[None]:
+    """Ctrl-C waits until this is over. Threads and processes that start meanwhile never get it: it is for this one.
+
+    raises   KeyboardInterrupt at the end, if it came
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    came: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: came.append(number))  # other threads let it through
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+    if came:
+        raise KeyboardInterrupt
 
 
 class Dask:
@@ -79,35 +149,54 @@ class Dask:
     Chunks of a worker that is lost are evaluated by another one. Every chunk's result is taken once.
     """
 
+    workers = 0  # until it is started
+
     def __init__(self, address: str | None, processes: int) -> None:
+        self.address, self.processes = address, processes
+        self.cluster: Any = None
+        self.client: Any = None
+
+    def start(self) -> None:
+        """Start a cluster, or find the one that there is, and count its workers.
+
+        raises   SweepError if there is none
+        """
+        if self.client is not None:
+            return
+        from multiprocessing import resource_tracker
+
         from distributed import Client, LocalCluster
 
-        self.cluster = None
-        if address is None:
-            self.cluster = LocalCluster(
-                n_workers=processes, threads_per_worker=1, processes=True, dashboard_address=None
-            )
+        silence("distributed", "asyncio", "tornado")  # what is wrong is said here, in one line
+        resource_tracker.ensure_running()  # or it starts, and lets Ctrl-C through, while the workers do
         try:
-            self.client = Client(self.cluster or address, timeout=TIMEOUT_S)
+            with without_interrupts():
+                if self.address is None:
+                    quiet: dict[str, Any] = {"dashboard_address": None, "silence_logs": logging.CRITICAL}
+                    self.cluster = LocalCluster(n_workers=self.processes, threads_per_worker=1, processes=True, **quiet)
+                self.client = Client(self.cluster or self.address, timeout=TIMEOUT_S)
         except (OSError, TimeoutError, ValueError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise SweepError(
-                f"no Dask scheduler answers at {address} ({reason}): start one with dask scheduler, and workers with "
-                f"dask worker {address}"
+                f"no Dask scheduler answers at {self.address} ({reason}): start one with dask scheduler, and workers "
+                f"with dask worker {self.address}"
             ) from None
         self.workers = len(self.client.scheduler_info(n_workers=-1)["workers"])
         if not self.workers:
-            self.close()
-            raise SweepError(f"the cluster at {address} has no workers: start some with dask worker {address}")
+            raise SweepError(
+                f"the cluster at {self.address} has no workers: start some with dask worker {self.address}"
+            )
 
-    def run(self, chunks: Iterator[Chunk], code: str, files: dict[str, str]) -> Results:
+    def run(self, chunks: Iterator[Chunk], code: str, files: dict[str, str], ahead: int = AHEAD) -> Results:
         from distributed import KilledWorker, as_completed
+
+        from nsim.sweep.evaluate import evaluate_chunk
 
         def submit(chunk: Chunk) -> Any:
             return self.client.submit(evaluate_chunk, chunk, code, files, pure=False)
 
-        first = list(itertools.islice(chunks, WAITING_CHUNKS * self.workers))
-        completed = as_completed([submit(chunk) for chunk in first])
+        self.start()
+        completed = as_completed([submit(chunk) for chunk in itertools.islice(chunks, ahead * self.workers)])
         try:
             for future in completed:
                 yield future.result()
@@ -118,12 +207,26 @@ class Dask:
                 f"workers died again and again at the same points ({' '.join(str(error).split())[:200]}): finished "
                 "points are kept; give the workers more memory and run the same command again"
             ) from None
+        except (asyncio.CancelledError, CancelledError, OSError):  # what is lost with a scheduler is cancelled
+            raise SweepError(
+                f"the Dask scheduler at {self.address or self.cluster.scheduler_address} went away: finished points "
+                "are kept; start it and its workers again, and run the same command"
+            ) from None
 
     def close(self) -> None:
         """Let go of what was not done; the workers of somebody's cluster stay."""
-        self.client.close(timeout=5)
-        if self.cluster is not None:
-            self.cluster.close(timeout=10)
+        with suppress(TimeoutError, OSError):  # there may be nobody left
+            if self.client is not None:
+                self.client.close(timeout=5)
+            if self.cluster is not None:
+                self.cluster.close(timeout=10)
+
+
+def silence(*packages: str) -> None:
+    """Only what is critical is logged by these packages from now on."""
+    for name in (*packages, *logging.root.manager.loggerDict):
+        if name.partition(".")[0] in packages:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def parse_cluster(text: str) -> tuple[str | None, int]:
@@ -162,4 +265,4 @@ def check_workers(workers: int | None, cluster: str | None) -> int:
 def executor(workers: int, cluster: str | None) -> Executor:
     if cluster is not None:
         return Dask(*parse_cluster(cluster))
-    return Here() if workers == 1 else Joblib(workers)
+    return Here() if workers == 1 else Processes(workers)

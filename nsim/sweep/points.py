@@ -10,7 +10,6 @@ from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import qmc
 
 from nsim.errors import SweepError
 from nsim.sweep.spec import MAX_POINTS, Block, Range, Spec, size_of
@@ -107,6 +106,8 @@ class BlockPoints:
     def draw(self) -> None:
         """Make what the points are read from."""
         if self.block.kind == "latin-hypercube":
+            from scipy.stats import qmc  # half the start-up of every worker, and only a Latin hypercube needs it
+
             rng = np.random.default_rng(self.block.draw)
             self.places = qmc.LatinHypercube(len(self.axes), seed=rng).random(self.size)
         else:

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import dataclass, field
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from nsim.errors import InterruptedRunError
 from nsim.sweep.check import check
-from nsim.sweep.evaluate import Done, Task, code_version, evaluate, key_of
+from nsim.sweep.estimate import Layout, seconds_of, windows
+from nsim.sweep.evaluate import Done, Task, code_version, key_of, kind_of, mapping_key
 from nsim.sweep.executors import Executor
 from nsim.sweep.points import Points
 from nsim.sweep.spec import Range, Spec, problems
 from nsim.sweep.store import Store
-from nsim.sweep.table import row_of, schema_of, write_table
+from nsim.sweep.table import row_of, schema_of, tables, write_table
 
-TIMED_POINTS, TIMED_S = 5, 20.0  # the estimate: so many points, and none begun after so long
 CHUNK_S, MOST_IN_A_CHUNK = 0.5, 500  # work that is sent to a worker at once
+CHUNKS = 16  # for each worker at least, so that all end at about the same time
 Progress = Callable[[int, int], None]
 
 
@@ -32,7 +34,7 @@ class Sweep:
     keys: list[str]
     files: dict[str, str]
     parameters: dict[str, set[type]]  # chip parameters and the types of their values
-    estimated: list[Done] = field(default_factory=list)
+    layout: Layout
 
     def missing(self, store: Store | None) -> list[int]:
         """Numbers of the points that are to be computed, each content once."""
@@ -44,20 +46,20 @@ class Sweep:
                 wanted.append(number)
         return wanted
 
-    def task(self, number: int) -> Task:
-        return Task(self.keys[number], self.points[number])
+    def tasks(self, numbers: list[int]) -> list[Task]:
+        return [Task(self.keys[number], self.points[number]) for number in numbers]
 
-    def time_some(self, missing: list[int]) -> float:
-        """Seconds for each of these points, from some of them, which are evaluated; the first one only warms up."""
-        begin, seconds = time.perf_counter(), []
-        chosen = np.unique(np.linspace(0, len(missing) - 1, min(TIMED_POINTS, len(missing))).round().astype(int))
-        for place in chosen.tolist():
-            done = evaluate(self.task(missing[place]))
-            self.estimated.append(done)
-            seconds.append(done.seconds)
-            if time.perf_counter() - begin > TIMED_S:
-                break
-        return float(np.mean(seconds[1:] or seconds))
+
+@dataclass(frozen=True)
+class Estimate:
+    """What is left to do after some points were timed.
+
+    seconds        until all is done and written
+    seconds_each   of one point on one worker
+    """
+
+    seconds: float
+    seconds_each: float
 
 
 def prepare(spec: Spec, name: str) -> Sweep:
@@ -70,13 +72,49 @@ def prepare(spec: Spec, name: str) -> Sweep:
     if wrong:
         raise problems(name, wrong)
     files: dict[str, str] = {}
-    keys = [key_of(point, files) for point in points]
+    keys: list[str] = []
+    kinds: dict[tuple, int] = {}
+    layout = Layout(np.empty(len(points), np.int32), np.empty(len(points), np.int64))
+    for number, point in enumerate(points):
+        keys.append(key_of(point, files))
+        layout.kind[number] = kinds.setdefault(kind_of(point), len(kinds))
+        layout.mapping[number] = hash(mapping_key(point))
     parameters: dict[str, set[type]] = {}
     for block in spec.points:
         for key, values in block.chip_parameters.items():
             ends = (values.at(0), values.at(1)) if isinstance(values, Range) else values
             parameters.setdefault(key, set()).update(map(type, ends))
-    return Sweep(points, keys, files, parameters)
+    return Sweep(points, keys, files, parameters, layout)
+
+
+def survey(sweep: Sweep, missing: list[int], executor: Executor, store: Store | None) -> Estimate:
+    """Evaluate some of the missing points, and say how long the others take.
+
+    store    keeps what was evaluated; None: it is to be evaluated again
+    raises   InterruptedRunError on Ctrl-C
+    """
+    number_of = {sweep.keys[number]: number for number in missing}
+    timed: list[tuple[int, Done]] = []
+    executor.start()
+    chosen = map(sweep.tasks, windows(sweep.layout, missing, executor.workers))
+    with kept(sweep, store), closing(executor.run(chosen, code_version(), sweep.files, ahead=1)) as results:
+        for finished in results:
+            timed += [(number_of[done.key], done) for done in finished]
+            if store is not None:
+                store.add(finished)
+    left = missing if store is None else sweep.missing(store)
+    chunks = partial(chunks_of, len(left), executor.workers)
+    seconds = seconds_of(sweep.layout, left, timed, executor.workers, chunks)
+    each = seconds / len(left) if left else float(np.mean([done.seconds for _, done in timed]))
+    return Estimate(seconds / executor.workers + len(sweep.keys) * seconds_to_write(sweep, timed), each)
+
+
+def seconds_to_write(sweep: Sweep, timed: list[tuple[int, Done]]) -> float:
+    """Seconds for a row of the table."""
+    begin = time.perf_counter()
+    rows = (row_of(number, done.key, sweep.points[number], done.measures, done.error) for number, done in timed)
+    written = sum(table.num_rows for table in tables(schema_of(sweep.parameters), rows))
+    return (time.perf_counter() - begin) / written
 
 
 def compute(
@@ -86,35 +124,41 @@ def compute(
 
     raises   InterruptedRunError on Ctrl-C; what was finished until then is kept
     """
-    store.add(sweep.estimated)
     missing = sweep.missing(store)
     total, done = len(missing), 0
+    executor.start()
     size = chunk_size(seconds_each, total, executor.workers)
-    chunks = cut(sweep, missing, size)
+    chunks = (sweep.tasks(missing[first : first + size]) for first in range(0, total, size))
+    with kept(sweep, store), closing(executor.run(chunks, code_version(), sweep.files)) as results:
+        for finished in results:
+            store.add(finished)
+            done += len(finished)
+            if progress:
+                progress(done, total)
+
+
+@contextmanager
+def kept(sweep: Sweep, store: Store | None) -> Iterator[None]:
+    """Turns Ctrl-C into an error that says what is kept."""
     try:
-        with closing(executor.run(chunks, code_version(), sweep.files)) as results:
-            for finished in results:
-                store.add(finished)
-                done += len(finished)
-                if progress:
-                    progress(done, total)
+        yield
     except KeyboardInterrupt:
+        if store is None:
+            raise
         raise InterruptedRunError(
             f"interrupted with {len(sweep.keys) - len(sweep.missing(store))} of {len(sweep.keys)} points done: they "
             f"are kept in {store.path}; the same command goes on from there"
         ) from None
 
 
-def cut(sweep: Sweep, numbers: list[int], size: int) -> Iterator[list[Task]]:
-    """Tasks in parts of this size, made as they are asked for."""
-    for first in range(0, len(numbers), size):
-        yield [sweep.task(number) for number in numbers[first : first + size]]
-
-
 def chunk_size(seconds_each: float, points: int, workers: int) -> int:
-    """Points to send at once: enough work to make sending cheap, and at least four chunks for each worker."""
+    """Points to send at once: enough work to make sending cheap, and some chunks for each worker."""
     by_time = round(CHUNK_S / max(seconds_each, 1e-6))
-    return max(1, min(by_time, MOST_IN_A_CHUNK, -(-points // (4 * workers))))
+    return max(1, min(by_time, MOST_IN_A_CHUNK, -(-points // (CHUNKS * workers))))
+
+
+def chunks_of(points: int, workers: int, seconds_each: float) -> int:
+    return -(-points // chunk_size(seconds_each, points, workers))
 
 
 def write_result(sweep: Sweep, store: Store, path: Path) -> int:

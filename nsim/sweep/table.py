@@ -55,7 +55,9 @@ POINT = {
 def require_pyarrow() -> None:
     """Say what is missing before anything is computed."""
     try:
-        import pyarrow  # noqa: F401
+        import pyarrow as pa
+
+        pa.array([0])  # loads what pyarrow looks for in lists (pandas), while workers start
     except ImportError:
         raise OutputError("results are Parquet files, which need pyarrow: pip install 'nsim[sweep]'") from None
 
@@ -104,6 +106,9 @@ def write_table(path: Path, schema: pyarrow.Schema, rows: Iterable[dict[str, Any
             for table in tables(schema, rows):
                 writer.write_table(table)
         partial.replace(path)
+    except KeyboardInterrupt:
+        partial.unlink(missing_ok=True)
+        raise
     except OSError as error:
         partial.unlink(missing_ok=True)
         reason = error.strerror or str(error)
