@@ -19,6 +19,7 @@ from nsim.cli import COMMANDS, GROUPS, app
 from nsim.commands.help import OF_COMMANDS, OF_OPTIONS
 from nsim.errors import InterruptedRunError, NsimError
 from nsim.reproduce import Experiment, Outcome, Verdict
+from tests.sanafe_files import SMALL, architecture
 from tests.test_cli import NSIM, nsim, refused
 
 MLP = ("mlp:width=8,depth=2,inputs=8", "--chip", "loihi2")
@@ -47,6 +48,10 @@ QUICK = {  # by name of the test: words of the command, and keys that scripts re
     "chips": (("chips",), {"chips"}),
     "chips, one": (("chips", "loihi"), {"values", "sources"}),
     "networks": (("networks",), {"networks"}),
+    "import": (
+        ("import", "sanafe", "arch.yaml", "net.yaml", "--out", "imported"),
+        {"fields", "not_exact", "spikes_may_differ", "command"},
+    ),
     "schema": (("schema", "chip"), {"$schema"}),
     "schema, file": (("schema", "sweep", "--out", "schema.json"), {"schema"}),
 }
@@ -74,6 +79,8 @@ def folder(tmp_path_factory):
     """Input of all commands."""
     folder = tmp_path_factory.mktemp("commands")
     (folder / "sweep.toml").write_text(SWEEP)
+    (folder / "arch.yaml").write_text(architecture())
+    (folder / "net.yaml").write_text(SMALL)
     (folder / "traffic.csv").write_text("time_ps,source_core,destination_core,bits\n0,0,9,64\n")
     for name, timesteps in (("a", 2), ("b", 3)):
         assert nsim("run", *MLP, "--timesteps", timesteps, "--out", folder / name).returncode == 0
@@ -126,7 +133,7 @@ def test_the_exit_code_says_what_quiet_does_not():
 
 
 def test_no_command_is_left_out():
-    tested = {words[0] for words, _ in QUICK.values()}
+    tested = {" ".join(words[: 1 + (words[0] == "import")]) for words, _ in QUICK.values()}
     assert tested | ELSEWHERE == set(leaves(typer.main.get_command(app)))
     for command in leaves(typer.main.get_command(app)).values():
         assert {"quiet", "json"} <= {param.name for param in command.params}
