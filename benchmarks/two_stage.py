@@ -58,7 +58,11 @@ RIVALS = (
 
 @dataclass(frozen=True)
 class Workload:
-    """epochs: of the plain training, and again of every point. sizes: samples for training, validation, test."""
+    """epochs: of the plain training, and again of every point. sizes: samples for training, validation, test.
+
+    sparsity   share of weights that every point but the dense one is pruned of
+    kept       name of its files, if not the network's
+    """
 
     label: str
     network: str
@@ -67,13 +71,23 @@ class Workload:
     epochs: int
     strengths: tuple[float, ...]
     sizes: tuple[int, int, int] = (8000, 3000, 2000)
+    sparsity: float = 0.0
+    kept: str = ""
+
+    @property
+    def stem(self) -> str:
+        """Of its files."""
+        return self.kept or self.network
 
 
+SPOKEN = (1560, 360, 480)  # all: six phases of each word
 WORKLOADS = (
     Workload("MLP", "mlp", "fashion-mnist", 3, 3, (3.0, 10.0, 30.0)),
     Workload("CNN", "cnn", "fashion-mnist", 3, 2, (3.0, 10.0, 30.0)),
     Workload("CNN wide", "cnn-wide", "fashion-mnist", 3, 2, (3.0, 10.0, 30.0)),
     Workload("PilotNet SDNN", "pilotnet", "road-video", 1, 4, (1.0, 10.0), (320, 40, 40)),
+    Workload("S5", "s5-half", "spoken-digits", 3, 6, (1.0, 3.0, 10.0), SPOKEN, sparsity=0.7),
+    Workload("SDNN speech", "mlp", "spoken-pictures", 3, 4, (3.0, 10.0, 30.0), SPOKEN, kept="mlp-speech"),
 )
 QUICK = Workload("MLP", "mlp", "fashion-mnist", 2, 1, (3.0,), (600, 200, 100))
 
@@ -160,7 +174,7 @@ def even(network: Network, default: Mapping, cores: int) -> Mapping:
 
 def compared(workload: Workload, seed: int, kept: Path) -> list[Run]:
     """All networks of a seed on all mappings; kept in a folder, and read from there if they are."""
-    file = kept / f"{workload.network}_{seed}.json"
+    file = kept / f"{workload.stem}_{seed}.json"
     if file.is_file():
         return [Run(**row) for row in json.loads(file.read_text(encoding="utf-8"))]
     loaded = load_data(workload.data, np.random.default_rng(seed))
@@ -168,12 +182,13 @@ def compared(workload: Workload, seed: int, kept: Path) -> list[Run]:
     data = Data(loaded.name, *(getattr(loaded, part).first(size) for part, size in parts), loaded.classes)
     runs: list[Run] = []
     for name, regulariser in (("max-synops", "max-synops"), ("total", "synops")):
-        out = kept / f"{workload.network}_{seed}_{name}"
+        out = kept / f"{workload.stem}_{seed}_{name}"
         settings = Settings(
             workload.data,
             workload.network,
             regulariser,
             strengths=workload.strengths,
+            sparsity=workload.sparsity,
             epochs=workload.epochs,
             seed=seed,
         )

@@ -296,4 +296,4 @@ def list_networks() -> None:
         table.add_row(name, summary(name), ", ".join(f"{key}={value}" for key, value in options(name).items()))
     screen = console()
     screen.print(table)
-    screen.print("Files ending in .net (lava-dl) and .nir (NIR) work too.")
+    screen.print("Files ending in .net (lava-dl), .nir (NIR) and .s5 (S5) work too.")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 NetworkName = Annotated[
-    str, typer.Argument(help="Built-in name (with options: mlp:width=512,depth=4), .net or .nir file.")
+    str, typer.Argument(help="Built-in name (with options: mlp:width=512,depth=4), .net, .nir or .s5 file.")
 ]
 ChipName = Annotated[str, typer.Option(help="Chip name, or path of a chip file.")]
 Input = Annotated[

@@ -11,9 +11,14 @@ from nsim.errors import TrainingError
 
 
 def sparsity_aware(
-    data: Annotated[str, typer.Argument(help="fashion-mnist, road-video, or a folder of four idx files.")],
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="fashion-mnist, digits, road-video, spoken-digits, spoken-pictures, or a folder of idx files."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the front, the networks and their checkpoints.")],
-    network: Annotated[str, typer.Option(help="mlp, cnn, cnn-wide or pilotnet: sigma-delta neurons.")] = "cnn",
+    network: Annotated[str, typer.Option(help="mlp, cnn, cnn-wide, pilotnet (sigma-delta); s5, s5-half.")] = "cnn",
     regulariser: Annotated[str, typer.Option(help="rate, synops or max-synops (of the busiest core).")] = "max-synops",
     chip: Annotated[str, typer.Option(help="Chip with timesteps, or path of a chip file.")] = "loihi2",
     partition: Annotated[str, typer.Option(help="default, even:4, even:LAYER=4,..., or a .toml file.")] = "default",
@@ -32,7 +37,8 @@ def sparsity_aware(
 ) -> None:
     """Train a front of accuracy against cost, choose the cheapest network within the tolerance, and check it.
 
-    OUT/network.net is for nsim run with --input OUT/test_inputs.npy. A run that was stopped is taken up again.
+    OUT/network.net, or network.s5, is for nsim run with --input OUT/test_inputs.npy. A run that was stopped is taken
+    up again.
     """
     from nsim.training import require_extra
 
