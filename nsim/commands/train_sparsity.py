@@ -18,7 +18,7 @@ def sparsity_aware(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the front, the networks and their checkpoints.")],
-    network: Annotated[str, typer.Option(help="mlp, cnn, cnn-wide, pilotnet (sigma-delta); s5, s5-half.")] = "cnn",
+    network: Annotated[str, typer.Option(help="mlp, cnn, cnn-wide, pilotnet; lif; s5, s5-half.")] = "cnn",
     regulariser: Annotated[str, typer.Option(help="rate, synops or max-synops (of the busiest core).")] = "max-synops",
     chip: Annotated[str, typer.Option(help="Chip with timesteps, or path of a chip file.")] = "loihi2",
     partition: Annotated[str, typer.Option(help="default, even:4, even:LAYER=4,..., or a .toml file.")] = "default",

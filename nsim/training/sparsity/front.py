@@ -33,7 +33,7 @@ from nsim.training.sparsity.fitting import (
     measured_cost,
     score,
 )
-from nsim.training.sparsity.kinds import FLAT, check_structure, made_for
+from nsim.training.sparsity.kinds import FLAT, SHOWN, check_structure, made_for
 from nsim.training.sparsity.networks import DEFAULT_THRESHOLD, Parameters
 from nsim.training.sparsity.pruning import CoreRows, check_pruning
 from nsim.training.sparsity.regularisers import Cost, Fanout, check_regulariser
@@ -133,7 +133,7 @@ def train_front(
     outputs = data.classes or data.train.targets.shape[-1]
     shape = data.train.inputs.shape[2:]
     flat = settings.network in FLAT
-    data = _flattened(data) if flat else data
+    data = _shown(_flattened(data) if flat else data, SHOWN.get(settings.network, 1))
     shape = (int(np.prod(shape)), 1, 1) if flat else shape
     made = made_for(settings.network, shape, outputs, settings.threshold, settings.weight_bits)
     check_structure(settings.network, settings.structure)
@@ -154,6 +154,23 @@ def _flattened(data: Data) -> Data:
         return Split(split.inputs.reshape(samples, frames, -1, 1, 1), split.targets)
 
     return Data(data.name, flat(data.train), flat(data.validation), flat(data.test), data.classes)
+
+
+def _shown(data: Data, timesteps: int) -> Data:
+    """Single frames for as many timesteps, without a copy. raises TrainingError for more frames than one."""
+    if timesteps == 1:
+        return data
+    if data.train.inputs.shape[1] != 1:
+        raise TrainingError(
+            f"data {data.name!r} have {data.train.inputs.shape[1]} frames, and this network is shown single pictures: "
+            "give fashion-mnist, digits or a folder of idx files"
+        )
+
+    def shown(split: Split) -> Split:
+        samples, _, *shape = split.inputs.shape
+        return Split(np.broadcast_to(split.inputs, (samples, timesteps, *shape)), split.targets)
+
+    return Data(data.name, shown(data.train), shown(data.validation), shown(data.test), data.classes)
 
 
 def _prepare(out: Path, settings: Settings) -> None:

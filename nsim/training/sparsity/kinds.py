@@ -7,11 +7,13 @@ import difflib
 from nsim.errors import TrainingError
 from nsim.synapses import Shape
 from nsim.training.sparsity.fitting import Exported
+from nsim.training.sparsity.lif import TIMESTEPS, Spiking
 from nsim.training.sparsity.networks import HIDDEN, Architecture, Connect
 from nsim.training.sparsity.state_space import SHAPES, StateSpace
 
-NAMES = (*HIDDEN, *SHAPES)
-FLAT = ("mlp", *SHAPES)  # take a frame as a list of numbers
+NAMES = (*HIDDEN, "lif", *SHAPES)
+FLAT = ("mlp", "lif", *SHAPES)  # take a frame as a list of numbers
+SHOWN = {"lif": TIMESTEPS}  # networks to which a single frame is shown for more timesteps
 
 
 def made_for(name: str, input: Shape, outputs: int, threshold: int, weight_bits: int) -> Exported:
@@ -29,6 +31,8 @@ def made_for(name: str, input: Shape, outputs: int, threshold: int, weight_bits:
         raise TrainingError(f"the threshold is {threshold}: give 0 to {1 << 17} (in units of 1/64)")
     if name in SHAPES:
         return StateSpace(input[0], outputs, weight_bits=weight_bits, **SHAPES[name])
+    if name == "lif":
+        return Spiking(input[0], outputs, weight_bits=weight_bits)
     made = Architecture(input, (*HIDDEN[name], Connect(outputs)), threshold, weight_bits)
     assert made.shapes
     return made
