@@ -86,7 +86,8 @@ WORKLOADS = (
     Workload("CNN", "cnn", "fashion-mnist", 3, 2, (3.0, 10.0, 30.0)),
     Workload("CNN wide", "cnn-wide", "fashion-mnist", 3, 2, (3.0, 10.0, 30.0)),
     Workload("PilotNet SDNN", "pilotnet", "road-video", 1, 4, (1.0, 10.0), (320, 40, 40)),
-    Workload("S5", "s5-half", "spoken-digits", 3, 6, (1.0, 3.0, 10.0), SPOKEN, sparsity=0.7),
+    Workload("S5", "s5-half", "spoken-digits", 3, 12, (1.0, 10.0), SPOKEN, sparsity=0.7),
+    Workload("LIF", "lif", "fashion-mnist", 1, 3, (3.0, 10.0, 30.0)),
     Workload("SDNN speech", "mlp", "spoken-pictures", 3, 4, (3.0, 10.0, 30.0), SPOKEN, kept="mlp-speech"),
 )
 QUICK = Workload("MLP", "mlp", "fashion-mnist", 2, 1, (3.0,), (600, 200, 100))

@@ -19,11 +19,13 @@ from nsim.formats import load_network
 from nsim.mapping import map_network
 from nsim.simulation import simulate
 from nsim.synapses import Dense
-from nsim.training.pictures import Data, Split
+from nsim.training import pictures
+from nsim.training.pictures import Data, Split, load_data
 from nsim.training.sparsity import front as fronts
 from nsim.training.sparsity import kinds, regularisers, state_space
 from nsim.training.sparsity.export import simulated_outputs
 from nsim.training.sparsity.state_space import AGREEMENT, StateSpace, stored_weight
+from nsim.training.spoken import SpokenDigits
 from tests.machines import shipped
 from tests.test_cli import nsim
 
@@ -202,6 +204,35 @@ def test_outputs_that_do_not_agree_are_refused():
 def test_whole_neurons_are_not_pruned():
     with pytest.raises(TrainingError, match="structure weights"):
         kinds.check_structure("s5", "cores")
+
+
+def test_spoken_digits_as_frames_and_as_pictures_that_fill(monkeypatch):
+    """Speakers of training, validation and test are different ones; a picture's frame t shows bins 0 to t."""
+    monkeypatch.setattr(pictures, "load_split", lambda _: spoken_words())
+    frames, shown = (load_data(name, np.random.default_rng(0)) for name in ("spoken-digits", "spoken-pictures"))
+    assert frames.train.inputs.shape == (3 * 4 * 6, 32, 1, 128, 1) and frames.classes == 4
+    assert len(frames.validation) == len(frames.test) == 4 * 6
+    assert np.unique(frames.train.inputs).tolist() == [0, 64]
+    picture = shown.train.inputs
+    assert picture.shape == (3 * 4 * 6, 16, 1, 128, 16)
+    assert picture[:, -1].any(axis=(1, 2, 3)).all()
+    for t in range(16):
+        assert (picture[:, t, ..., : t + 1] == picture[:, -1, ..., : t + 1]).all()
+        assert not picture[:, t, ..., t + 1 :].any()
+
+
+def spoken_words():
+    """Two halves in the form of `load_split`: four words of four and of one speaker, random spikes."""
+    rng = np.random.default_rng(0)
+
+    def half(speakers):
+        pairs = [(speaker, word) for speaker in speakers for word in range(4)]
+        times = [np.sort(rng.random(300)).astype(np.float32) for _ in pairs]
+        units = [rng.integers(0, 700, 300).astype(np.int32) for _ in pairs]
+        who, what = (np.array(column) for column in zip(*pairs, strict=True))
+        return SpokenDigits("made up", times, units, what, who, ("a", "b", "c", "d"), {})
+
+    return half(range(4)), half([4])
 
 
 @pytest.mark.slow

@@ -45,7 +45,7 @@ def load_network(name: str | Path, *, dt_s: float | None = None, **options: obje
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise NetworkError(
         f"no network {base!r}: {hint}give a built-in name ({', '.join(workloads.BUILTIN)}) or a file ending in "
-        f"{', '.join(SUFFIXES)}"
+        f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
     )
 
 
