@@ -247,7 +247,7 @@ def test_a_front_of_s5_networks(tmp_path, monkeypatch):
     settings = fronts.Settings("made up", "s5-half", strengths=(1.0,), epochs=12, sparsity=0.5, tolerance=100)
     out = tmp_path / "out"
     front = fronts.train_front(settings, Data("made up", *splits, 3), shipped("loihi2"), out)
-    assert front.test["dense"][0] == front.test["dense"][1] > 80
+    assert front.test["dense"][0] == front.test["dense"][1] > 60
     assert front.points[1].density < 0.7 * front.points[0].density
     assert json.loads((out / "summary.json").read_text())["timesteps_per_sample"] == 10 + 5
     ran = nsim("run", out / "network.s5", "--chip", "loihi2", "--input", out / "test_inputs.npy", "--samples", 2)
