@@ -348,4 +348,4 @@ def list_networks() -> None:
         table.add_row(row["name"], row["summary"], given)
     screen = console()
     screen.print(table)
-    screen.print("Files ending in .net (lava-dl) and .nir (NIR) work too.")
+    screen.print("Files ending in .net (lava-dl), .nir (NIR) and .s5 (S5) work too.")

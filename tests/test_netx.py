@@ -649,7 +649,9 @@ def test_wrong_options_are_refused(tmp_path, tail, words):
         load_network(f"{path}{tail}")
 
 
-@pytest.mark.parametrize(("name", "words"), [("pilotnt", "did you mean 'pilotnet'"), ("model.onnx", r"\.net or \.nir")])
+@pytest.mark.parametrize(
+    ("name", "words"), [("pilotnt", "did you mean 'pilotnet'"), ("model.onnx", r"\.net, \.nir or \.s5")]
+)
 def test_unknown_networks_are_refused(name, words):
     with pytest.raises(NetworkError, match=words):
         load_network(name)

@@ -22,7 +22,7 @@ from nsim.mapping import map_network
 from nsim.simulation import simulate
 from nsim.training.pictures import Split, draw_road, load_data, read_idx, write_idx
 from nsim.training.sparsity import front as fronts
-from nsim.training.sparsity import networks, pruning, regularisers
+from nsim.training.sparsity import kinds, networks, pruning, regularisers
 from nsim.training.sparsity.export import simulated_outputs, write_net
 from nsim.training.sparsity.fitting import Recipe, fit, measured_cost
 from nsim.training.sparsity.networks import Architecture, Connect, Convolve
@@ -307,4 +307,4 @@ def test_a_road_that_bends_to_the_right_is_a_mirrored_road_to_the_left():
 
 def test_a_network_too_deep_for_its_pictures_is_refused():
     with pytest.raises(TrainingError, match="too small"):
-        networks.architecture("pilotnet", (1, 9, 9), 1, 6, 8)
+        kinds.made_for("pilotnet", (1, 9, 9), 1, 6, 8)

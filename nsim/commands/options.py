@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 NetworkName = Annotated[
     str,
     typer.Argument(
-        help="Built-in name (with options: mlp:width=512,depth=4), .net or .nir file.", autocompletion=network_names
+        help="Built-in name (with options: mlp:width=512,depth=4), .net, .nir or .s5 file.",
+        autocompletion=network_names,
     ),
 ]
 ChipName = Annotated[str, typer.Option(help="Chip name, or path of a chip file.", autocompletion=chip_names)]

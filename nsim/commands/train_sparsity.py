@@ -12,13 +12,18 @@ from nsim.errors import TrainingError
 
 
 def sparsity_aware(
-    data: Annotated[str, typer.Argument(help="fashion-mnist, road-video, or a folder of four idx files.")],
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="fashion-mnist, digits, road-video, spoken-digits, spoken-pictures, or a folder of idx files."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the front, the networks and their checkpoints.")],
     network: Annotated[
         str,
         typer.Option(
-            help="mlp, cnn, cnn-wide or pilotnet: sigma-delta neurons.",
-            autocompletion=words("mlp", "cnn", "cnn-wide", "pilotnet"),
+            help="mlp, cnn, cnn-wide, pilotnet; lif; s5, s5-half.",
+            autocompletion=words("mlp", "cnn", "cnn-wide", "pilotnet", "lif", "s5", "s5-half"),
         ),
     ] = "cnn",
     regulariser: Annotated[
@@ -47,7 +52,8 @@ def sparsity_aware(
 ) -> None:
     """Train a front of accuracy against cost, choose the cheapest network within the tolerance, and check it.
 
-    OUT/network.net is for nsim run with --input OUT/test_inputs.npy. A run that was stopped is taken up again.
+    OUT/network.net, or network.s5, is for nsim run with --input OUT/test_inputs.npy. A run that was stopped is taken
+    up again.
     """
     from nsim.training import require_extra
 

@@ -10,13 +10,14 @@ from nsim.assignments import parse_assignments
 from nsim.errors import NetworkError
 from nsim.network import Network
 
-SUFFIXES = (".net", ".nir")
+SUFFIXES = (".net", ".nir", ".s5")
 
 
 def load_network(name: str | Path, *, dt_s: float | None = None, **options: object) -> Network:
     """A built-in network or one from a file.
 
-    name     "pilotnet", "mlp:width=512,depth=4", a lava-dl `.net` file or a `.nir` graph; options may follow a colon
+    name     "pilotnet", "mlp:width=512,depth=4", a lava-dl `.net` file, a `.nir` graph, or an S5 network as
+             `.s5` archive; options may follow a colon
     dt_s     seconds per timestep, for NIR graphs whose time constants are in seconds
     options  the same options as keywords: those of the built-in network, or reset_interval, reset_offset of a `.net`
     raises   NetworkError
@@ -34,11 +35,17 @@ def load_network(name: str | Path, *, dt_s: float | None = None, **options: obje
         if given:
             raise NetworkError(f"a NIR graph takes no options, but {path} was given {', '.join(given)}: leave them out")
         return read_nir(path, dt_s=dt_s)
+    if path.suffix == ".s5":
+        from nsim.formats.s5_arrays import read_s5
+
+        if given:
+            raise NetworkError(f"an S5 archive takes no options, but {path} was given {', '.join(given)}")
+        return read_s5(path)
     near = difflib.get_close_matches(base, workloads.BUILTIN, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise NetworkError(
         f"no network {base!r}: {hint}give a built-in name ({', '.join(workloads.BUILTIN)}) or a file ending in "
-        f"{' or '.join(SUFFIXES)}"
+        f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
     )
 
 

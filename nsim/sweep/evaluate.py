@@ -19,7 +19,7 @@ from nsim.barrier_chip import BarrierChip
 from nsim.chip import Chip, Table, nearest
 from nsim.chip_file import describe, keys_at, load_chip
 from nsim.errors import ChipError, InterruptedRunError, NsimError, SweepError
-from nsim.formats import load_network
+from nsim.formats import SUFFIXES, load_network
 from nsim.frame.chip import FrameChip
 from nsim.mapping import Mapping, map_network
 from nsim.network import Network
@@ -310,7 +310,7 @@ def file_digest(path: str) -> str:
 def files_of(point: Point) -> list[str]:
     """Paths of the files that a point is read from, chip files aside."""
     base = point.network.rpartition(":")[0] or point.network
-    names = [name for name in (point.network, base) if name.endswith((".net", ".nir"))][:1]
+    names = [name for name in (point.network, base) if name.endswith(SUFFIXES)][:1]
     names += [point.partition] if point.partition and point.partition.endswith(".toml") else []
     return names + ([point.input] if point.input and not is_event_name(point.input) else [])
 

@@ -1,4 +1,5 @@
-"""Pictures to train on: idx files (Fashion-MNIST and its kin), and a road video that is drawn, with its true angles.
+"""Frames to train on: pictures (Fashion-MNIST and its kin, scikit-learn's digits), a road video that is drawn, with its
+true angles, and the generated spoken digits.
 
 Pixels are unsigned integers 0..64: 64 stands for 1.0, which is how an input of Loihi's sigma-delta neurons is scaled.
 """
@@ -16,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsim.errors import InputError
+from nsim.training.spoken import SpokenDigits, binned, load_split, validation_split
 
 FULL_SCALE = 64  # input that stands for 1.0
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # Debian's package dataset-fashion-mnist
-NAMES = ("fashion-mnist", "road-video")
+NAMES = ("fashion-mnist", "digits", "road-video", "spoken-digits", "spoken-pictures")
 IDX_UNSIGNED_BYTES = 0x08
 VALIDATION_SHARE = 6  # one in so many training pictures is for validation
 
@@ -61,7 +63,7 @@ class Data:
 def load_data(name: str | Path, rng: np.random.Generator) -> Data:
     """A task by name (NAMES), or the folder of four idx files as MNIST and its kin have them.
 
-    rng      draws which training pictures are for validation, or the roads
+    rng      draws which training samples are for validation, or the roads
     raises   InputError
     """
     if str(name) == "fashion-mnist":
@@ -71,13 +73,14 @@ def load_data(name: str | Path, rng: np.random.Generator) -> Data:
                 "holds train-images-idx3-ubyte.gz and the other three files"
             )
         return idx_folder(FASHION_MNIST, rng, "fashion-mnist")
-    if str(name) == "road-video":
-        return road_video(rng)
+    drawn = {"digits": small_digits, "road-video": road_video, "spoken-digits": words, "spoken-pictures": word_pictures}
+    if str(name) in drawn:
+        return drawn[str(name)](rng)
     path = Path(name)
     if not path.exists():
         near = difflib.get_close_matches(str(name), NAMES, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]}? " if near else ""
-        raise InputError(f"no data {str(name)!r}: {hint}give {' or '.join(NAMES)}, or a folder of idx files")
+        raise InputError(f"no data {str(name)!r}: {hint}give {', '.join(NAMES)}, or a folder of idx files")
     if not path.is_dir():
         raise InputError(f"{path} is a file: give the folder that holds the four idx files")
     return idx_folder(path, rng, path.name)
@@ -154,9 +157,62 @@ def _existing(folder: Path, stem: str) -> Path:
     raise InputError(f"{folder} has no file {stem} or {stem}.gz: give a folder of the four idx files")
 
 
+def small_digits(rng: np.random.Generator) -> Data:
+    """Scikit-learn's 1,797 handwritten digits of 8 x 8 pixels: a sixth each for test and validation.
+
+    raises   InputError if scikit-learn is not installed
+    """
+    try:
+        from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+    except ImportError:
+        raise InputError("digits come with scikit-learn, which is missing: pip install 'nsim[train]'") from None
+    found = load_digits()
+    images = (found.images * (FULL_SCALE // 16)).astype(np.uint8)[:, None, None]  # pixels are 0..16
+    order = rng.permutation(len(images))
+    held = len(order) // VALIDATION_SHARE
+    cuts = order[2 * held :], order[:held], order[held : 2 * held]
+    train, validation, test = (Split(images[part], found.target[part].astype(np.int64)) for part in cuts)
+    return Data("digits", train, validation, test, 10)
+
+
 def scaled(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Pixels 0..255 as 0..64, rounded."""
     return ((pixels.astype(np.uint16) * FULL_SCALE + 127) // 255).astype(np.uint8)
+
+
+# --- spoken digits
+
+BINS, WINDOW_S = 32, 1.0  # of a word: frames of 32 ms
+PICTURE_BINS = 16
+WORD_INPUTS = 128  # of 700 channels: every sixth, in six phases that make as many samples of a word
+
+
+def words(rng: np.random.Generator, bins: int = BINS) -> Data:
+    """The generated spoken digits that come along, as frames of channels with and without a spike, 64 or 0.
+
+    rng      draws the speakers whose words are for validation, and the order; test speakers are others still
+    """
+
+    def frames(part: SpokenDigits) -> Split:
+        found, labels = binned(part, bins=bins, window_s=WINDOW_S, inputs=WORD_INPUTS)
+        order = rng.permutation(len(labels))  # phases of a word are apart, so that the first samples are of many words
+        return Split((found[order] * FULL_SCALE)[:, :, None, :, None], labels[order])
+
+    known, test = load_split("spoken-digits")
+    train, validation = validation_split(known, rng)
+    return Data("spoken-digits", frames(train), frames(validation), frames(test), len(test.words))
+
+
+def word_pictures(rng: np.random.Generator) -> Data:
+    """The same as pictures, channels by time bins, that fill as the word goes on: frame t shows bins 0 to t."""
+    heard = words(rng, PICTURE_BINS)
+
+    def shown(split: Split) -> Split:
+        picture = split.inputs[:, None, :, 0, :, 0].transpose(0, 1, 3, 2)[:, :, None]
+        past = np.tri(PICTURE_BINS, dtype=np.uint8)[:, None, None]
+        return Split(picture * past, split.targets)
+
+    return Data("spoken-pictures", shown(heard.train), shown(heard.validation), shown(heard.test), heard.classes)
 
 
 # --- a road video

@@ -41,6 +41,14 @@ def write_net(path: Path, made: Architecture, layers: Sequence[Stored]) -> None:
         if groups[-1]["type"] != "dense" and len(groups[-1]["shape"]) == 3:
             groups.append({"type": "flatten", "shape": np.array([layer.weight.shape[1]])})
         groups.append({"type": "dense", "shape": np.array([stage.neurons]), **fields})
+    write_groups(path, groups)
+
+
+def write_groups(path: Path, groups: Sequence[dict[str, Any]]) -> None:
+    """The fields of layers, one after another, in lava-dl's layout.
+
+    raises  OutputError
+    """
     try:
         with h5py.File(path, "w") as file:
             for number, group in enumerate(groups):
@@ -63,15 +71,17 @@ def _write(file: h5py.File, name: str, value: Any) -> None:
 
 def simulated_outputs(
     network: Network, inputs: NDArray[np.uint8], progress: Callable[[int, int], None] | None = None
-) -> NDArray[np.int64]:
-    """What the simulator's integer kernels make of samples, each from the network's initial state.
+) -> NDArray:
+    """What the simulator's kernels make of samples, each from the network's initial state.
 
     inputs    uint8[samples, timesteps, C, H, W]
-    returns   int64[samples, timesteps, outputs]: of frame t in timestep t + layers, when it has come through
+    returns   [samples, timesteps, outputs]: of frame t in timestep t + layers, when it has come through; int64, or
+              float64 of a network of real numbers
     """
     late, frames = len(network.layers) - 1, inputs.shape[1]
+    kind = np.int64 if network.fixed_point else np.float64
     flat = inputs.reshape(len(inputs), frames, -1).astype(np.int64)
-    found = np.empty((len(inputs), frames, network.by_name[network.output].neurons), np.int64)
+    found = np.empty((len(inputs), frames, network.by_name[network.output].neurons), kind)
     for number, sample in enumerate(flat):
         evaluator = Evaluator(network)
         for step in range(frames + late):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from nsim.errors import TrainingError
 from nsim.training.pictures import Split
-from nsim.training.sparsity.networks import Architecture, Parameters, exact_outputs, forward
+from nsim.training.sparsity.networks import Parameters, Passed
 from nsim.training.sparsity.pruning import UPDATES_PER_EPOCH, CoreRows, core_masks, magnitude_masks, scheduled
 from nsim.training.sparsity.regularisers import Cost, Fanout, batch_cost, penalty
 
@@ -24,6 +25,38 @@ BATCH = 128
 VIDEO_BATCH = 16  # samples of several frames
 MESSAGE_SCALE_BITS = 18  # what the last layer holds is real x 2^18
 Masks = list[jax.Array]
+
+
+class Trainable(Protocol):
+    """What `fit` asks of a network."""
+
+    @property
+    def weight_shapes(self) -> tuple[tuple[int, ...], ...]: ...
+
+    def forward(self, parameters: Parameters, masks: Sequence[jax.Array], frames: jax.Array) -> Passed: ...
+
+    def constrained(self, parameters: Parameters) -> Parameters: ...
+
+
+class Exported(Trainable, Protocol):
+    """What a front asks beyond that: a file, and outputs that the simulator has to give of it.
+
+    suffix         of the file
+    agreement      how far the simulator's outputs may be from `exact_outputs`, in units of the largest; 0: to the bit
+    exact_outputs  what the host has after every frame, [samples, timesteps, outputs]; classes are those of the last
+    observed       the same from what the output layer shows
+    """
+
+    suffix: ClassVar[str]
+    agreement: ClassVar[float]
+
+    def initial(self, rng: np.random.Generator) -> Parameters: ...
+
+    def exact_outputs(self, parameters: Parameters, masks: Sequence[jax.Array], frames: NDArray) -> NDArray: ...
+
+    def observed(self, outputs: NDArray) -> NDArray: ...
+
+    def write(self, path: Path, parameters: Parameters, masks: Sequence[jax.Array]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -37,12 +70,12 @@ class Recipe:
     epochs: int = 5
 
 
-def ones(made: Architecture) -> Masks:
+def ones(made: Trainable) -> Masks:
     return [jnp.ones(shape, jnp.float32) for shape in made.weight_shapes]
 
 
 def fit(
-    made: Architecture,
+    made: Trainable,
     start: Parameters,
     data: Split,
     classes: int | None,
@@ -101,7 +134,7 @@ def _tables(fanout: Fanout | None) -> tuple[list[jax.Array], jax.Array]:
 
 
 def _update(
-    made: Architecture,
+    made: Trainable,
     optimiser: optax.GradientTransformation,
     classes: int | None,
     recipe: Recipe,
@@ -113,10 +146,10 @@ def _update(
     tables: Sequence[jax.Array],
     references: jax.Array,
 ) -> tuple[Parameters, Any, jax.Array]:
-    """One step; biases are put back to at most 0 after it."""
+    """One step."""
 
     def objective(parameters: Parameters) -> jax.Array:
-        passed = forward(made, parameters, masks, frames)
+        passed = made.forward(parameters, masks, frames)
         loss = task_loss(passed.outputs, targets, classes)
         if recipe.regulariser and recipe.strength:
             loss = loss + recipe.strength * penalty(recipe.regulariser, passed, tables, references)
@@ -125,7 +158,7 @@ def _update(
     loss, slopes = jax.value_and_grad(objective)(parameters)
     changes, state = optimiser.update(slopes, state, parameters)
     moved: Any = optax.apply_updates(parameters, changes)
-    return [layer | {"bias": jnp.minimum(layer["bias"], 0)} for layer in moved], state, loss
+    return made.constrained(moved), state, loss
 
 
 def task_loss(outputs: jax.Array, targets: jax.Array, classes: int | None) -> jax.Array:
@@ -135,10 +168,10 @@ def task_loss(outputs: jax.Array, targets: jax.Array, classes: int | None) -> ja
     return optax.softmax_cross_entropy_with_integer_labels(outputs[:, -1], targets).mean()
 
 
-def score(outputs: NDArray[np.int64], targets: NDArray, classes: int | None) -> float:
+def score(outputs: NDArray, targets: NDArray, classes: int | None) -> float:
     """Points in percent: classes that are right, or explained variance (100 x (1 - mean square error / variance)).
 
-    outputs   int64[samples, timesteps, outputs] as the last layer holds them, x 2^18
+    outputs   [samples, timesteps, outputs]; of a task of numbers as the last layer holds them, x 2^18
     """
     if classes is not None:
         return float(100 * (outputs[:, -1].argmax(axis=1) == targets).mean())
@@ -146,14 +179,14 @@ def score(outputs: NDArray[np.int64], targets: NDArray, classes: int | None) -> 
     return float(100 * (1 - error / targets.var()))
 
 
-def exact_score(made: Architecture, parameters: Parameters, masks: Masks, data: Split, classes: int | None) -> float:
+def exact_score(made: Exported, parameters: Parameters, masks: Masks, data: Split, classes: int | None) -> float:
     """Points of the network as it will be stored."""
-    return score(exact_outputs(made, parameters, masks, data.inputs), data.targets, classes)
+    return score(made.exact_outputs(parameters, masks, data.inputs), data.targets, classes)
 
 
-def measured_cost(made: Architecture, parameters: Parameters, masks: Masks, data: Split, fanout: Fanout) -> Cost:
+def measured_cost(made: Trainable, parameters: Parameters, masks: Masks, data: Split, fanout: Fanout) -> Cost:
     """Means over samples."""
     tables = [jnp.asarray(table) for table in fanout.by_layer]
-    count = jax.jit(lambda frames: batch_cost(forward(made, parameters, masks, frames), tables))
+    count = jax.jit(lambda frames: batch_cost(made.forward(parameters, masks, frames), tables))
     parts = [np.asarray(count(data.inputs[first : first + BATCH])) for first in range(0, len(data), BATCH)]
     return Cost(*np.concatenate(parts).astype(float).mean(axis=0).tolist())

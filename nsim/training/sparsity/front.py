@@ -15,15 +15,17 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import NDArray
 
 from nsim.barrier_chip import BarrierChip
 from nsim.errors import OutputError, TrainingError
-from nsim.formats.netx import read_netx
+from nsim.formats import load_network
 from nsim.mapping import Mapping, map_network
 from nsim.network import Network
 from nsim.training.pictures import Data, Split
-from nsim.training.sparsity.export import simulated_outputs, write_net
+from nsim.training.sparsity.export import simulated_outputs
 from nsim.training.sparsity.fitting import (
+    Exported,
     Masks,
     Recipe,
     exact_score,
@@ -31,17 +33,8 @@ from nsim.training.sparsity.fitting import (
     measured_cost,
     score,
 )
-from nsim.training.sparsity.networks import (
-    DEFAULT_THRESHOLD,
-    HIDDEN,
-    Architecture,
-    Parameters,
-    architecture,
-    exact_outputs,
-    forward,
-    initial,
-    stored,
-)
+from nsim.training.sparsity.kinds import FLAT, SHOWN, check_structure, made_for
+from nsim.training.sparsity.networks import DEFAULT_THRESHOLD, Parameters
 from nsim.training.sparsity.pruning import CoreRows, check_pruning
 from nsim.training.sparsity.regularisers import Cost, Fanout, check_regulariser
 
@@ -105,13 +98,18 @@ class Point:
 
 @dataclass(frozen=True, eq=False)
 class Front:
-    """points: the reference first. test: (promised, simulated) points of reference and chosen network on test data."""
+    """points: the reference first. test: (promised, simulated) points of reference and chosen network on test data.
+
+    inputs   of the test data
+    latency  timesteps from a frame to its output
+    """
 
     settings: Settings
     points: tuple[Point, ...]
     chosen: Point
     test: dict[str, tuple[float, float]]
     inputs: Split
+    latency: int
 
     @property
     def dense(self) -> Point:
@@ -134,22 +132,18 @@ def train_front(
     settings = settings.checked()
     outputs = data.classes or data.train.targets.shape[-1]
     shape = data.train.inputs.shape[2:]
-    flat = settings.network == "mlp"
-    data = _flattened(data) if flat else data
-    made = architecture(
-        settings.network,
-        (int(np.prod(shape)), 1, 1) if flat else shape,
-        outputs,
-        settings.threshold,
-        settings.weight_bits,
-    )
+    flat = settings.network in FLAT
+    data = _shown(_flattened(data) if flat else data, SHOWN.get(settings.network, 1))
+    shape = (int(np.prod(shape)), 1, 1) if flat else shape
+    made = made_for(settings.network, shape, outputs, settings.threshold, settings.weight_bits)
+    check_structure(settings.network, settings.structure)
     data = data.limited(settings.samples)
     _prepare(out, settings)
     trainer = _Trainer(settings, made, data, chip, out, progress)
     points = [trainer.point(number, strength) for number, strength in enumerate((0.0, *settings.strengths))]
     chosen = cheapest(points, settings.regulariser, settings.tolerance)
     test = {name: trainer.tested(point) for name, point in (("dense", points[0]), ("chosen", chosen))}
-    front = Front(settings, tuple(points), chosen, test, data.test)
+    front = Front(settings, tuple(points), chosen, test, data.test, len(made.weight_shapes))
     _write_results(front, trainer, out)
     return front
 
@@ -160,6 +154,23 @@ def _flattened(data: Data) -> Data:
         return Split(split.inputs.reshape(samples, frames, -1, 1, 1), split.targets)
 
     return Data(data.name, flat(data.train), flat(data.validation), flat(data.test), data.classes)
+
+
+def _shown(data: Data, timesteps: int) -> Data:
+    """Single frames for as many timesteps, without a copy. raises TrainingError for more frames than one."""
+    if timesteps == 1:
+        return data
+    if data.train.inputs.shape[1] != 1:
+        raise TrainingError(
+            f"data {data.name!r} have {data.train.inputs.shape[1]} frames, and this network is shown single pictures: "
+            "give fashion-mnist, digits or a folder of idx files"
+        )
+
+    def shown(split: Split) -> Split:
+        samples, _, *shape = split.inputs.shape
+        return Split(np.broadcast_to(split.inputs, (samples, timesteps, *shape)), split.targets)
+
+    return Data(data.name, shown(data.train), shown(data.validation), shown(data.test), data.classes)
 
 
 def _prepare(out: Path, settings: Settings) -> None:
@@ -183,7 +194,7 @@ class _Trainer:
     def __init__(
         self,
         settings: Settings,
-        made: Architecture,
+        made: Exported,
         data: Data,
         chip: BarrierChip,
         out: Path,
@@ -192,7 +203,7 @@ class _Trainer:
         self.settings, self.made, self.data, self.chip, self.out = settings, made, data, chip, out
         self.progress = progress
         plain = Recipe(epochs=settings.epochs)
-        self.start = self._load("plain") or self._fit("plain", initial(made, self._rng(0)), plain, None, None, 1)
+        self.start = self._load("plain") or self._fit("plain", made.initial(self._rng(0)), plain, None, None, 1)
         mapping = self.mapping(self._network("plain", *self.start))
         self.fanout, self.rows = Fanout.of(mapping), CoreRows.of(mapping)
 
@@ -203,9 +214,9 @@ class _Trainer:
         return map_network(network, self.chip, self.settings.partition, dense_layers=self.settings.weight_format)
 
     def _network(self, name: str, parameters: Parameters, masks: Masks) -> Network:
-        path = self.out / f"{name}.net"
-        write_net(path, self.made, stored(self.made, parameters, masks))
-        return read_netx(path)
+        path = self.out / f"{name}{self.made.suffix}"
+        self.made.write(path, parameters, masks)
+        return load_network(path)
 
     def _fit(
         self,
@@ -237,26 +248,22 @@ class _Trainer:
         cost = measured_cost(self.made, *found, validation.first(COST_SAMPLES), fanout)
         weights = [connection.synapses.weights for connection in network.connections]
         density = sum(int(np.count_nonzero(w)) for w in weights) / sum(w.size for w in weights)
-        return Point(strength, points, cost, density, f"{name}.net")
+        return Point(strength, points, cost, density, f"{name}{self.made.suffix}")
 
     def tested(self, point: Point) -> tuple[float, float]:
         """Points on test data as the training promises them and as the simulator's kernels give them.
 
-        raises  TrainingError if any output differs: the file would not be what was trained
+        raises  TrainingError if any output differs, or differs by more than rounding explains: the file would not be
+                what was trained
         """
         found = self._load(Path(point.file).stem)
         assert found is not None
         test = self.data.test
-        promised = exact_outputs(self.made, *found, test.inputs)
+        promised = self.made.exact_outputs(*found, test.inputs)
         report = self.progress
         tell = None if report is None else lambda done, total: report(f"checking {point.file}", done, total)
-        simulated = simulated_outputs(read_netx(self.out / point.file), test.inputs, tell)
-        wrong = int((promised != simulated).any(axis=(1, 2)).sum())
-        if wrong:
-            raise TrainingError(
-                f"{point.file} gives other outputs than were trained for {wrong} of {len(test)} test samples: its sums "
-                "leave 24 bits; use more strength, or fewer weight bits"
-            )
+        simulated = self.made.observed(simulated_outputs(load_network(self.out / point.file), test.inputs, tell))
+        check_agreement(point.file, promised, simulated, self.made.agreement)
         return tuple(score(each, test.targets, self.data.classes) for each in (promised, simulated))  # type: ignore[return-value]
 
     # --- checkpoints
@@ -264,7 +271,7 @@ class _Trainer:
     def _save(self, name: str, parameters: Parameters, masks: Masks) -> None:
         arrays: dict[str, Any] = {}
         for number, (layer, mask) in enumerate(zip(parameters, masks, strict=True)):
-            arrays |= {f"weight{number}": layer["weight"], f"bias{number}": layer["bias"], f"mask{number}": mask}
+            arrays |= {f"{key}{number}": value for key, value in (layer | {"mask": mask}).items()}
         partial = self.out / f".{name}.npz"
         np.savez(partial, **arrays)
         partial.rename(self.out / f"{name}.npz")
@@ -274,12 +281,32 @@ class _Trainer:
         if not path.is_file():
             return None
         with np.load(path) as file:
-            layers = range(len(self.made.stages))
-            parameters = [{key: file[f"{key}{n}"] for key in ("weight", "bias")} for n in layers]
-            return parameters, [file[f"mask{n}"] for n in layers]
+            layers: Parameters = [{} for _ in self.made.weight_shapes]
+            for name in file.files:
+                key = name.rstrip("0123456789")
+                layers[int(name[len(key) :])][key] = file[name]
+        masks = [layer.pop("mask") for layer in layers]
+        return layers, masks
+
+
+def check_agreement(file: str, promised: NDArray, simulated: NDArray, agreement: float) -> None:
+    """Refuse a file whose outputs [samples, timesteps, outputs] or classes are not those that were trained."""
+    far = np.abs(promised - simulated) > agreement * np.abs(promised).max()
+    other = promised[:, -1].argmax(axis=1) != simulated[:, -1].argmax(axis=1)
+    wrong = int((far.any(axis=(1, 2)) | other).sum())
+    if wrong:
+        raise TrainingError(
+            f"{file} gives other outputs than were trained for {wrong} of {len(promised)} test samples: its sums "
+            "leave the chip's range; use more strength, or fewer weight bits"
+        )
 
 
 # --- results
+
+
+def network_file(front: Front) -> str:
+    """Name of the chosen network's copy."""
+    return f"network{Path(front.chosen.file).suffix}"
 
 
 def _write_results(front: Front, trainer: _Trainer, out: Path) -> None:
@@ -292,7 +319,7 @@ def _write_results(front: Front, trainer: _Trainer, out: Path) -> None:
             for point in front.points:
                 row = (point.strength, point.points, *asdict(point.cost).values(), point.density)
                 table.writerow((*row, point is front.chosen, point.file))
-        (out / "network.net").write_bytes((out / front.chosen.file).read_bytes())
+        (out / network_file(front)).write_bytes((out / front.chosen.file).read_bytes())
         np.save(out / "test_inputs.npy", front.inputs.inputs)
         _write_activity(front, trainer, out / "activity.csv")
         (out / "summary.json").write_text(json.dumps(summary(front), indent=2) + "\n", encoding="utf-8")
@@ -311,10 +338,10 @@ def _write_activity(front: Front, trainer: _Trainer, path: Path) -> None:
         for name, point in (("dense", front.dense), ("chosen", front.chosen)):
             found = trainer._load(Path(point.file).stem)
             assert found is not None
-            layers = read_netx(path.parent / point.file).layers
+            layers = load_network(path.parent / point.file).layers
             totals = np.zeros(len(layers) - 1)
             for first in range(0, len(front.inputs), 250):
-                passed = forward(trainer.made, *found, jnp.asarray(front.inputs.inputs[first : first + 250]))
+                passed = trainer.made.forward(*found, jnp.asarray(front.inputs.inputs[first : first + 250]))
                 totals += [float(jnp.round(sent).sum()) for sent in passed.events]
             for layer, total in zip(layers, totals, strict=False):
                 table.writerow((name, layer.name, layer.neurons, total / len(front.inputs)))
@@ -329,7 +356,7 @@ def summary(front: Front) -> dict[str, Any]:
         "dense": asdict(front.dense) | dict(zip(names, front.test["dense"], strict=True)),
         "chosen": asdict(front.chosen) | dict(zip(names, front.test["chosen"], strict=True)),
         "test_samples": len(front.inputs),
-        "timesteps_per_sample": frames + len(HIDDEN[front.settings.network]) + 1,
+        "timesteps_per_sample": frames + front.latency,
     }
 
 

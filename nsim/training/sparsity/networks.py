@@ -8,10 +8,10 @@ Biases are never above 0, or a layer would send before its input has come. The l
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -72,6 +72,8 @@ class Architecture:
     stages: tuple[Stage, ...]
     threshold: int = DEFAULT_THRESHOLD
     weight_bits: int = 8
+    suffix: ClassVar[str] = ".net"
+    agreement: ClassVar[float] = 0.0
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
@@ -105,23 +107,28 @@ class Architecture:
             for shape, stage in pairs
         )
 
+    def initial(self, rng: np.random.Generator) -> Parameters:
+        return initial(self, rng)
 
-def architecture(name: str, input: Shape, outputs: int, threshold: int, weight_bits: int) -> Architecture:
-    """A network by name for a task.
+    def forward(self, parameters: Parameters, masks: Sequence[jax.Array], frames: jax.Array) -> Passed:
+        return forward(self, parameters, masks, frames)
 
-    raises   TrainingError for an unknown name, weight bits other than 2..8, a threshold that is not 0..2^17
-    """
-    if name not in HIDDEN:
-        near = difflib.get_close_matches(name, HIDDEN, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise TrainingError(f"no network {name!r} to train: {hint}choose from {', '.join(HIDDEN)}")
-    if not 2 <= weight_bits <= 8:
-        raise TrainingError(f"weight bits are {weight_bits}: the chip stores 2 to 8")
-    if not 0 <= threshold <= 1 << 17:
-        raise TrainingError(f"the threshold is {threshold}: give 0 to {1 << 17} (in units of 1/64)")
-    made = Architecture(input, (*HIDDEN[name], Connect(outputs)), threshold, weight_bits)
-    assert made.shapes
-    return made
+    def constrained(self, parameters: Parameters) -> Parameters:
+        """Parameters after a step: biases are put back to at most 0."""
+        return [layer | {"bias": jnp.minimum(layer["bias"], 0)} for layer in parameters]
+
+    def exact_outputs(self, parameters: Parameters, masks: Sequence[jax.Array], frames: NDArray) -> NDArray[np.int64]:
+        return exact_outputs(self, parameters, masks, frames)
+
+    def observed(self, outputs: NDArray) -> NDArray:
+        """What the host makes of what the output layer shows after every frame: it is read as it is."""
+        return outputs
+
+    def write(self, path: Path, parameters: Parameters, masks: Sequence[jax.Array]) -> None:
+        """Write the file for `nsim run`. raises OutputError"""
+        from nsim.training.sparsity.export import write_net  # it builds on this module
+
+        write_net(path, self, stored(self, parameters, masks))
 
 
 def initial(made: Architecture, rng: np.random.Generator) -> Parameters:
@@ -137,7 +144,7 @@ def initial(made: Architecture, rng: np.random.Generator) -> Parameters:
 # --- rounding
 
 
-def rounded(value: jax.Array, step: float, most: float | None = None) -> jax.Array:
+def rounded(value: jax.Array, step: float | jax.Array, most: float | None = None) -> jax.Array:
     """To the nearest multiple of `step` up to +-most; the gradient passes as if it were not, but not beyond `most`."""
     kept = value if most is None else jnp.clip(value, -most, most)
     return kept + jax.lax.stop_gradient(jnp.round(kept / step) * step - kept)

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from nsim.answer import answered
 from nsim.screen import console, facts_grid
-from nsim.training.sparsity.front import Front, summary
+from nsim.training.sparsity.front import Front, network_file, summary
 
 
 def show_front(front: Front, out: Path) -> None:
@@ -37,5 +37,7 @@ def show_front(front: Front, out: Path) -> None:
         "Test", f"{chosen['simulated_points']:.2f} %", f"promised {chosen['promised_points']:.2f} %, as simulated"
     )
     grid.add_row("Dense", f"{dense['simulated_points']:.2f} %", f"{facts['test_samples']} test samples")
-    grid.add_row("Run it", f"nsim run {out}/network.net --chip {settings.chip} --input {out}/test_inputs.npy", "")
+    grid.add_row(
+        "Run it", f"nsim run {out}/{network_file(front)} --chip {settings.chip} --input {out}/test_inputs.npy", ""
+    )
     screen.print(grid)
