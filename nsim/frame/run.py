@@ -61,8 +61,20 @@ def simulate_frames(
         chunks = prescribe(mapping.network, densities, frames or DEFAULT_FRAMES, np.random.default_rng(seed))
     else:
         chunks = evaluate_frames(mapping.network, read_frames(inputs, mapping.network, frames, dt_s))
-    whole = joined(chunks)
-    parts = [_Part(mapping, sequence, whole, engine, critical_path) for sequence in mapping.sequences]
+    return simulate_activity(mapping, joined(chunks), seed=seed, engine=engine, progress=progress, path=critical_path)
+
+
+def simulate_activity(
+    mapping: FrameMapping,
+    whole: Activity,
+    *,
+    seed: int = 0,
+    engine: str = "compiled",
+    progress: Progress | None = None,
+    path: bool = False,
+) -> FrameResult:
+    """The same for frames that have been evaluated, such as on another mapping. path: find the critical one"""
+    parts = [_Part(mapping, sequence, whole, engine, path) for sequence in mapping.sequences]
     done = _simulate(parts, whole.timesteps, progress)
     return FrameResult(
         mapping=mapping,

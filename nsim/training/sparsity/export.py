@@ -41,6 +41,14 @@ def write_net(path: Path, made: Architecture, layers: Sequence[Stored]) -> None:
         if groups[-1]["type"] != "dense" and len(groups[-1]["shape"]) == 3:
             groups.append({"type": "flatten", "shape": np.array([layer.weight.shape[1]])})
         groups.append({"type": "dense", "shape": np.array([stage.neurons]), **fields})
+    write_groups(path, groups)
+
+
+def write_groups(path: Path, groups: Sequence[dict[str, Any]]) -> None:
+    """The fields of layers, one after another, in lava-dl's layout.
+
+    raises  OutputError
+    """
     try:
         with h5py.File(path, "w") as file:
             for number, group in enumerate(groups):

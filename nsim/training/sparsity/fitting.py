@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from nsim.errors import TrainingError
 from nsim.training.pictures import Split
-from nsim.training.sparsity.networks import Architecture, Parameters, exact_outputs, forward
+from nsim.training.sparsity.networks import Architecture, Parameters, Passed, exact_outputs
 from nsim.training.sparsity.pruning import UPDATES_PER_EPOCH, CoreRows, core_masks, magnitude_masks, scheduled
 from nsim.training.sparsity.regularisers import Cost, Fanout, batch_cost, penalty
 
@@ -24,6 +24,17 @@ BATCH = 128
 VIDEO_BATCH = 16  # samples of several frames
 MESSAGE_SCALE_BITS = 18  # what the last layer holds is real x 2^18
 Masks = list[jax.Array]
+
+
+class Trainable(Protocol):
+    """What `fit` asks of a network."""
+
+    @property
+    def weight_shapes(self) -> tuple[tuple[int, ...], ...]: ...
+
+    def forward(self, parameters: Parameters, masks: Sequence[jax.Array], frames: jax.Array) -> Passed: ...
+
+    def constrained(self, parameters: Parameters) -> Parameters: ...
 
 
 @dataclass(frozen=True)
@@ -37,12 +48,12 @@ class Recipe:
     epochs: int = 5
 
 
-def ones(made: Architecture) -> Masks:
+def ones(made: Trainable) -> Masks:
     return [jnp.ones(shape, jnp.float32) for shape in made.weight_shapes]
 
 
 def fit(
-    made: Architecture,
+    made: Trainable,
     start: Parameters,
     data: Split,
     classes: int | None,
@@ -101,7 +112,7 @@ def _tables(fanout: Fanout | None) -> tuple[list[jax.Array], jax.Array]:
 
 
 def _update(
-    made: Architecture,
+    made: Trainable,
     optimiser: optax.GradientTransformation,
     classes: int | None,
     recipe: Recipe,
@@ -113,10 +124,10 @@ def _update(
     tables: Sequence[jax.Array],
     references: jax.Array,
 ) -> tuple[Parameters, Any, jax.Array]:
-    """One step; biases are put back to at most 0 after it."""
+    """One step."""
 
     def objective(parameters: Parameters) -> jax.Array:
-        passed = forward(made, parameters, masks, frames)
+        passed = made.forward(parameters, masks, frames)
         loss = task_loss(passed.outputs, targets, classes)
         if recipe.regulariser and recipe.strength:
             loss = loss + recipe.strength * penalty(recipe.regulariser, passed, tables, references)
@@ -125,7 +136,7 @@ def _update(
     loss, slopes = jax.value_and_grad(objective)(parameters)
     changes, state = optimiser.update(slopes, state, parameters)
     moved: Any = optax.apply_updates(parameters, changes)
-    return [layer | {"bias": jnp.minimum(layer["bias"], 0)} for layer in moved], state, loss
+    return made.constrained(moved), state, loss
 
 
 def task_loss(outputs: jax.Array, targets: jax.Array, classes: int | None) -> jax.Array:
@@ -151,9 +162,9 @@ def exact_score(made: Architecture, parameters: Parameters, masks: Masks, data: 
     return score(exact_outputs(made, parameters, masks, data.inputs), data.targets, classes)
 
 
-def measured_cost(made: Architecture, parameters: Parameters, masks: Masks, data: Split, fanout: Fanout) -> Cost:
+def measured_cost(made: Trainable, parameters: Parameters, masks: Masks, data: Split, fanout: Fanout) -> Cost:
     """Means over samples."""
     tables = [jnp.asarray(table) for table in fanout.by_layer]
-    count = jax.jit(lambda frames: batch_cost(forward(made, parameters, masks, frames), tables))
+    count = jax.jit(lambda frames: batch_cost(made.forward(parameters, masks, frames), tables))
     parts = [np.asarray(count(data.inputs[first : first + BATCH])) for first in range(0, len(data), BATCH)]
     return Cost(*np.concatenate(parts).astype(float).mean(axis=0).tolist())

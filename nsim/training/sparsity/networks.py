@@ -105,6 +105,13 @@ class Architecture:
             for shape, stage in pairs
         )
 
+    def forward(self, parameters: Parameters, masks: Sequence[jax.Array], frames: jax.Array) -> Passed:
+        return forward(self, parameters, masks, frames)
+
+    def constrained(self, parameters: Parameters) -> Parameters:
+        """Parameters after a step: biases are put back to at most 0."""
+        return [layer | {"bias": jnp.minimum(layer["bias"], 0)} for layer in parameters]
+
 
 def architecture(name: str, input: Shape, outputs: int, threshold: int, weight_bits: int) -> Architecture:
     """A network by name for a task.
@@ -167,11 +174,13 @@ class Passed:
     outputs   [samples, timesteps, outputs], real units
     events    of every layer but the last, [samples, timesteps, neurons]: 1 where a message is sent; with a slope
     messages  likewise, their values
+    pipelined whether all layers work at the same time, on frames one behind the other
     """
 
     outputs: jax.Array
     events: list[jax.Array]
     messages: list[jax.Array]
+    pipelined: bool = False
 
 
 def forward(made: Architecture, parameters: Parameters, masks: Sequence[jax.Array], frames: jax.Array) -> Passed:
@@ -188,7 +197,7 @@ def forward(made: Architecture, parameters: Parameters, masks: Sequence[jax.Arra
     events, messages = [(value != 0).astype(dtype).reshape(flat)], [value.reshape(flat)]
     for stage, shape, layer, mask in zip(made.stages, made.shapes[1:], parameters, masks, strict=True):
         weight = stored_weight(layer["weight"], made.weight_bits) * mask
-        sums = _weighted(stage, weight, value).reshape(samples, timesteps, *shape)
+        sums = weighted(stage, weight, value).reshape(samples, timesteps, *shape)
         sigma = jnp.cumsum(sums, axis=1)
         if stage is made.stages[-1]:
             return Passed(sigma.reshape(flat), events, messages)
@@ -199,7 +208,7 @@ def forward(made: Architecture, parameters: Parameters, masks: Sequence[jax.Arra
     raise AssertionError("a network ends in a layer that is read")
 
 
-def _weighted(stage: Stage, weight: jax.Array, value: jax.Array) -> jax.Array:
+def weighted(stage: Stage, weight: jax.Array, value: jax.Array) -> jax.Array:
     """[samples x timesteps, ...] of weighted sums."""
     joined = value.reshape(-1, *value.shape[2:])
     if isinstance(stage, Connect):
