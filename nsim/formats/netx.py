@@ -1,9 +1,12 @@
 """Reader of lava-dl's `.net` files (HDF5): trained networks in Loihi's fixed-point arithmetic.
 
 Source of the format: lava-dl's netx loader (BSD-3), as it behaves, not as its code reads.
-Weights hold real weight x 64. Beyond the format, which does not know them, files may hold quantised layers for chips
-with frames: neurons of type QUANTIZED with `bits` (of an input, or of a level; 0: not rectified) and `step` (see
-nsim.neurons.QuantizedRelu), `weight_bits`, and `max_pool` of a convolution, whose `shape` is that behind the pool.
+Weights hold real weight x 64. Beyond the format, which does not know them, files may hold layers of integers for
+  chips with frames    neurons of type QUANTIZED with `bits` (of an input, or of a level; 0: not rectified) and `step`,
+                       see nsim.neurons.QuantizedRelu; `max_pool` of a convolution, whose `shape` is that behind it
+  chips without steps  neurons of type IF with `threshold`, see nsim.neurons.FixedIf, and an input of that type, which
+                       takes events; `sum_pool` before a convolution
+and `weight_bits` of a layer, where its weights need fewer than they are stored with.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from numpy.typing import NDArray
 from nsim.errors import NetworkError
 from nsim.formats.hdf5 import checked_hdf5
 from nsim.network import MAX_DELAY, Connection, Layer, Network
-from nsim.neurons import FixedLif, FixedSigmaDelta, Neuron, QuantizedInput, QuantizedRelu
+from nsim.neurons import FixedIf, FixedLif, FixedSigmaDelta, Neuron, QuantizedInput, QuantizedRelu, Relay
 from nsim.pool import Pool
 from nsim.synapses import Convolution, Dense, Shape
 
@@ -164,6 +167,8 @@ class _Reader:
 
         model = str(parameters.get("type", "none" if kind == "dense" else "missing"))
         wraps = kind == "conv"
+        if model == "IF":
+            return self._integrating(kind, parameters, number, bias)
         if model == "QUANTIZED":
             return self._quantized(kind, parameters, number, bias)
         if model == "SDNN":
@@ -183,7 +188,7 @@ class _Reader:
             threshold = self._threshold(number_of("vThMant"), where)
             return replace(lif, current_decay=decays[0], voltage_decay=decays[1], threshold=threshold)
         raise NetworkError(
-            f"{self.path}: {where} has neurons of type {model!r}: this reader knows SDNN, LOIHI, CUBA and QUANTIZED"
+            f"{self.path}: {where} has neurons of type {model!r}: this reader knows SDNN, LOIHI, CUBA, QUANTIZED and IF"
         )
 
     def _quantized(self, kind: str, parameters: Mapping[str, Any], number: int, bias: NDArray | int) -> Neuron:
@@ -195,6 +200,16 @@ class _Reader:
                 return QuantizedInput(bits=bits)
             step = self._integer({"step": 1, **parameters}, "step", f"layer {number} neuron")
             return QuantizedRelu(bits or None, step, bias)
+        except NetworkError as error:
+            raise NetworkError(f"{self.path}: layer {number}: {error}") from None
+
+    def _integrating(self, kind: str, parameters: Mapping[str, Any], number: int, bias: NDArray | int) -> Neuron:
+        """An input of events, or neurons that subtract their threshold."""
+        if kind == "input":
+            return Relay(binary=True)
+        self._field(parameters, "threshold", number)
+        try:
+            return FixedIf(self._integer(parameters, "threshold", f"layer {number} neuron"), bias)
         except NetworkError as error:
             raise NetworkError(f"{self.path}: layer {number}: {error}") from None
 
@@ -268,7 +283,7 @@ class _Reader:
 
         geometry = pair("stride", 1), pair("padding", 0), pair("dilation", 1)
         groups = self._integer({"groups": 1, **fields}, "groups", where)
-        return Convolution(weight, source.shape, layer.sums_shape, *geometry, groups)
+        return Convolution(weight, source.shape, layer.sums_shape, *geometry, groups, pair("sum_pool", 1))
 
     def _matrix(self, weight: NDArray[np.int64], sources: int, layer: Layer) -> NDArray[np.int64]:
         if weight.size != layer.neurons * sources:
