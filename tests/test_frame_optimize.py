@@ -100,3 +100,14 @@ def test_a_network_without_cuts_and_unknown_objectives_are_refused(network, fram
         optimize_frames(connected, shipped("akd1000"), frames)
     with pytest.raises(OptimizationError, match="did you mean latency"):
         optimize_frames(network, shipped("akd1000"), frames, objective="latenc")
+
+
+@pytest.mark.parametrize("budget", [1, 5, 30])
+def test_a_budget_holds_and_leaves_halves(network, frames, budget):
+    found = optimize_frames(network, shipped("akd1000"), frames, budget=budget)
+    assert len(found.tried) <= budget + 2
+    filters = {int(each.mapping.mode.rpartition("=")[2]) for each in found.tried[2:]}
+    assert filters <= {6, 4, 3, 2, 1}  # 6 and 4 filters in 1, 2, 4 parts
+    assert len(found.tried) > 2
+    with pytest.raises(OptimizationError, match="budget is 0"):
+        optimize_frames(network, shipped("akd1000"), frames, budget=0)

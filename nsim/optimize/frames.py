@@ -2,13 +2,15 @@
 
 The vendor's mapper lets three limits be moved, the same for all layers: most columns and rows of a tile, and most
 filters of a processor. Smaller tiles receive fewer messages; fewer filters do less for each. The cuts that differ are
-few, and some frames are simulated in milliseconds, so all are tried. A fully connected layer takes one processor.
+few, and some frames are simulated in milliseconds, so all are tried; of a larger network, those into halves, quarters
+and so on. A fully connected layer takes one processor.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,7 @@ from nsim.simulation import chosen_densities
 
 OBJECTIVES = ("time", "latency", "energy", "energy-delay", "cores")
 DEFAULT_FRAMES = 8
+BUDGET = 200
 Progress = Callable[[int, int], None]
 
 
@@ -81,6 +84,7 @@ def optimize_frames(
     frames: int | None = None,
     dt_s: float | None = None,
     objective: str = "time",
+    budget: int = BUDGET,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> FrameSearch:
@@ -88,12 +92,17 @@ def optimize_frames(
 
     network   quantised
     frames    to try every mapping on: the first of the inputs, or drawn; 8 by default
+    budget    mappings to try at most, beside the vendor's modes
     Other arguments are those of `simulate_frames`. Ctrl-C returns what was tried until then.
     raises    OptimizationError, MappingError if the network does not fit, InputError
     """
     choose(objective, OBJECTIVES, "objective")
     steps = stages(network, chip)
-    wanted = list(_plans(chip, steps))
+    if budget < 1:
+        raise OptimizationError(f"budget is {budget} mappings: give at least 1")
+    wanted = list(islice(_plans(chip, steps), budget + 1))
+    if len(wanted) > budget:
+        wanted = list(islice(_plans(chip, steps, halved=True), budget))
     if inputs is not None:
         given = read_frames(inputs, network, None, dt_s)
         whole = joined(evaluate_frames(network, given[: min(frames or DEFAULT_FRAMES, len(given))]))
@@ -113,9 +122,10 @@ def optimize_frames(
     return FrameSearch(objective, tuple(tried))
 
 
-def _plans(chip: FrameChip, steps: list[Stage]) -> Iterator[str]:
+def _plans(chip: FrameChip, steps: list[Stage], halved: bool = False) -> Iterator[str]:
     """Modes with limits that lead to different cuts, all on the chip in as few sequences as the network needs.
 
+    halved   only cuts into 1, 2, 4, ... parts
     raises   OptimizationError if no layer is cut at all
     """
     cut = [stage for stage in steps if stage.kind not in ("input", "fully_connected")]
@@ -128,9 +138,9 @@ def _plans(chip: FrameChip, steps: list[Stage]) -> Iterator[str]:
     most = chip.processor_limits
     planner = Planner(chip, steps)
     known = {_cut(plan) for plan in (planner.minimal, planner.all_processors())}
-    filters = _sizes([stage.filters for stage in cut], most["filters"])
-    for columns in _sizes([shape[2] for shape in shapes], most["columns"]):
-        for rows in _sizes([shape[1] for shape in shapes], most["rows"]):
+    filters = _sizes([stage.filters for stage in cut], most["filters"], halved)
+    for columns in _sizes([shape[2] for shape in shapes], most["columns"], halved):
+        for rows in _sizes([shape[1] for shape in shapes], most["rows"], halved):
             try:
                 tiled = Planner(chip.with_processor_limits({"columns": columns, "rows": rows}), steps)
             except MappingError:  # more tiles than processors
@@ -145,9 +155,14 @@ def _plans(chip: FrameChip, steps: list[Stage]) -> Iterator[str]:
                     yield f"minimal:columns={columns},rows={rows},filters={limit}"
 
 
-def _sizes(lengths: list[int], most: int) -> list[int]:
-    """All sizes of equal parts of the lengths, the largest first."""
-    found = {-(-length // parts) for length in lengths for parts in range(1, length + 1)}
+def _sizes(lengths: list[int], most: int, halved: bool) -> list[int]:
+    """Sizes of equal parts of the lengths, the largest first."""
+    found = {
+        -(-length // parts)
+        for length in lengths
+        for parts in range(1, length + 1)
+        if not halved or parts.bit_count() == 1
+    }
     return sorted({min(size, most) for size in found}, reverse=True)
 
 
