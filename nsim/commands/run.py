@@ -70,7 +70,11 @@ def run(
         str | None, typer.Option(help="messages: every service of every message, as OUT/messages.parquet.")
     ] = None,
     mode: Annotated[
-        str | None, typer.Option(help="On chips with frames: minimal or all-nps. [default: all-nps]")
+        str | None,
+        typer.Option(
+            help="On chips with frames: minimal or all-nps; limits of a processor may follow, as in "
+            "minimal:columns=7,rows=14,filters=8. [default: all-nps]"
+        ),
     ] = None,
     clock_mode: ClockMode = None,
     core_options: Annotated[

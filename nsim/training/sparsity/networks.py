@@ -58,6 +58,25 @@ HIDDEN: dict[str, tuple[Stage, ...]] = {
 }
 
 
+def convolved_size(stage: Convolve, shape: Shape) -> tuple[int, int]:
+    """Rows and columns behind a convolution."""
+    rows, columns = (
+        (extent + 2 * pad - stage.kernel) // step + 1
+        for extent, pad, step in zip(shape[1:], stage.padding, stage.stride, strict=True)
+    )
+    return rows, columns
+
+
+def weight_shapes(stages: Sequence[Stage], shapes: Sequence[Shape]) -> tuple[tuple[int, ...], ...]:
+    """(out, in, kH, kW) of convolutions, (out, in) of fully connected layers. shapes: of all layers, the input first"""
+    return tuple(
+        (stage.neurons, int(np.prod(shape)))
+        if isinstance(stage, Connect)
+        else (stage.channels, shape[0], stage.kernel, stage.kernel)
+        for shape, stage in zip(shapes, stages, strict=False)
+    )
+
+
 @dataclass(frozen=True)
 class Architecture:
     """What does not change in training.
@@ -81,11 +100,7 @@ class Architecture:
             if isinstance(stage, Connect):
                 shapes.append((stage.neurons, 1, 1))
                 continue
-            _, rows, columns = shapes[-1]
-            size = [
-                (extent + 2 * pad - stage.kernel) // step + 1
-                for extent, pad, step in zip((rows, columns), stage.padding, stage.stride, strict=True)
-            ]
+            size = convolved_size(stage, shapes[-1])
             if min(size) < 1:
                 raise TrainingError(
                     f"pictures of {self.input[1]}x{self.input[2]} are too small for {len(self.stages)} layers of this "
@@ -96,14 +111,8 @@ class Architecture:
 
     @property
     def weight_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """(out, in, kH, kW) of convolutions, (out, in) of fully connected layers."""
-        pairs = zip(self.shapes, self.stages, strict=False)
-        return tuple(
-            (stage.neurons, int(np.prod(shape)))
-            if isinstance(stage, Connect)
-            else (stage.channels, shape[0], stage.kernel, stage.kernel)
-            for shape, stage in pairs
-        )
+        """See `weight_shapes`."""
+        return weight_shapes(self.stages, self.shapes)
 
     def forward(self, parameters: Parameters, masks: Sequence[jax.Array], frames: jax.Array) -> Passed:
         return forward(self, parameters, masks, frames)

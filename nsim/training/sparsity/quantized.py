@@ -24,7 +24,17 @@ from nsim.network import Network
 from nsim.synapses import Shape
 from nsim.training.pictures import FULL_SCALE
 from nsim.training.sparsity.export import write_groups
-from nsim.training.sparsity.networks import EVENT_WIDTH, Connect, Convolve, Parameters, Passed, Stage, weighted
+from nsim.training.sparsity.networks import (
+    EVENT_WIDTH,
+    Connect,
+    Convolve,
+    Parameters,
+    Passed,
+    Stage,
+    convolved_size,
+    weight_shapes,
+    weighted,
+)
 from nsim.training.sparsity.regularisers import Fanout
 
 LARGEST_SD = 3.0  # assumed: a weight of so many standard deviations is the largest integer, larger ones are clipped
@@ -83,13 +93,7 @@ class QuantizedArchitecture:
 
     @property
     def weight_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """(out, in, kH, kW) of convolutions, (out, in) of fully connected layers."""
-        return tuple(
-            (stage.neurons, int(np.prod(shape)))
-            if isinstance(stage, Connect)
-            else (stage.channels, shape[0], stage.kernel, stage.kernel)
-            for shape, stage in zip(self.shapes, self.stages, strict=False)
-        )
+        return weight_shapes(self.stages, self.shapes)
 
     @property
     def bits(self) -> tuple[int, ...]:
@@ -113,10 +117,7 @@ class QuantizedArchitecture:
 def _sums_shape(stage: Stage, shape: Shape) -> Shape:
     if isinstance(stage, Connect):
         return stage.neurons, 1, 1
-    size = [
-        (n + 2 * pad - stage.kernel) // step + 1
-        for n, pad, step in zip(shape[1:], stage.padding, stage.stride, strict=True)
-    ]
+    size = convolved_size(stage, shape)
     if isinstance(stage, Filters) and stage.pooled and any(n % 2 for n in size):
         raise TrainingError(f"max pooling of {size[0]}x{size[1]} sums cuts a window off: give pictures of even size")
     return stage.channels, size[0], size[1]

@@ -26,7 +26,17 @@ from nsim.stream.mapping import StreamMapping
 from nsim.synapses import Box, Shape
 from nsim.training.pictures import FULL_SCALE
 from nsim.training.sparsity.export import write_groups
-from nsim.training.sparsity.networks import Connect, Convolve, Parameters, Passed, Stage, rounded, weighted
+from nsim.training.sparsity.networks import (
+    Connect,
+    Convolve,
+    Parameters,
+    Passed,
+    Stage,
+    convolved_size,
+    rounded,
+    weight_shapes,
+    weighted,
+)
 from nsim.training.sparsity.regularisers import Fanout
 
 WEIGHT_BITS = 8
@@ -76,22 +86,13 @@ class SpikingArchitecture:
                 shapes.append((stage.neurons, 1, 1))
                 continue
             pool = stage.pool if isinstance(stage, Sense) else 1
-            rows, columns = (
-                (n // pool + 2 * pad - stage.kernel) // step + 1
-                for n, pad, step in zip(shapes[-1][1:], stage.padding, stage.stride, strict=True)
-            )
-            shapes.append((stage.channels, rows, columns))
+            pooled = shapes[-1][0], shapes[-1][1] // pool, shapes[-1][2] // pool
+            shapes.append((stage.channels, *convolved_size(stage, pooled)))
         return tuple(shapes)
 
     @property
     def weight_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """(out, in, kH, kW) of convolutions, (out, in) of fully connected layers."""
-        return tuple(
-            (stage.neurons, int(np.prod(shape)))
-            if isinstance(stage, Connect)
-            else (stage.channels, shape[0], stage.kernel, stage.kernel)
-            for shape, stage in zip(self.shapes, self.stages, strict=False)
-        )
+        return weight_shapes(self.stages, self.shapes)
 
     def forward(self, parameters: Parameters, masks: Sequence[jax.Array], frames: jax.Array) -> Passed:
         """Run events [samples, 1, bins x C, H, W], counts, through the network as it will be stored; see `forward`."""
