@@ -11,6 +11,7 @@ from nsim.activity import Evaluator, layer_offsets
 from nsim.errors import NetworkError
 from nsim.formats import load_network
 from nsim.formats.netx import read_netx
+from nsim.frame.activity import FrameEvaluator
 from nsim.neurons import FixedLif, FixedSigmaDelta
 from nsim.synapses import Box, Convolution, Dense
 from tests.netx_files import conv, dense, input_layer, loihi, sdnn, write_net
@@ -664,3 +665,50 @@ def test_lif_network_against_a_hand_calculation(tmp_path):
     steps = spikes_of(network, itertools.repeat([20], 13))
     assert [t for t, step in enumerate(steps, start=1) if step["input"]] == [3, 6, 9, 12]
     assert [t for t, step in enumerate(steps, start=1) if step["dense1"]] == [7, 13]
+
+
+# ---- Quantised layers, which are beyond lava-dl's format
+
+
+def quantized(bits=4, **more):
+    return {"type": "QUANTIZED", "bits": bits} | more
+
+
+def quantized_layers(hidden=None, last=None, **fields):
+    kernel = np.arange(9).reshape(1, 1, 3, 3) - 4
+    return [
+        input_layer(1, 4, 4, neuron=quantized(8)),
+        conv(kernel, (1, 2, 2), hidden or quantized(4, step=3), padding=1, weight_bits=4, max_pool=2, bias=[5])
+        | fields,
+        dense(np.ones((2, 4)), last or quantized(0), weight_bits=2),
+    ]
+
+
+def test_quantized_layers_are_rectifiers_of_the_largest_sums(tmp_path):
+    network = read_netx(write_net(tmp_path / "quantized.net", quantized_layers()))
+    picture = np.arange(16).reshape(4, 4)
+    padded = np.pad(picture, 1)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3))
+    sums = (windows * (np.arange(9).reshape(3, 3) - 4)).sum(axis=(2, 3))
+    largest = sums.reshape(2, 2, 2, 2).max(axis=(1, 3)).ravel()
+    levels = np.clip((largest + 5) // 3, 0, 15)
+    assert FrameEvaluator(network).evaluate(picture.ravel()).outputs.tolist() == [[levels.sum()] * 2]
+    assert [connection.weight_bits for connection in network.connections] == [4, 2]
+
+
+@pytest.mark.parametrize(
+    ("layers", "told"),
+    [
+        (quantized_layers({"type": "QUANTIZED"}), "no field 'bits'"),
+        (quantized_layers(quantized(17)), "17 bits"),
+        (quantized_layers(quantized(4, step=0)), "step of a quantised layer is 0"),
+        (quantized_layers(sdnn()), "only convolutions with QUANTIZED"),
+        (quantized_layers(max_pool=0), "max_pool 0"),
+        (quantized_layers(max_pool=3), r"gives \(1, 4, 4\), not the layer's \(1, 6, 6\)"),
+        (quantized_layers(weight_bits=[4, 4]), "weight_bits has 2 values"),
+        (quantized_layers(last=quantized(0, step=[1, 2])), "step has 2 values"),
+    ],
+)
+def test_quantized_layers_that_are_wrong_are_refused(tmp_path, layers, told):
+    with pytest.raises(NetworkError, match=told):
+        read_netx(write_net(tmp_path / "wrong.net", layers))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -506,9 +507,44 @@ def test_fewer_cores_than_the_network_needs(tmp_path):
     assert "needs" in said and "but 2 are allowed, of 128: allow more (--cores)" in said
 
 
-@pytest.mark.parametrize("chip", ["akd1000", "speck"])
-def test_chips_without_timesteps_are_refused(chip):
-    assert "has no partition that can be optimised" in refused("optimize", SMALL, "--chip", chip)
+@pytest.mark.parametrize(
+    ("chip", "option"),
+    [
+        ("akd1000", ("--partition", "even:2")),
+        ("akd1000", ("--search", "evolve")),
+        ("akd1000", ("--evaluated", "4")),
+        ("speck", ("--cores", "3")),
+        ("speck", ("--objective", "cores")),
+        ("speck", ("--samples", "2")),
+        ("speck", ("--budget", "9")),
+    ],
+)
+def test_chips_on_which_all_mappings_are_tried_take_no_options_of_a_search(chip, option):
+    said = refused("optimize", SMALL, "--chip", chip, *option)
+    assert f"{' '.join(option)} is not for chip {chip!r}, on which all mappings are tried: leave it out" in said
+
+
+def test_mosaic_has_no_partition_to_optimise():
+    assert "has no partition that can be optimised" in refused("optimize", SMALL, "--chip", "mosaic")
+
+
+def test_the_best_limits_on_a_chip_with_frames_are_those_that_a_run_takes(tmp_path):
+    done = nsim("optimize", "cnn", "--chip", "akd1000", "--samples", "2", "--budget", "6", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    mode = done.stdout.splitlines()[-1].removeprefix("Best: nsim run --mode ")
+    ran = nsim("run", "cnn", "--chip", "akd1000", "--samples", "2", "--mode", mode, "--out", "found", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads((tmp_path / "found" / "summary.json").read_text())["mapping_mode"] == mode
+
+
+def test_the_best_cores_on_a_chip_without_timesteps_are_those_that_a_run_takes(tmp_path):
+    events = ("--input", "edges:rate=1e5,seconds=0.002")
+    done = nsim("optimize", "speck-gesture", "--chip", "speck", *events, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "conv1, conv2 (default)" in done.stdout
+    options = done.stdout.splitlines()[-1].removeprefix("Best: nsim run --core-options ")
+    ran = nsim("run", "speck-gesture", "--chip", "speck", *events, "--core-options", options, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
 
 
 def test_without_pymoo_evolve_says_what_to_install(monkeypatch):

@@ -83,7 +83,8 @@ def run(
     mode: Annotated[
         str | None,
         typer.Option(
-            help="On chips with frames: minimal or all-nps. [default: all-nps]",
+            help="On chips with frames: minimal or all-nps; limits of a processor may follow, as in "
+            "minimal:columns=7,rows=14,filters=8. [default: all-nps]",
             autocompletion=words("minimal", "all-nps"),
         ),
     ] = None,

@@ -1,7 +1,12 @@
 """Reader of lava-dl's `.net` files (HDF5): trained networks in Loihi's fixed-point arithmetic.
 
 Source of the format: lava-dl's netx loader (BSD-3), as it behaves, not as its code reads.
-Weights hold real weight x 64.
+Weights hold real weight x 64. Beyond the format, which does not know them, files may hold layers of integers for
+  chips with frames    neurons of type QUANTIZED with `bits` (of an input, or of a level; 0: not rectified) and `step`,
+                       see nsim.neurons.QuantizedRelu; `max_pool` of a convolution, whose `shape` is that behind it
+  chips without steps  neurons of type IF with `threshold`, see nsim.neurons.FixedIf, and an input of that type, which
+                       takes events; `sum_pool` before a convolution
+and `weight_bits` of a layer, where its weights need fewer than they are stored with.
 """
 
 from __future__ import annotations
@@ -17,7 +22,8 @@ from numpy.typing import NDArray
 from nsim.errors import NetworkError
 from nsim.formats.hdf5 import checked_hdf5
 from nsim.network import MAX_DELAY, Connection, Layer, Network
-from nsim.neurons import FixedLif, FixedSigmaDelta, Neuron
+from nsim.neurons import FixedIf, FixedLif, FixedSigmaDelta, Neuron, QuantizedInput, QuantizedRelu, Relay
+from nsim.pool import Pool
 from nsim.synapses import Convolution, Dense, Shape
 
 REFUSED = ("average", "pool", "convT", "unpool", "concat")  # by the format's own loader too
@@ -107,7 +113,7 @@ class _Reader:
         shape = self._shape(kind, fields, number)
         neuron = self._neuron(kind, fields, number, shape)
         on_chip = kind != "input" or isinstance(neuron, FixedLif)
-        layer = Layer(name, shape, neuron, on_chip)
+        layer = Layer(name, shape, neuron, on_chip, self._pool(kind, fields, number, shape))
         if self.layers:
             self._connect(kind, fields, self.layers[-1], layer)
         self.layers.append(layer)
@@ -169,6 +175,10 @@ class _Reader:
 
         model = str(parameters.get("type", "none" if kind == "dense" else "missing"))
         wraps = kind == "conv"
+        if model == "IF":
+            return self._integrating(kind, parameters, number, bias)
+        if model == "QUANTIZED":
+            return self._quantized(kind, parameters, number, bias)
         if model == "SDNN":
             role = "input" if kind == "input" else "hidden"
             if bool(np.any(parameters.get("sigma_output", False))):
@@ -186,8 +196,46 @@ class _Reader:
             threshold = self._threshold(number_of("vThMant"), where)
             return replace(lif, current_decay=decays[0], voltage_decay=decays[1], threshold=threshold)
         raise NetworkError(
-            f"{self.path}: {where} has neurons of type {model!r}: this reader knows SDNN, LOIHI and CUBA"
+            f"{self.path}: {where} has neurons of type {model!r}: this reader knows SDNN, LOIHI, CUBA, QUANTIZED and IF"
         )
+
+    def _quantized(self, kind: str, parameters: Mapping[str, Any], number: int, bias: NDArray | int) -> Neuron:
+        """An input of so many bits, or a rectifier: bits 0 stand for none."""
+        self._field(parameters, "bits", number)
+        bits = self._integer(parameters, "bits", f"layer {number} neuron")
+        try:
+            if kind == "input":
+                return QuantizedInput(bits=bits)
+            step = self._integer({"step": 1, **parameters}, "step", f"layer {number} neuron")
+            return QuantizedRelu(bits or None, step, bias)
+        except NetworkError as error:
+            raise NetworkError(f"{self.path}: layer {number}: {error}") from None
+
+    def _integrating(self, kind: str, parameters: Mapping[str, Any], number: int, bias: NDArray | int) -> Neuron:
+        """An input of events, or neurons that subtract their threshold."""
+        if kind == "input":
+            return Relay(binary=True)
+        self._field(parameters, "threshold", number)
+        try:
+            return FixedIf(self._integer(parameters, "threshold", f"layer {number} neuron"), bias)
+        except NetworkError as error:
+            raise NetworkError(f"{self.path}: layer {number}: {error}") from None
+
+    def _pool(self, kind: str, fields: Mapping[str, Any], number: int, shape: Shape) -> Pool | None:
+        """Max pooling in squares, of quantised layers only; sums beyond the last whole square are refused."""
+        if "max_pool" not in fields:
+            return None
+        size = self._integer(fields, "max_pool", f"layer {number}")
+        if kind != "conv" or fields.get("neuron", {}).get("type") != "QUANTIZED" or size < 1:
+            raise NetworkError(
+                f"{self.path}: layer {number} is {kind!r} with max_pool {size}: only convolutions with QUANTIZED "
+                "neurons have it, from 1 up"
+            )
+        return Pool("max", (size, size), (size, size), (shape[0], shape[1] * size, shape[2] * size))
+
+    def _weight_bits(self, fields: Mapping[str, Any], weight: NDArray[np.int64], where: str) -> int:
+        """As the file says, else as many as its weights need."""
+        return self._integer(fields, "weight_bits", where) if "weight_bits" in fields else stored_bits(weight)
 
     def _threshold(self, mantissa: int, where: str) -> int:
         if not 0 <= mantissa <= LARGEST_THRESHOLD:
@@ -209,12 +257,14 @@ class _Reader:
         weight = self._integers(fields, "weight", where)
         if kind == "conv":
             convolution = self._convolution(weight, fields, source, layer)
-            self.connections.append(Connection(source.name, layer.name, convolution, weight_bits=stored_bits(weight)))
+            bits = self._weight_bits(fields, weight, where)
+            self.connections.append(Connection(source.name, layer.name, convolution, weight_bits=bits))
             return
         matrix = self._matrix(weight, source.neurons, layer)
         delays = self._delays(fields, source, layer) if kind == "dense" else {}
         dense = Dense(matrix, source.shape, layer.shape)
-        self.connections.append(Connection(source.name, layer.name, dense, weight_bits=stored_bits(matrix), **delays))
+        bits = self._weight_bits(fields, matrix, where)
+        self.connections.append(Connection(source.name, layer.name, dense, weight_bits=bits, **delays))
         if kind == "dense_rec":
             if np.any(fields.get("delay", 0)):
                 self.notes.append(f"{where}: delays of recurrent layers are not applied, as in the format's loader")
@@ -243,7 +293,7 @@ class _Reader:
 
         geometry = pair("stride", 1), pair("padding", 0), pair("dilation", 1)
         groups = self._integer({"groups": 1, **fields}, "groups", where)
-        return Convolution(weight, source.shape, layer.shape, *geometry, groups)
+        return Convolution(weight, source.shape, layer.sums_shape, *geometry, groups, pair("sum_pool", 1))
 
     def _matrix(self, weight: NDArray[np.int64], sources: int, layer: Layer) -> NDArray[np.int64]:
         if weight.size != layer.neurons * sources:

@@ -5,7 +5,7 @@ Times are in clocks; the clock mode says how long one is. Chips are read from fi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Annotated, Literal, NamedTuple
 
@@ -335,6 +335,18 @@ class FrameChip(MeshChip):
                 f"chip {self.name!r} has no clock mode {mode!r}{nearest(mode, modes)}: choose from {', '.join(modes)}"
             )
         return self.model_copy(update={"clock": self.clock.model_copy(update={"mode": mode})})
+
+    @property
+    def processor_limits(self) -> dict[str, int]:
+        """Most columns and rows of a tile, and filters, that a processor takes of a convolution."""
+        limits = self.convolution
+        return {"columns": limits.tile_columns, "rows": limits.tile_rows, "filters": limits.filters}
+
+    def with_processor_limits(self, limits: Mapping[str, int]) -> FrameChip:
+        """The same chip with others, by the names of `processor_limits`: the vendor's mapper takes them, too."""
+        fields = {"columns": "tile_columns", "rows": "tile_rows", "filters": "filters"}
+        changed = self.convolution.model_copy(update={fields[name]: most for name, most in limits.items()})
+        return self.model_copy(update={"convolution": changed})
 
     def ps(self, clocks: float) -> int:
         """So many clocks in picoseconds, in the clock mode that is on."""

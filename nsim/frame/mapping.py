@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsim.activity import Activity, layer_offsets
+from nsim.assignments import parse_assignments
+from nsim.chip import nearest
 from nsim.errors import MappingError
 from nsim.frame.chip import FrameChip
 from nsim.frame.place import place
@@ -92,7 +94,7 @@ class Sequence(Mapping):
 class FrameMapping:
     """A network on a chip with frames: one hardware sequence, or several that take turns.
 
-    mode           "minimal" or "all-nps"
+    mode           "minimal" or "all-nps", and limits of a processor behind a colon
     filter_limit   most filters of a processor, as found by the search; None if there was no limit but the memory
     """
 
@@ -119,17 +121,40 @@ class FrameMapping:
 def map_frames(network: Network, chip: FrameChip, mode: str = "all-nps", clock_mode: str | None = None) -> FrameMapping:
     """Put a quantised network on a chip with frames.
 
-    mode         "minimal", as few processors as fit, or "all-nps", as many as are useful
+    mode         "minimal", as few processors as fit, or "all-nps", as many as are useful; lower limits of a processor
+                 than the chip's own may follow, as in "minimal:columns=7,rows=14,filters=8"
     clock_mode   None: the chip's default
     raises       MappingError if a layer breaks a limit of the chip; ChipError if it has no such clock mode
     """
-    if mode not in MODES:
-        raise MappingError(f"no mode {mode!r} to map to chip {chip.name!r}: choose from {', '.join(MODES)}")
+    name, limits = parse_mode(chip, mode)
     if clock_mode is not None:
         chip = chip.with_clock_mode(clock_mode)
-    planner = Planner(chip, stages(network, chip))
-    plan = planner.minimal if mode == "minimal" else planner.all_processors()
+    planner = Planner(chip.with_processor_limits(limits), stages(network, chip))
+    plan = planner.minimal if name == "minimal" else planner.all_processors()
     return FrameMapping(network, chip, mode, tuple(_sequences(network, chip, plan)), plan.filter_limit)
+
+
+def parse_mode(chip: FrameChip, mode: str) -> tuple[str, dict[str, int]]:
+    """A mapping mode and its limits by name, as in "minimal:columns=7": most columns, rows, filters of a processor.
+
+    raises   MappingError
+    """
+    name, colon, tail = mode.partition(":")
+    if name not in MODES:
+        raise MappingError(f"no mode {name!r} to map to chip {chip.name!r}: choose from {', '.join(MODES)}")
+    most = chip.processor_limits
+    try:
+        given = parse_assignments(tail) if colon else {}
+    except ValueError as error:
+        raise MappingError(f"limits of mode {mode!r}: {error}, as in {name}:columns=7,filters=8") from None
+    limits = {}
+    for key, text in given.items():
+        if key not in most:
+            raise MappingError(f"mode {mode!r} has no limit {key!r}{nearest(key, most)}: give {', '.join(most)}")
+        if not text.isdecimal() or not 1 <= int(text) <= most[key]:
+            raise MappingError(f"mode {mode!r} limits {key} to {text!r}: chip {chip.name!r} takes 1 to {most[key]}")
+        limits[key] = int(text)
+    return name, limits
 
 
 def _sequences(network: Network, chip: FrameChip, plan: Plan) -> list[Sequence]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,11 +65,23 @@ def simulate_frames(
         chunks = prescribe(mapping.network, densities, frames or DEFAULT_FRAMES, np.random.default_rng(seed))
     else:
         chunks = evaluate_frames(mapping.network, read_frames(inputs, mapping.network, frames, dt_s))
-    whole = joined(chunks)
+    options: dict[str, Any] = {"seed": seed, "engine": engine, "progress": progress}
+    return simulate_activity(mapping, joined(chunks), **options, path=critical_path, trace=trace)
+
+
+def simulate_activity(
+    mapping: FrameMapping,
+    whole: Activity,
+    *,
+    seed: int = 0,
+    engine: str = "compiled",
+    progress: Progress | None = None,
+    path: bool = False,
+    trace: str | Path | None = None,
+) -> FrameResult:
+    """The same for frames that have been evaluated, such as on another mapping. path: find the critical one"""
     tracer = open_frame_trace(trace, mapping) if trace else None
-    parts = [
-        _Part(mapping, sequence, whole, engine, critical_path, tracer is not None) for sequence in mapping.sequences
-    ]
+    parts = [_Part(mapping, sequence, whole, engine, path, tracer is not None) for sequence in mapping.sequences]
     done = _simulate(parts, whole.timesteps, progress)
     if tracer:
         (part,) = parts

@@ -10,8 +10,11 @@ from rich.text import Text
 
 from nsim.answer import answered
 from nsim.bottleneck import bottleneck_of
+from nsim.frame.plan import MODES
 from nsim.optimize import Optimized, mapping_of
+from nsim.optimize.frames import FrameSearch, Tried
 from nsim.optimize.history import History
+from nsim.optimize.streams import Placed, StreamSearch
 from nsim.plots import Workload, draw_floorline
 from nsim.screen import console, facts_grid, joules, seconds
 from nsim.simulation import Sent, run_activity
@@ -113,6 +116,79 @@ def _notes(found: Optimized) -> list[str]:
     if unknown:
         lines.append(f"No cost is known for, so the energy leaves out: {', '.join(unknown)}.")
     return lines + [f"Note: {note}." for note in network.notes]
+
+
+# --- chips on which all mappings are tried
+
+SHOWN = 5  # of those that were tried
+
+
+def show_limits(found: FrameSearch) -> None:
+    """Chips with frames: the best limits of a processor and the vendor's modes, and the command for the best."""
+    best = found.best
+    chip, network = best.mapping.chip, best.mapping.network
+    ranked = sorted(found.tried, key=lambda each: each.key(found.objective))
+    if answered(lambda: {**_about(best), "objective": found.objective, "tried": [_of_mode(each) for each in ranked]}):
+        return
+    screen = console()
+    screen.print(
+        Text(f"{network.name} on {chip.title}: {len(found.tried)} mappings for {found.objective}", style="bold")
+    )
+    table = _tried_table("mode", "between frames", "latency", "energy", "processors")
+    modes = [found.of_mode(mode) for mode in MODES if any(each.mapping.mode == mode for each in found.tried)]
+    for each in [*ranked[:SHOWN], *(mode for mode in modes if mode not in ranked[:SHOWN])]:
+        row = each.mapping.mode, seconds(each.time_ps), seconds(each.latency_ps), joules(each.energy_fj)
+        table.add_row(*row, str(each.mapping.processors))
+    screen.print(table)
+    screen.print(Text(f"Limit now: {best.bottleneck}.", style="dim"))
+    for note in network.notes:
+        screen.print(Text(f"Note: {note}.", style="dim"))
+    screen.print(f"Best: nsim run --mode {best.mapping.mode}", soft_wrap=True)
+
+
+def show_faster_cores(found: StreamSearch, events: int) -> None:
+    """Chips without timesteps: which layers are on the faster cores, the rate that is kept up with, and the command."""
+    best = found.best
+    chip, network = best.mapping.chip, best.mapping.network
+    ranked = sorted(found.tried, key=lambda each: (each.busiest_ps, each.end_ps))
+    if answered(lambda: {**_about(best), "events": events, "tried": [_of_placement(each) for each in ranked]}):
+        return
+    screen = console()
+    faster = " and ".join(map(str, chip.parallel.cores))
+    screen.print(Text(f"{network.name} on {chip.title}: {len(found.tried)} mappings", style="bold"))
+    table = _tried_table(f"on cores {faster}", "events/s at most", "all over after", "energy")
+    for each in ranked:
+        held = [layer.name for layer in each.mapping.layers if layer.core in chip.parallel.cores]
+        words = f"{', '.join(held) or 'no layer'}{' (default)' if each is found.default else ''}"
+        rate = f"{events / each.busiest_ps * 1e12:,.0f}" if each.busiest_ps else "any"
+        table.add_row(words, rate, seconds(each.end_ps), joules(each.energy_fj))
+    screen.print(table)
+    for note in network.notes:
+        screen.print(Text(f"Note: {note}.", style="dim"))
+    screen.print(f"Best: nsim run --core-options {best.core_options}", soft_wrap=True)
+
+
+def _about(best: Tried | Placed) -> dict[str, Any]:
+    network = best.mapping.network
+    return {"network": network.name, "chip": best.mapping.chip.name, "notes": list(network.notes)}
+
+
+def _of_mode(each: Tried) -> dict[str, Any]:
+    times = {"interval_ps": each.time_ps, "latency_ps": each.latency_ps, "known_energy_per_frame_fj": each.energy_fj}
+    return {"mode": each.mapping.mode, **times, "processors": each.mapping.processors}
+
+
+def _of_placement(each: Placed) -> dict[str, Any]:
+    times = {"busiest_station_ps": each.busiest_ps, "end_ps": each.end_ps, "known_energy_fj": each.energy_fj}
+    return {"core_options": each.core_options, **times}
+
+
+def _tried_table(first: str, *others: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
+    table.add_column(first)
+    for heading in others:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
 
 
 def draw_trajectory(history: History, path: Path) -> None:

@@ -58,6 +58,25 @@ HIDDEN: dict[str, tuple[Stage, ...]] = {
 }
 
 
+def convolved_size(stage: Convolve, shape: Shape) -> tuple[int, int]:
+    """Rows and columns behind a convolution."""
+    rows, columns = (
+        (extent + 2 * pad - stage.kernel) // step + 1
+        for extent, pad, step in zip(shape[1:], stage.padding, stage.stride, strict=True)
+    )
+    return rows, columns
+
+
+def weight_shapes(stages: Sequence[Stage], shapes: Sequence[Shape]) -> tuple[tuple[int, ...], ...]:
+    """(out, in, kH, kW) of convolutions, (out, in) of fully connected layers. shapes: of all layers, the input first"""
+    return tuple(
+        (stage.neurons, int(np.prod(shape)))
+        if isinstance(stage, Connect)
+        else (stage.channels, shape[0], stage.kernel, stage.kernel)
+        for shape, stage in zip(shapes, stages, strict=False)
+    )
+
+
 @dataclass(frozen=True)
 class Architecture:
     """What does not change in training.
@@ -83,11 +102,7 @@ class Architecture:
             if isinstance(stage, Connect):
                 shapes.append((stage.neurons, 1, 1))
                 continue
-            _, rows, columns = shapes[-1]
-            size = [
-                (extent + 2 * pad - stage.kernel) // step + 1
-                for extent, pad, step in zip((rows, columns), stage.padding, stage.stride, strict=True)
-            ]
+            size = convolved_size(stage, shapes[-1])
             if min(size) < 1:
                 raise TrainingError(
                     f"pictures of {self.input[1]}x{self.input[2]} are too small for {len(self.stages)} layers of this "
@@ -98,14 +113,8 @@ class Architecture:
 
     @property
     def weight_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """(out, in, kH, kW) of convolutions, (out, in) of fully connected layers."""
-        pairs = zip(self.shapes, self.stages, strict=False)
-        return tuple(
-            (stage.neurons, int(np.prod(shape)))
-            if isinstance(stage, Connect)
-            else (stage.channels, shape[0], stage.kernel, stage.kernel)
-            for shape, stage in pairs
-        )
+        """See `weight_shapes`."""
+        return weight_shapes(self.stages, self.shapes)
 
     def initial(self, rng: np.random.Generator) -> Parameters:
         return initial(self, rng)
@@ -174,11 +183,13 @@ class Passed:
     outputs   [samples, timesteps, outputs], real units
     events    of every layer but the last, [samples, timesteps, neurons]: 1 where a message is sent; with a slope
     messages  likewise, their values
+    pipelined whether all layers work at the same time, on frames one behind the other
     """
 
     outputs: jax.Array
     events: list[jax.Array]
     messages: list[jax.Array]
+    pipelined: bool = False
 
 
 def forward(made: Architecture, parameters: Parameters, masks: Sequence[jax.Array], frames: jax.Array) -> Passed:
@@ -195,7 +206,7 @@ def forward(made: Architecture, parameters: Parameters, masks: Sequence[jax.Arra
     events, messages = [(value != 0).astype(dtype).reshape(flat)], [value.reshape(flat)]
     for stage, shape, layer, mask in zip(made.stages, made.shapes[1:], parameters, masks, strict=True):
         weight = stored_weight(layer["weight"], made.weight_bits) * mask
-        sums = _weighted(stage, weight, value).reshape(samples, timesteps, *shape)
+        sums = weighted(stage, weight, value).reshape(samples, timesteps, *shape)
         sigma = jnp.cumsum(sums, axis=1)
         if stage is made.stages[-1]:
             return Passed(sigma.reshape(flat), events, messages)
@@ -206,7 +217,7 @@ def forward(made: Architecture, parameters: Parameters, masks: Sequence[jax.Arra
     raise AssertionError("a network ends in a layer that is read")
 
 
-def _weighted(stage: Stage, weight: jax.Array, value: jax.Array) -> jax.Array:
+def weighted(stage: Stage, weight: jax.Array, value: jax.Array) -> jax.Array:
     """[samples x timesteps, ...] of weighted sums."""
     joined = value.reshape(-1, *value.shape[2:])
     if isinstance(stage, Connect):

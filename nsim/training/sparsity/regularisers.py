@@ -53,17 +53,18 @@ class Fanout:
     by_layer: tuple[NDArray[np.float32], ...]
 
     @staticmethod
-    def of(mapping: Mapping) -> Fanout:
-        network, copies, used = mapping.network, mapping.copies, mapping.used_cores
+    def of(mapping: Mapping, cores: NDArray[np.int64] | None = None, costs: NDArray | None = None) -> Fanout:
+        """Of the used cores, ascending; costs of each copy of a message instead of its synops."""
+        network, copies = mapping.network, mapping.copies
+        used = mapping.used_cores if cores is None else cores
+        costs = copies.synops.sum(axis=1) if costs is None else costs
         offsets = layer_offsets(network)
         tables = []
         for layer, first in zip(network.layers[:-1], offsets, strict=False):
             table = np.zeros((layer.neurons, used.size), np.float32)
             begin, end = copies.indptr[first], copies.indptr[first + layer.neurons]
             owner = np.repeat(np.arange(layer.neurons), np.diff(copies.indptr[first : first + layer.neurons + 1]))
-            np.add.at(
-                table, (owner, np.searchsorted(used, copies.core[begin:end])), copies.synops[begin:end].sum(axis=1)
-            )
+            np.add.at(table, (owner, np.searchsorted(used, copies.core[begin:end])), costs[begin:end])
             tables.append(table)
         return Fanout(tuple(tables))
 
@@ -78,8 +79,14 @@ class Fanout:
         return float(sum(table.sum(axis=0).max() for table in self.by_layer))
 
 
-def core_synops(events: Sequence[jax.Array], tables: Sequence[jax.Array]) -> jax.Array:
-    """Synops of every core in every timestep, [samples, timesteps + layers - 1, cores]; layer k is k timesteps late."""
+def core_synops(passed: Passed, tables: Sequence[jax.Array]) -> jax.Array:
+    """Synops of every core in every timestep, [samples, timesteps + layers - 1, cores]; layer k is k timesteps late.
+
+    [samples, frames, cores] if layers work at the same time.
+    """
+    events = passed.events
+    if passed.pipelined:
+        return sum((sent @ table for sent, table in zip(events[1:], tables[1:], strict=True)), events[0] @ tables[0])
     late = len(events) - 1
     parts = [
         jnp.pad(sent @ table, ((0, 0), (layer, late - layer), (0, 0)))
@@ -97,7 +104,7 @@ def penalty(name: str, passed: Passed, tables: Sequence[jax.Array], references: 
     if name == "rate":
         return excess_rate(passed.messages[1:])
     frames = passed.events[0].shape[1]
-    work = core_synops(passed.events, tables)
+    work = core_synops(passed, tables)
     if name == "synops":
         return work.sum(axis=(1, 2)).mean() / (frames * references[0])
     return smooth_maximum(work / references[1], SHARPNESS).sum(axis=1).mean() / frames
@@ -123,6 +130,6 @@ class Cost:
 
 def batch_cost(passed: Passed, tables: Sequence[jax.Array]) -> jax.Array:
     """Events, synops and max synops of every sample, [samples, 3]."""
-    work = core_synops(passed.events, tables)
+    work = core_synops(passed, tables)
     events = sum((sent.sum(axis=(1, 2)) for sent in passed.events[1:]), start=passed.events[0].sum(axis=(1, 2)))
     return jnp.stack((events, work.sum(axis=(1, 2)), work.max(axis=2).sum(axis=1)), axis=1)
