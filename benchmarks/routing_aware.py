@@ -39,7 +39,7 @@ from benchmarks.routing_verdicts import CHECKED, PROFILES, Row, verdicts_of
 from nsim.errors import InputError, NsimError, TrainingError
 from nsim.reproduce import Outcome, Verdict, prepare, write
 from nsim.training.routing_aware.methods import Choice
-from nsim.training.routing_aware.settings import Settings, profile_of
+from nsim.training.routing_aware.settings import Purpose, Settings, profile_of
 from nsim.training.routing_aware.sweep import Run, sweep
 
 # Chosen by benchmarks/routing_threshold.py on validation speakers of another seed. The learning rate decays over all
@@ -138,8 +138,21 @@ def row_of(case: Case, run: Run) -> Row:
         programmed_elements=summary["programmed_elements"],
         connections=summary["connections"],
         links=summary["links"],
+        links_moved=links_moved(run, summary["words"]),
         **asdict(fits),
     )
+
+
+def links_moved(run: Run, words: int) -> int | None:
+    """Links of the chosen epoch that were not drawn at the beginning, of methods that draw whole links."""
+    settings = run.settings
+    if settings.choice.name not in ("deepr-profile", "memory-aware"):
+        return None
+    layout = settings.layout(words)
+    start = settings.method(layout).begin(settings.rng(Purpose.BEGIN)).mask
+    with np.load(run.folder / "weights.npz") as stored:
+        before, after = (layout.by_tile(mask).any(axis=2) & layout.possible_links for mask in (start, stored["mask"]))
+    return int(np.count_nonzero(after & ~before))
 
 
 def outcome(rows: list[Row], seed: int) -> Outcome:

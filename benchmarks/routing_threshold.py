@@ -41,6 +41,10 @@ TRIED: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("deepr-profile", SPARSE, {"threshold": 3.0, "decay": "steps"}),
     ("l1", SPARSE, {"threshold": 1.0, "decay": "steps"}),
     *(("deepr-profile", profile, {"threshold": 3.0, "batch": 32}) for profile in (SPARSE, FULL)),
+    *(
+        ("deepr-profile", profile, {"threshold": 3.0, "learning_rate": 0.015, "epochs": 8})  # three times the step
+        for profile in (SPARSE, FULL)
+    ),
 )
 
 
@@ -74,12 +78,13 @@ def main() -> None:
     planned = list(runs(options.kept))
     sweep(planned, options.kept / "runs.csv", options.workers, lambda run, _: print(run.folder.name, flush=True))
     samples = load_samples(planned[0].settings)
-    print("\n| method | profile | threshold | decay over | batch | rate before training | validation |")
-    print("|---|---|---|---|---|---|---|")
+    columns = ("threshold", "decay", "learning_rate", "batch", "epochs")
+    heads = ("method", "profile", *(name.replace("_", " ") for name in columns), "rate before training", "validation")
+    print(f"\n| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
     for run in planned:
         settings = run.settings
-        given = f"{settings.choice.name} | {run.profile} | {settings.threshold:g} | {settings.decay} | {settings.batch}"
-        print(f"| {given} | {first_rate(settings, samples):.3f} | {best(run.folder):.1%} |")
+        given = [settings.choice.name, run.profile, *(f"{getattr(settings, name)}" for name in columns)]
+        print(f"| {' | '.join(given)} | {first_rate(settings, samples):.3f} | {best(run.folder):.1%} |")
 
 
 if __name__ == "__main__":

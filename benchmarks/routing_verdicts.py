@@ -37,6 +37,7 @@ RIVALS = ("l1", "hop-penalty")
 class Row:
     """One trained network. p1, p3: of its profile, or of the profile whose count of connections it was given.
 
+    links_moved      links of the chosen epoch that were not there at the beginning; None where none are drawn
     fits_*           routed by the published rule or by fitting routes on the shipped chip's ports, or on those that
                      are sized for the profile; None without a profile
     """
@@ -54,6 +55,7 @@ class Row:
     programmed_elements: int
     connections: int
     links: int
+    links_moved: int | None
     fits_shipped: bool
     fits_shipped_by_fitting_routes: bool
     fits_sized: bool | None
@@ -90,7 +92,7 @@ def verdicts_of(rows: Sequence[Row], rng: np.random.Generator, probability: floa
     """probability: with which a random network fits the fabric that is sized for its profile."""
     found = measured_profiles(rows)
     verdicts = [more_links(found, p1, rng) for p1 in sorted({p1 for p1, _ in found})]
-    verdicts += [small_spread(found), difference_of_p1(found)]
+    verdicts += [small_spread(found), difference_of_p1(found), rewiring(rows)]
     for count in COUNTS:
         for ours, theirs in (*(("deepr-profile", rival) for rival in RIVALS), ("memory-aware", "deepr-profile")):
             pair = points_of(rows, ours, count), points_of(rows, theirs, count)
@@ -142,6 +144,18 @@ def difference_of_p1(found: dict[tuple[float, float], np.ndarray]) -> Verdict:
         all_of_them.low > 0,
         f"{all_of_them.shown()} points; for p3 = {', '.join(f'{p3:g}' for p3 in shares)}: "
         f"{', '.join(one.shown() for one in each.values())} (published, on SHD: {published})",
+    )
+
+
+def rewiring(rows: Sequence[Row]) -> Verdict:
+    """Whether the method does anything but train under the profile that was drawn first."""
+    mine = [row for row in rows if row.method == "deepr-profile"]
+    moved = np.array([100 * (row.links_moved or 0) / row.links if row.links else 0.0 for row in mine])
+    return Verdict(
+        "rewiring under a profile replaces at least one link in a hundred",
+        float(moved.mean()) >= 1,
+        f"{moved.mean():.2f} % of the links in the mean, most {moved.max():.2f} %, none in "
+        f"{np.count_nonzero(moved == 0)} of {len(mine)} networks",
     )
 
 

@@ -3,6 +3,7 @@
 import csv
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given
@@ -180,7 +181,7 @@ def test_ports_as_wide_as_needed_fit_and_one_line_less_does_not():
 def made_up(accuracy, memory=lambda p1, p3: 100_000 * (p1 + 10 * p3), l1_memory=5_000_000, seeds=3, l1=50.0):
     """deepr-profile networks with this accuracy by profile, and l1 ones of two sizes."""
     base = Row(
-        *("deepr-profile", "", 0.0, 0.0, 0, "synthetic spoken digits", 0.0, 0.0, 1, 0, 0, 100, 10),
+        *("deepr-profile", "", 0.0, 0.0, 0, "synthetic spoken digits", 0.0, 0.0, 1, 0, 0, 100, 10, 0),
         *(False, True, True, True),
     )
     rows = []
@@ -216,6 +217,13 @@ def test_published_numbers_would_hold():
     assert told(rows, "p1 = 0.5").holds and told(rows, "p1 = 1.0").holds and told(rows, "all links at 1 hop").holds
     assert told(rows, "spreads little").holds and told(rows, "as often as random").holds
     assert told(rows, "fit less often").holds
+
+
+def test_rewiring_is_counted():
+    rows = made_up(lambda p1, p3: 50.0)
+    assert not told(rows, "rewiring").holds and "none in 24 of 24" in told(rows, "rewiring").measured
+    moved = [replace(row, links_moved=2 if row.seed else 0) for row in rows]
+    assert told(moved, "rewiring").holds and "13.33 % of the links" in told(moved, "rewiring").measured
 
 
 def test_the_contrary_does_not_hold():
@@ -273,3 +281,23 @@ def test_a_quick_run_leaves_table_figure_and_verdicts(tmp_path):
     assert len({verdict.claim for verdict in verdicts}) == len(verdicts) > 8
     assert all(row["data"] == "synthetic spoken digits" for row in table)
     assert imread(out / "routing_aware.png")[..., :3].std() > 0.02
+
+
+@pytest.mark.slow
+def test_files_in_the_layout_of_shd_are_taken(tmp_path):
+    """Two files without the attribute of generated ones, in one folder; too few samples to be called SHD."""
+    from nsim.training.spoken import SHD_FILES, load_split
+
+    for name, seed in zip(SHD_FILES, (0, 1), strict=True):
+        write_digits(tmp_path / name, seed=seed)
+        with h5py.File(tmp_path / name, "a") as file:
+            del file["extra/split"]
+            del file.attrs["generator"]
+    train, test = load_split(tmp_path)
+    assert len(train) == len(test) == 60
+    out = tmp_path / "out"
+    arguments = ["--quick", "--data", str(tmp_path), "--seeds", "1", "--workers", "1", "--out", str(out)]
+    assert routing_aware.main(arguments)
+    with (out / "routing_aware.csv").open() as file:
+        names = {row["data"] for row in csv.DictReader(file)}
+    assert names and not names & {"SHD", "synthetic spoken digits"}
