@@ -35,7 +35,7 @@ import numpy as np
 
 from benchmarks.routing_figure import draw
 from benchmarks.routing_fits import PROBABILITY, Fits, budget_of, fits_of
-from benchmarks.routing_verdicts import CHECKED, PROFILES, Row, verdicts_of
+from benchmarks.routing_verdicts import CHECKED, PROFILES, Row, tables, verdicts_of
 from nsim.errors import InputError, NsimError, TrainingError
 from nsim.reproduce import Outcome, Verdict, prepare, write
 from nsim.training.routing_aware.methods import Choice
@@ -204,6 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> Sequence[Verdict]:
         kept = options.kept or kept_folder(base)
         prepare(kept)
         found = run(base, options.seeds, options.workers, kept, False)
+    print(tables([Row(**row) for row in found.rows]), end="\n\n")  # type: ignore[arg-type]
     if options.out or not options.quick:
         write("routing_aware", found, options.out or Path(__file__).parent)
     return found.verdicts

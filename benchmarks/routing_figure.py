@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from benchmarks.routing_statistics import mean
 from benchmarks.routing_verdicts import COUNTS, PUBLISHED, Row, fitting, measured_profiles, points_of
@@ -39,7 +40,7 @@ def draw_profiles(axis: Any, rows: Sequence[Row]) -> None:
             axis.plot([place] * each.size, each, ".", color=colour, ms=3, alpha=0.7)
         published = [PUBLISHED[p1, p3] for p3 in mine]
         axis.plot(list(mine), published, "s--", color=colour, alpha=0.4, ms=4, label=f"p1 = {p1}, published, on SHD")
-    axis.set(xlabel="links present at 3 hops, p3", ylabel="test accuracy (%)")
+    axis.set(xlabel="links present at 3 hops, p3", ylabel="test accuracy (%)", ylim=(0, 100))
     axis.set_title(f"Accuracy by profile ({rows[0].data}), mean and its 95 % interval", fontsize=10)
     axis.legend(fontsize=8)
 
@@ -61,6 +62,9 @@ def draw_memory(axis: Any, rows: Sequence[Row], count: str) -> None:
         for point in points:
             axis.plot(point.memory, point.accuracy, ".", color=colour, ms=3, alpha=0.6)
     axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1e3:,g} k"))
+    axis.xaxis.set_minor_locator(NullLocator())
     axis.set(xlabel=f"memory elements, {count}", ylabel="test accuracy (%)")
     axis.set_title(f"Accuracy against memory, {count}", fontsize=10)
 

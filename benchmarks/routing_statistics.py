@@ -109,14 +109,22 @@ def frontier(means: Means) -> Means:
 def gain_at_equal_memory(ours: Means, theirs: Means) -> float | None:
     """Points of accuracy above theirs, mean over our settings whose memory lies within the range of theirs.
 
-    Their frontier is interpolated linearly over the logarithm of memory. None if no setting of ours lies there.
+    Their frontier is interpolated linearly over the logarithm of memory. If no setting of ours lies there, those of
+    theirs that lie within our range are compared with our frontier; None if there is none either.
     """
-    memory, accuracy = frontier(theirs)
-    inside = (ours.memory >= memory[0]) & (ours.memory <= memory[-1])
+    above = _above_frontier(ours, theirs)
+    if above is not None:
+        return above
+    below = _above_frontier(theirs, ours)
+    return None if below is None else -below
+
+
+def _above_frontier(some: Means, others: Means) -> float | None:
+    memory, accuracy = frontier(others)
+    inside = (some.memory >= memory[0]) & (some.memory <= memory[-1])
     if not inside.any():
         return None
-    at_theirs = np.interp(np.log(ours.memory[inside]), np.log(memory), accuracy)
-    return float(np.mean(ours.accuracy[inside] - at_theirs))
+    return float(np.mean(some.accuracy[inside] - np.interp(np.log(some.memory[inside]), np.log(memory), accuracy)))
 
 
 def factor_at_equal_accuracy(ours: Means, theirs: Means) -> float | None:

@@ -254,9 +254,24 @@ def _fit_line(found: Sequence[Estimate]) -> str:
     )
 
 
-def accuracy_table(rows: Sequence[Row]) -> list[tuple[float, float, Estimate, float, float]]:
-    """p1, p3, mean with interval, standard deviation over seeds, published."""
-    return [
-        (*pair, mean(values), float(values.std(ddof=1)) if values.size > 1 else float("nan"), PUBLISHED[pair])
-        for pair, values in measured_profiles(rows).items()
-    ]
+# --- tables
+
+
+def tables(rows: Sequence[Row]) -> str:
+    """Means over seeds as Markdown: by profile beside the published, and of all settings with their memory."""
+    lines = ["| p1 | p3 | accuracy, mean and interval | std over seeds | published, on SHD |", "|---|---|---|---|---|"]
+    for (p1, p3), values in measured_profiles(rows).items():
+        spread = f"{values.std(ddof=1):.1f}" if values.size > 1 else "-"
+        lines.append(f"| {p1} | {p3} | {mean(values).shown()} % | {spread} | {PUBLISHED[p1, p3]} % |")
+    lines += ["", "| setting | networks | accuracy, mean and interval | connections | provisioned | programmed |"]
+    lines.append("|---|---|---|---|---|---|")
+    for setting in dict.fromkeys(row.setting for row in rows):
+        same = [row for row in rows if row.setting == setting]
+        sizes = [
+            f"{np.mean([getattr(row, name) for row in same]) / 1e3:,.1f} k"
+            for name in ("connections", *(f"{count}_elements" for count in COUNTS))
+        ]
+        accuracy = mean(accuracies(same))
+        told = f"{accuracy.shown()} %" if len(same) > 1 else f"{accuracy.value:.1f} %"
+        lines.append(f"| {setting} | {len(same)} | {told} | {' | '.join(sizes)} |")
+    return "\n".join(lines)

@@ -28,7 +28,7 @@ from benchmarks.routing_statistics import (
     rank_correlation,
     share,
 )
-from benchmarks.routing_verdicts import PROFILES, PUBLISHED, Row, points_of, verdicts_of
+from benchmarks.routing_verdicts import PROFILES, PUBLISHED, Row, points_of, tables, verdicts_of
 from nsim.errors import InputError
 from nsim.mosaic.fabric import Fabric
 from nsim.mosaic.mapping import fabric_of, mosaic
@@ -114,7 +114,9 @@ def test_the_gain_at_equal_memory_is_interpolated_over_the_logarithm():
     """Theirs: 20 % at 100, 40 % at 10,000, so 30 % at 1,000; ours has 36 % there, and 90 % beyond their range."""
     theirs = means((100, 20), (10_000, 40))
     assert gain_at_equal_memory(means((1_000, 36), (50_000, 90)), theirs) == pytest.approx(6)
-    assert gain_at_equal_memory(means((50, 36), (50_000, 90)), theirs) is None
+    assert gain_at_equal_memory(means((50, 36)), theirs) is None
+    inside_ours = means((10, 30), (1_000, 50))  # at 100 theirs has 20, ours 40
+    assert gain_at_equal_memory(inside_ours, means((100, 20))) == pytest.approx(20)
 
 
 def test_the_factor_at_equal_accuracy():
@@ -258,6 +260,12 @@ def test_table_and_figure_are_written(tmp_path):
         assert [row["setting"] for row in csv.DictReader(file)] == [row.setting for row in rows]
     assert imread(tmp_path / "routing_aware.png")[..., :3].std() > 0.02
     assert len(points_of(rows, "l1", "programmed")) == 2
+
+
+def test_tables_show_means_beside_the_published():
+    shown = tables(made_up(lambda p1, p3: 50 + 100 * p3))
+    assert "| 0.5 | 0.1 | 61.0 (58.5 to 63.5) % | 1.0 | 66.3 % |" in shown  # 60, 61, 62: 4.303 / sqrt(3) either side
+    assert "| l1-5000000 | 3 | 51.0 (48.5 to 53.5) % | 0.1 k | 5,000.0 k | 5,000.0 k |" in shown
 
 
 def test_without_the_folder_of_shd_there_is_one_line(tmp_path, monkeypatch):

@@ -1,13 +1,14 @@
 """Time of an epoch of backpropagation through time, against a plain JAX scan of the same network in the same run.
 
-    python benchmarks/speed/training.py [--quick] [--json FILE]
+    python benchmarks/speed/training.py [--quick] [--one-thread] [--torch] [--json FILE]
 
 Expected: 256 recurrent neurons, 100 bins and the 8,156 samples of SHD's training file take no more than 30 s per epoch
 on two cores, 800 neurons no more than 4 minutes. A fixed number of minibatches is timed and scaled to 8,156 samples.
 The witness is written below with nothing of nsim: `lax.scan` over the steps, a custom derivative of the spike, and
 JAX's own differentiation; Adam of optax. Both take turns, so that what else the machine does disturbs them alike: the
 ratio is the finding, the seconds are those of the machine in that minute. With --torch a loop over the steps in
-snntorch and torch is timed, too, if they are installed.
+snntorch and torch is timed, too, if they are installed; with --one-thread everybody has one thread, which on a busy
+machine is the only fair way for torch, whose threads wait for each other in every step.
 Both are asked for float32 products of full precision, and draw their samples with 5 % of all bins set. The witness has
 no masks, no input tiles and no regulariser, so it does less.
 """
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +36,7 @@ from nsim.training.routing_aware.layout import Layout
 from nsim.training.routing_aware.methods import Choice, make_method
 from nsim.training.routing_aware.network import Neurons, Task
 from nsim.training.routing_aware.step import Optimiser, begin, make_step
+from nsim.training.routing_aware.sweep import ONE_THREAD
 
 SAMPLES, BINS, INPUTS, OUTPUTS = 8_156, 100, 128, 20
 LEAK, THRESHOLD, RATE = 0.978, 2.0, 5e-3
@@ -143,6 +146,16 @@ def torch_training(neurons: int, rng: np.random.Generator) -> Callable[[np.ndarr
 # --- measuring
 
 
+def one_thread() -> None:
+    """Before anything is computed: JAX reads the flag when it begins."""
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {ONE_THREAD}".strip()
+    try:
+        import torch
+    except ImportError:
+        return
+    torch.set_num_threads(1)
+
+
 def seconds(runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
     """Time of every call, by name; they take turns, and the first round, which compiles, does not count."""
     found: dict[str, list[float]] = {name: [] for name in runs}
@@ -200,8 +213,11 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--minibatches", type=int, default=8, help="timed of each")
     parser.add_argument("--torch", action="store_true", help="snntorch, too")
+    parser.add_argument("--one-thread", action="store_true", help="one thread each")
     parser.add_argument("--json", type=Path, help="save the rows")
     options = parser.parse_args()
+    if options.one_thread:
+        one_thread()
     facts = machine.describe("jax", "jaxlib", "optax")
     console.print(machine.headline(facts))
     if options.quick:
