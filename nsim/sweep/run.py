@@ -96,7 +96,7 @@ def survey(sweep: Sweep, missing: list[int], executor: Executor, store: Store | 
     number_of = {sweep.keys[number]: number for number in missing}
     timed: list[tuple[int, Done]] = []
     executor.start()
-    chosen = map(sweep.tasks, windows(sweep.layout, missing, executor.workers))
+    chosen = map(sweep.tasks, windows(sweep.layout, missing, executor.workers, timed))
     with kept(sweep, store), closing(executor.run(chosen, code_version(), sweep.files, ahead=1)) as results:
         for finished in results:
             timed += [(number_of[done.key], done) for done in finished]
