@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nsim.sweep import estimate
-from nsim.sweep.estimate import WINDOW, WINDOWS, Layout, costs, seconds_of, windows
+from nsim.sweep.estimate import SHARE, WINDOW, WINDOWS, Layout, costs, seconds_of, windows
 from nsim.sweep.evaluate import Done, Task, evaluate
 from nsim.sweep.executors import without_interrupts
 from nsim.sweep.points import Point
@@ -23,30 +23,36 @@ def done(seconds: float, first: bool = False, remapped: bool = False) -> Done:
     return Done("00", {}, None, False, seconds, first, remapped)
 
 
-@given(st.lists(st.integers(1, 300), min_size=1, max_size=4), st.integers(1, 4), st.randoms())
-def test_windows_are_neighbours_of_one_kind_and_no_point_is_timed_twice(sizes, workers, random):
+@given(
+    st.lists(st.integers(1, 300), min_size=1, max_size=4),
+    st.integers(1, 4),
+    st.sampled_from([1e-9, 0.02, 5.0]),
+    st.randoms(),
+)
+def test_windows_are_neighbours_of_one_kind_and_no_point_is_timed_twice(sizes, workers, seconds, random):
     kinds = [kind for kind, size in enumerate(sizes) for _ in range(size)]
     missing = sorted(random.sample(range(len(kinds)), random.randint(1, len(kinds))))
     layout = layout_of(kinds, [0] * len(kinds))
-    found = list(windows(layout, missing, workers))
+    found = list(windows(layout, missing, workers, [(0, done(seconds))]))
     timed = [number for window in found for number in window]
     assert len(timed) == len(set(timed)) and set(timed) <= set(missing)
     assert {kinds[number] for number in timed} == {kinds[number] for number in missing}
     for window in found:
         own = [number for number in missing if kinds[number] == kinds[window[0]]]
         first = own.index(window[0])
-        assert own[first : first + len(window)] == window and len(window) <= WINDOW
+        assert own[first : first + len(window)] == window
+        assert len(window) <= max(WINDOW, len(own) // SHARE) and (seconds < 1 or len(window) <= WINDOW)
     of_each = [sum(kinds[window[0]] == kind for window in found) for kind in range(len(sizes))]
     assert max(of_each) <= WINDOWS * workers
 
 
 def test_windows_begin_with_one_point_of_each_kind_and_end_when_time_is_up(monkeypatch):
     layout = layout_of([0] * 100 + [1] * 100, [0] * 200)
-    found = list(windows(layout, list(range(200)), 1))
+    found = list(windows(layout, list(range(200)), 1, []))
     assert [len(window) for window in found] == [1, 1] + [WINDOW] * 2 * (WINDOWS - 1)
     assert found[0][0] < 100 <= found[1][0]
     monkeypatch.setattr(estimate, "TIMED_S", -1.0)
-    assert list(windows(layout, list(range(200)), 1)) == []
+    assert list(windows(layout, list(range(200)), 1, [])) == []
 
 
 @given(st.integers(1, 3), st.integers(1, 20), st.integers(1, 30))
@@ -59,6 +65,18 @@ def test_the_estimate_is_exact_where_costs_are(workers, mappings, seeds):
     assert found == pytest.approx(remapped * 1.0 + (mappings * seeds - remapped) * 0.25)
     alone = seconds_of(layout, list(range(mappings * seeds)), timed, workers, lambda _: 0)
     assert alone == pytest.approx(mappings * 1.0 + mappings * (seeds - 1) * 0.25)
+
+
+def test_windows_of_quick_points_are_longer():
+    timed: list = []
+    layout = layout_of([0] * 1_000, [0] * 1_000)
+    found = windows(layout, list(range(1_000)), 1, timed)
+    assert len(next(found)) == 1 and len(next(found)) == WINDOW  # nothing is known yet, or only of a first point
+    timed.append((0, done(0.01)))
+    assert len(next(found)) == round(estimate.WINDOW_S / 0.01)
+    timed.append((1, done(0.0)))
+    timed.append((2, done(0.0)))
+    assert len(next(found)) == min(round(estimate.WINDOW_S / (0.01 / 3)), 250 // SHARE)
 
 
 def test_kinds_that_were_not_timed_cost_what_the_others_do():

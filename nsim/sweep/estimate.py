@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from nsim.sweep.evaluate import Done
 
-WINDOW = 3  # points side by side, as only the first one costs a mapping if the others share it
+WINDOW = 3  # points side by side at least, as only the first one costs a mapping if the others share it
+WINDOW_S = 0.2  # points are added until a window takes this long: a short one shows nothing of what else a machine does
 WINDOWS = 4  # of every kind of points and for each worker; those that load code and networks are not counted
 SHARE = 4  # at most one in so many points of a kind
 TIMED_S = 20.0  # no window is begun later
@@ -34,28 +35,33 @@ class Layout:
         return [chosen[self.kind[chosen] == kind] for kind in np.unique(self.kind[chosen])]
 
 
-def windows(layout: Layout, missing: list[int], workers: int) -> Iterator[list[int]]:
-    """Points to time: of every kind one for each worker, then windows evenly spread; none after `TIMED_S`."""
+def windows(layout: Layout, missing: list[int], workers: int, timed: list[tuple[int, Done]]) -> Iterator[list[int]]:
+    """Points to time: of every kind one for each worker, then windows evenly spread; none after `TIMED_S`.
+
+    timed    what was evaluated until a window is asked for, which says how many points it has
+    """
     begin = time.perf_counter()
-    rounds = [[spread(numbers, workers) for numbers in layout.by_kind(missing)]]
-    yield from within(begin, [window[:1] for kind in rounds[0] for window in kind[:workers]])
-    for turn in range(1, WINDOWS):
-        yield from within(begin, [w for kind in rounds[0] for w in kind[turn * workers : (turn + 1) * workers]])
+    places = [spread(numbers, workers) for numbers in layout.by_kind(missing)]
+    for turn in range(WINDOWS):
+        for kind in places:
+            for place in kind[turn * workers : (turn + 1) * workers]:
+                if time.perf_counter() - begin > TIMED_S:
+                    return
+                longest = 1 if turn == 0 else max(WINDOW, place.size // SHARE)
+                yield place[: min(longest, length(timed))].tolist()
 
 
-def within(begin: float, chosen: list[list[int]]) -> Iterator[list[int]]:
-    for window in chosen:
-        if time.perf_counter() - begin > TIMED_S:
-            return
-        yield window
+def length(timed: list[tuple[int, Done]]) -> int:
+    """Points that take about `WINDOW_S`."""
+    usual = [done.seconds for _, done in timed if not done.first]
+    return max(WINDOW, round(WINDOW_S / max(float(np.mean(usual)), 1e-6))) if usual else WINDOW
 
 
-def spread(numbers: NDArray[np.int64], workers: int) -> list[list[int]]:
-    """Windows of neighbours, none of which overlap, in an order that is spread evenly however early it ends."""
+def spread(numbers: NDArray[np.int64], workers: int) -> list[NDArray[np.int64]]:
+    """The points in equal parts, a window of each, in an order that is spread evenly however early it ends."""
     count = max(1, min(WINDOWS * workers, numbers.size // (WINDOW * SHARE)))
-    edges = np.linspace(0, numbers.size, count + 1).astype(int)
-    order = sorted(range(count), key=lambda place: int(f"{place:032b}"[::-1], 2))
-    return [numbers[edges[place] : min(edges[place] + WINDOW, edges[place + 1])].tolist() for place in order]
+    parts = np.array_split(numbers, count)
+    return [parts[place] for place in sorted(range(count), key=lambda place: int(f"{place:032b}"[::-1], 2))]
 
 
 def seconds_of(

@@ -18,7 +18,7 @@ from nsim.sweep.evaluate import Done, Task, code_version, key_of, kind_of, mappi
 from nsim.sweep.executors import Executor
 from nsim.sweep.points import Points
 from nsim.sweep.spec import Range, Spec, problems
-from nsim.sweep.store import Store
+from nsim.sweep.store import Store, content_of, line_of
 from nsim.sweep.table import row_of, schema_of, tables, write_table
 
 CHUNK_S, MOST_IN_A_CHUNK = 0.5, 500  # work that is sent to a worker at once
@@ -96,7 +96,7 @@ def survey(sweep: Sweep, missing: list[int], executor: Executor, store: Store | 
     number_of = {sweep.keys[number]: number for number in missing}
     timed: list[tuple[int, Done]] = []
     executor.start()
-    chosen = map(sweep.tasks, windows(sweep.layout, missing, executor.workers))
+    chosen = map(sweep.tasks, windows(sweep.layout, missing, executor.workers, timed))
     with kept(sweep, store), closing(executor.run(chosen, code_version(), sweep.files, ahead=1)) as results:
         for finished in results:
             timed += [(number_of[done.key], done) for done in finished]
@@ -106,13 +106,18 @@ def survey(sweep: Sweep, missing: list[int], executor: Executor, store: Store | 
     chunks = partial(chunks_of, len(left), executor.workers)
     seconds = seconds_of(sweep.layout, left, timed, executor.workers, chunks)
     each = seconds / len(left) if left else float(np.mean([done.seconds for _, done in timed]))
-    return Estimate(seconds / executor.workers + len(sweep.keys) * seconds_to_write(sweep, timed), each)
+    return Estimate(seconds / executor.workers + len(sweep.keys) * seconds_beside(sweep, timed), each)
 
 
-def seconds_to_write(sweep: Sweep, timed: list[tuple[int, Done]]) -> float:
-    """Seconds for a row of the table."""
+def seconds_beside(sweep: Sweep, timed: list[tuple[int, Done]]) -> float:
+    """Seconds for what this process does for each point: send it, keep it, and write its row."""
     begin = time.perf_counter()
-    rows = (row_of(number, done.key, sweep.points[number], done.measures, done.error) for number, done in timed)
+    sweep.tasks([number for number, _ in timed])
+    kept = [content_of(line_of(done)) for _, done in timed]
+    rows = (
+        row_of(number, done.key, sweep.points[number], found["measures"], found["error"])
+        for (number, done), found in zip(timed, filter(None, kept), strict=True)
+    )
     written = sum(table.num_rows for table in tables(schema_of(sweep.parameters), rows))
     return (time.perf_counter() - begin) / written
 
