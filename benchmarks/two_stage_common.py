@@ -202,7 +202,7 @@ def outcome(
 ) -> Outcome:
     """Verdicts, table and figure. measures: fields of a run and the words for their ratios. said: about both stages."""
     compared = [against(runs, *rival) for rival in rivals if rival[0] in networks]
-    verdicts = [worth(runs, networks, measures, said), *compared, headline(runs)]
+    verdicts = [worth(runs, networks, measures, said), held(runs), *compared, headline(runs)]
     return Outcome(
         [asdict(each) | gains(each, runs) for each in runs],
         verdicts,
@@ -227,6 +227,17 @@ def worth(runs: Sequence[Run], networks: Sequence[str], measures: Mapping[str, s
         ratio(runs, *WAYS["both"]) > max(ratio(runs, *WAYS["stage 1"]), ratio(runs, *WAYS["stage 2"])),
         f"{told} than dense by default. Test: {', '.join(f'{name} {value:.2f} %' for name, value in points.items())}. "
         f"{said}",
+    )
+
+
+def held(runs: Sequence[Run]) -> Verdict:
+    """The choice is made on validation data; this looks at test data."""
+    pairs = zip(find(runs, "dense", BASELINE), find(runs, STAGE_1, BASELINE), strict=True)
+    lost = [dense.points - sparse.points for dense, sparse in pairs]
+    return Verdict(
+        f"stage 1 loses at most {TOLERANCE} points on test data, too",
+        max(lost) <= TOLERANCE,
+        f"{np.mean(lost):.2f} points in the mean, {max(lost):.2f} in the worst seed",
     )
 
 

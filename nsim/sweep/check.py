@@ -49,7 +49,7 @@ def names(block: Block) -> Iterator[str]:
         "partitions": _partition,
         "placements": _placement,
         "weight_formats": lambda name: choose(name, ("dense", "sparse")),
-        "modes": lambda name: choose(name, MODES),
+        "modes": lambda name: choose(name.partition(":")[0], MODES),
         "clock_modes": lambda name: choose(name, CLOCK_MODES),
         "core_options": parse_core_options,
     }
