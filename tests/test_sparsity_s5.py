@@ -71,7 +71,7 @@ def naive(parameters, masks, sample, depth, bits=8):
     return np.array(outputs)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_training_and_simulator_compute_the_equations(tmp_path, seed):
     parameters, masks, inputs = made_s5(tmp_path, seed)
     expected = np.array([naive(parameters, masks, sample, TINY.depth) for sample in inputs])
