@@ -34,12 +34,13 @@ from nsim import load_chip, load_network, map_network, simulate
 from nsim.sweep.evaluate import Done, Task, code_version, evaluate
 from nsim.sweep.executors import Dask, Executor, Here, Processes
 from nsim.sweep.points import Point
-from nsim.sweep.run import Sweep, compute, prepare, survey
+from nsim.sweep.run import Sweep, compute, prepare, survey, write_result
 from nsim.sweep.schedules import densities
 from nsim.sweep.spec import load_spec
 from nsim.sweep.store import Store
 
 ROOT = Path(__file__).parents[2]
+SWEEPS = ROOT / "benchmarks" / "sweeps"
 LIMIT_S = 60
 WHERE = {"1 worker": ("--workers", "1"), "2 workers": ("--workers", "2"), "local:2": ("--cluster", "local:2")}
 POINTS = """
@@ -163,6 +164,23 @@ def per_point(folder: Path, seeds: int, repeat: int) -> dict[str, float]:
     return {name: min(times) for name, times in found.items()}
 
 
+def estimated_by_processor(spec: Path, store: Path) -> dict[str, float]:
+    """The estimate for one worker against what it then takes, both by this process's clock: no other work is in it."""
+    wall = time.perf_counter
+    time.perf_counter = time.process_time
+    try:
+        sweep = planned(spec)
+        with Store(store) as kept, closing(Here()) as where:
+            estimate = survey(sweep, sweep.missing(kept), where, kept)
+            begin = time.process_time()
+            compute(sweep, kept, where, estimate.seconds_each)
+            write_result(sweep, kept, store.with_suffix(".parquet"))
+            left_s = time.process_time() - begin
+    finally:
+        time.perf_counter = wall
+    return {"estimated_s": estimate.seconds, "left_s": left_s, "ratio": estimate.seconds / left_s}
+
+
 def bare(point: Point) -> dict[str, Any]:
     """The point without the sweep: network and chip, mapping, activity, simulation, summary."""
     network = load_network(point.network, density=1 - point.weight_sparsity)
@@ -279,6 +297,10 @@ def main() -> None:
         show_commands(runs, 40 * seeds)
         others: dict[str, Any] = {"warm_points_per_s": warm(folder, seeds, options.repeat)}
         others["processor_ms_per_point"] = per_point(folder, min(seeds, 10), options.repeat)
+        others["estimate_by_processor"] = {
+            file.stem: estimated_by_processor(file, folder / f"{file.stem}.store")
+            for file in (spec_of(folder, seeds), SWEEPS / "mlp_on_loihi2.toml", SWEEPS / "disciplines.toml")
+        }
         others["left_behind"] = left_behind(folder, seeds)
         others["resumed"] = resumed(folder, 4_000 if options.quick else 100_000)
         others["dask_chunks_per_s"] = scheduler_rate(200 if options.quick else 2_000)

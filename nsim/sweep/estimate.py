@@ -83,7 +83,9 @@ def seconds_of(
     for own in layout.by_kind(numbers):
         shared_s, remapped_s = found.get(int(layout.kind[own[0]]), usual)
         runs = 1 + int(np.count_nonzero(np.diff(layout.mapping[own]))) + chunks(mean) * own.size // len(numbers)
-        remapped = min(own.size, runs, workers * np.unique(layout.mapping[own]).size)
+        wanted = np.unique(layout.mapping[own])
+        made = sum(done.remapped for number, done in timed if layout.mapping[number] in wanted)
+        remapped = min(own.size, runs, max(0, workers * wanted.size - made))
         total += remapped * remapped_s + (own.size - remapped) * shared_s
     return total
 
