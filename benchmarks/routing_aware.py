@@ -79,7 +79,7 @@ def cases(base: Settings, seeds: int, quick: bool) -> list[Case]:
     All seeds for the profiles, half of them (two at least) for what is compared, and one for what only shows the scale.
     """
     profiles = [f"p1={p1}" + (f",p3={p3}" if p3 else "") for p1, p3 in PROFILES]
-    checked = CHECKED
+    checked: tuple[str, ...] = CHECKED
     if quick:
         profiles, checked = [profiles[0], profiles[3], profiles[4], profiles[7]], CHECKED[-1:]
     found = [of_method("deepr-profile", profile, seeds) for profile in profiles]

@@ -79,11 +79,9 @@ def fits_of(run: Run) -> Fits:
     fabric = run.settings.fabric
     with np.load(run.folder / "weights.npz") as stored:
         network = Connectivity.from_matrix(stored["weights"], run.folder.name)
-    shipped = [fits(fabric, network, mosaic(load_chip("mosaic")), routes) for routes in ROUTES]
-    if not run.profile:
-        return Fits(*shipped, None, None)
-    chip = sized_for(fabric, run.profile)
-    return Fits(*shipped, *(fits(fabric, network, chip, routes) for routes in ROUTES))
+    chips = [mosaic(load_chip("mosaic"))] + ([sized_for(fabric, run.profile)] if run.profile else [])
+    found = [fits(fabric, network, chip, routes) for chip in chips for routes in ROUTES]
+    return Fits(found[0], found[1], *(found[2:] or (None, None)))
 
 
 @lru_cache(maxsize=8)

@@ -237,12 +237,18 @@ def test_the_contrary_does_not_hold():
     assert not told(misfits, "as often as random").holds and not told(misfits, "fit less often").holds
 
 
-def test_memory_that_does_not_overlap_is_compared_from_the_smallest_upwards():
-    """l1 takes 5 M and more, deepr-profile 50 k to 400 k: ours is 70 + seed against 50 + seed at most."""
+def test_memory_that_does_not_overlap_is_not_compared():
+    """l1 takes 5 M and more, deepr-profile 50 k to 400 k: its 70 + seed against 50 + seed are told, no more."""
     found = told(made_up(lambda p1, p3: 70.0), "more accurate than l1 at equal memory, provisioned")
-    assert found.holds and "no l1 network is so small" in found.measured and "20.0" in found.measured
-    smaller = made_up(lambda p1, p3: 70.0, l1_memory=1_000)
-    assert "do not overlap" in told(smaller, "more accurate than l1 at equal memory, provisioned").measured
+    assert not found.holds and "no l1 network is so small" in found.measured and "20.0" in found.measured
+    smaller = told(made_up(lambda p1, p3: 70.0, l1_memory=1_000), "more accurate than l1 at equal memory, provisioned")
+    assert not smaller.holds and "do not overlap" in smaller.measured
+
+
+def test_equal_memory_is_compared_where_the_ranges_overlap():
+    """l1 has 50 + seed at 40 k and at 80 k and more; deepr-profile 70 + seed, with 50 k among others."""
+    found = told(made_up(lambda p1, p3: 70.0, l1_memory=40_000), "more accurate than l1 at equal memory, provisioned")
+    assert found.holds and found.measured.startswith("20.0 (")
 
 
 def test_less_memory_at_equal_accuracy_is_a_factor_or_is_not_reached():
