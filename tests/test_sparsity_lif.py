@@ -80,7 +80,7 @@ def test_spikes_and_synops_are_those_of_a_run_on_the_chip(tmp_path):
     result = simulate(mapping, inputs)
     passed = TINY.forward(parameters, masks, jnp.asarray(inputs))
     tables = [jnp.asarray(table) for table in regularisers.Fanout.of(mapping).by_layer]
-    expected = np.asarray(regularisers.core_synops(passed.events, tables))[:, :20].reshape(6 * 20, -1)
+    expected = np.asarray(regularisers.core_synops(passed, tables))[:, :20].reshape(6 * 20, -1)
     assert (result.counts.core_synops[:, mapping.used_cores] == expected).all()
     cost = measured_cost(TINY, parameters, masks, Split(inputs, np.zeros(6)), regularisers.Fanout.of(mapping))
     assert cost.events == pytest.approx(sum(float(events.sum()) for events in passed.events) / 6)

@@ -93,7 +93,7 @@ def test_messages_and_synops_are_those_of_a_run_on_the_chip(tmp_path):
     result = simulate(mapping, inputs)
     passed = TINY.forward(parameters, masks, jnp.asarray(inputs))
     tables = [jnp.asarray(table) for table in regularisers.Fanout.of(mapping).by_layer]
-    expected = np.asarray(regularisers.core_synops(passed.events, tables))[:, :16].reshape(4 * 16, -1)
+    expected = np.asarray(regularisers.core_synops(passed, tables))[:, :16].reshape(4 * 16, -1)
     assert (result.counts.core_synops[:, mapping.used_cores] == expected).all()
     sent = [int(events[:, : 16 - layer].sum()) for layer, events in enumerate(passed.events)]
     offsets = layer_offsets(network)[: len(sent)]

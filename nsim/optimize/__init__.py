@@ -5,7 +5,7 @@ and simulation. A search is a function `search(problem, rng, budget, workers, pr
   floorline   greedy: read what limits, split or merge it, keep what helps
   balanced    closed form: cores and shares by measured work
   evolve      nested evolution: partitions outside, placements inside
-Chips with timesteps only, so far.
+Chips with timesteps: for the others, see frames.py and streams.py.
 """
 
 from __future__ import annotations
