@@ -178,7 +178,8 @@ def _floorline(run: Run) -> Floorline | None:
         table = run.tables["timesteps"]
         synops, times_ps = table["max_core_synops"].to_numpy(), table["duration_ps"].to_numpy()
         keep, reduced = extremes(times_ps)
-        states = [_timestep_states(run)[k] for k in keep.tolist()]
+        all_states = _timestep_states(run)
+        states = [all_states[k] for k in keep.tolist()]
         places = list(zip(synops[keep].tolist(), times_ps[keep].tolist(), states, strict=True))
         names = [f"timestep {k + 1}" for k in keep.tolist()]
     else:
