@@ -2,7 +2,8 @@
 
     python -m benchmarks.mosaic_memory              # figure, CSV, verdicts; draws mosaic_memory.png beside this file
     python -m benchmarks.mosaic_memory --options    # what placement and a choice of routes save
-    python -m benchmarks.mosaic_memory --fit        # the constants of nsim/mosaic/predictor.py, and how they hold
+    python -m benchmarks.mosaic_memory --fit        # the constants of nsim/mapping/tiles/predictor.py, and how they
+    hold
 
 Expected: every mean of the published profile-memory table within two standard errors (theirs over 10 networks and ours
 over 30), and about the same spread within one profile: a relative standard deviation of the total of 5.5 % in the
@@ -23,18 +24,18 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from nsim.chip_file import load_chip
-from nsim.mosaic.balance import balance_routes
-from nsim.mosaic.chip import MosaicChip
-from nsim.mosaic.connectivity import Connectivity
-from nsim.mosaic.fabric import Fabric
-from nsim.mosaic.mapping import mosaic
-from nsim.mosaic.memory import TileSizes, provisioned, tile_sizes, worst_ports
-from nsim.mosaic.place import anneal_placement
-from nsim.mosaic.predictor import CALIBRATION, SIZES, Calibration, independent_sizes, predict
-from nsim.mosaic.profile import Profile, link_profile, random_network
-from nsim.mosaic.routing import home_tiles, route_network
-from nsim.reproduce import Verdict
+from nsim.chip.file import load_chip
+from nsim.chip.tiles import MosaicChip
+from nsim.cli.experiments import Verdict
+from nsim.mapping.tiles.balance import balance_routes
+from nsim.mapping.tiles.connectivity import Connectivity
+from nsim.mapping.tiles.fabric import Fabric
+from nsim.mapping.tiles.mapping import mosaic
+from nsim.mapping.tiles.memory import TileSizes, provisioned, tile_sizes, worst_ports
+from nsim.mapping.tiles.place import anneal_placement
+from nsim.mapping.tiles.predictor import CALIBRATION, SIZES, Calibration, independent_sizes, predict
+from nsim.mapping.tiles.profile import Profile, link_profile, random_network
+from nsim.mapping.tiles.routing import home_tiles, route_network
 
 HERE = Path(__file__).parent
 FABRIC = Fabric(5, 5, 32)
@@ -273,7 +274,7 @@ class Sample:
 
 
 def draw_samples(count: int, seed: int) -> list[Sample]:
-    """One network each of a random fabric and profile in the ranges of the fit, see nsim/mosaic/predictor.py."""
+    """One network each of a random fabric and profile in the ranges of the fit, see nsim/mapping/tiles/predictor.py."""
     rng = np.random.default_rng(seed)
     samples = []
     for number in range(count):

@@ -2,15 +2,19 @@
 
 Five networks with the activity that they come with, on Loihi 2. Mappings compared
   default    as the vendor's compiler does it
-  even       hand-made: every layer in shares with equal numbers of neurons, on 1, 2 or 4 times as many cores as the
+  even       hand-made: every layer in slices with equal numbers of neurons, on 1, 2 or 4 times as many cores as the
              default gives it, or all layers on equally many, in all a quarter, half or all of the chip; the fastest of
              these six
-  floorline, balanced, evolve   the searches of `nsim optimize`, for time, on two timesteps of activity
-All are run on other activity than the searches saw: 32 timesteps of another seed. The physical limit is the total work
-spread perfectly over all cores of the chip, and the host's input, which no partition shortens.
+  bound, floorline, balanced, evolve   the searches of `nsim optimize`, for time, on as many timesteps as they see by
+             default: bound and balanced all 32, floorline and evolve two
+  tiles      bound with boxes over several axes, which the chip may not allow, where layers lie in space
+All are run on other activity than the searches saw: 32 timesteps of another seed. The ideal limit is the total work
+spread perfectly over all cores of the chip, and the host's input, which no partition shortens; the reachable limit is
+the least floorline that `bound` found, with receiving, copies and one core for each slice.
 Expected (Yik et al., arXiv:2511.21549): both stages together, up to 3.86 times faster and 3.38 times less energy than
 hand-tuned configurations, on a network that is not known here; so the figures are asked for, not assumed. And (ours):
-the greedy search comes within 5 % of evolution with a tenth of its evaluations; 100 evaluations a second for PilotNet.
+the bound is at most 1 % slower than any other mapping here, on activity that it did not see, with a tenth of
+evolution's evaluations; 100 evaluations a second for PilotNet.
 
     python -m benchmarks.partitioning [--quick] [--seed N] [--out DIR]
 """
@@ -22,18 +26,20 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nsim.chip_file import load_chip
-from nsim.errors import MappingError
-from nsim.formats import load_network
-from nsim.mapping import Mapping, map_network
-from nsim.network import Network
-from nsim.optimize import Optimized, mapping_of, optimize
+from nsim.chip.file import load_chip
+from nsim.cli.experiments import Outcome, Verdict, script
+from nsim.errors import MappingError, available_threads
+from nsim.formats.network import load_network
+from nsim.mapping.cores.mapping import Mapping
+from nsim.mapping.cores.partition import on_chip_layers, spatial
+from nsim.mapping.network import map_network
+from nsim.network.layers import Network
 from nsim.optimize.candidate import Candidate
 from nsim.optimize.problem import Limits, Problem, chosen_timesteps, physical_limits
-from nsim.processors import available_threads
-from nsim.reproduce import Outcome, Verdict, script
-from nsim.result import Result
-from nsim.simulation import sent_messages, simulate
+from nsim.optimize.search import Optimized, mapping_of, optimize
+from nsim.result.run import simulate
+from nsim.result.run_timesteps import sent_messages
+from nsim.result.timesteps import TimestepResult
 
 WORKLOADS = {
     "PilotNet SDNN": "pilotnet",
@@ -42,7 +48,7 @@ WORKLOADS = {
     "MLP": "mlp:width=512,depth=4",
     "N-DNS SDNN": "ndns-sdnn",
 }
-BUDGETS = {"floorline": 200, "balanced": 200, "evolve": 2000}
+BUDGETS = {"bound": 600, "floorline": 200, "balanced": 200, "evolve": 2000}
 UNSEEN = 1000  # added to the seed for the activity that the mappings are compared on
 SPEEDUP, ENERGY = 3.86, 3.38  # of both stages, in the paper
 
@@ -54,27 +60,27 @@ class Found:
     workload: str
     name: str
     mapping: Mapping
-    result: Result
+    result: TimestepResult
     search: Optimized | None = None
     seconds: float | None = None
     limits: Limits | None = None
 
     @property
     def time_us(self) -> float:
-        return self.result.total_ps / self.result.steps / 1e6
+        return self.result.time_ps / self.result.spans / 1e6
 
     @property
     def energy_uj(self) -> float:
-        return self.result.energy.known_fj / self.result.steps / 1e9
+        return self.result.energy.known_fj / self.result.spans / 1e9
 
 
 def even(network: Network, default: Mapping, seed: int, steps: int) -> Found:
     """The fastest of six hand-made mappings with equal numbers of neurons."""
     chip = default.chip
-    given = Counter(shares[0].layer for shares in default.partition)
+    given = Counter(slices[0].layer for slices in default.partition)
     tried = []
     ways = [{layer: times * cores for layer, cores in given.items()} for times in (1, 2, 4)]
-    for cores in (*ways, *(chip.cores // (share * len(given)) for share in (1, 2, 4))):
+    for cores in (*ways, *(chip.cores // (piece * len(given)) for piece in (1, 2, 4))):
         try:
             mapping = map_network(network, chip, cores)
         except MappingError:  # too few cores for some layer, or more than it can be split over
@@ -83,7 +89,7 @@ def even(network: Network, default: Mapping, seed: int, steps: int) -> Found:
     return min(tried, key=lambda found: found.time_us)
 
 
-def unseen(mapping: Mapping, seed: int, steps: int) -> Result:
+def unseen(mapping: Mapping, seed: int, steps: int) -> TimestepResult:
     """A run on activity that no search saw."""
     return simulate(mapping, timesteps=steps, seed=seed + UNSEEN, critical_path=True)
 
@@ -101,6 +107,10 @@ def compared(label: str, name: str, quick: bool, seed: int) -> list[Found]:
         mapping = mapping_of(best.history.problem, best.history.last)
         each = Found(label, search, mapping, unseen(mapping, seed, steps), best, seconds)
         found.append(replace(each, limits=limits(each, seed, steps)))
+    if any(spatial(layer) for layer in on_chip_layers(network)):
+        best = optimize(network, chip, tiles=True, budget=60 if quick else 600, seed=seed)
+        mapping = mapping_of(best.history.problem, best.history.last)
+        found.append(Found(label, "tiles", mapping, unseen(mapping, seed, steps), best))
     return found
 
 
@@ -128,8 +138,8 @@ def run(quick: bool, seed: int) -> Outcome:
     every = {label: compared(label, name, quick, seed) for label, name in WORKLOADS.items()}
     rows = [row(found, each[0]) for each in every.values() for found in each]
     verdicts = [judge(label, each) for label, each in every.items()]
-    verdicts += [against_evolution(label, each) for label, each in every.items()]
-    evolved = every["PilotNet SDNN"][-1]
+    verdicts += [against_others(label, each) for label, each in every.items()]
+    evolved = named(every["PilotNet SDNN"], "evolve")
     per_second = rate(evolved, 100 if quick else 1000)
     assert evolved.search is not None and evolved.seconds is not None
     whole = evolved.search.history.evaluations / evolved.seconds
@@ -170,44 +180,55 @@ def row(found: Found, default: Found) -> dict[str, Any]:
         "time_us": found.time_us,
         "energy_uj": found.energy_uj,
         "cores": found.mapping.used_cores.size,
-        "state": found.result.state,
+        "state": found.result.limit().name,
         "speedup": default.time_us / found.time_us,
         "energy_ratio": default.energy_uj / found.energy_uj,
         "receiving_us": receiving_us(found),
-        "physical_limit_us": found.limits.least_ps / 1e6 if found.limits else None,
-        "physical_limit": found.limits.binding if found.limits else None,
+        "ideal_limit_us": found.limits.least_ps / 1e6 if found.limits else None,
+        "ideal_limit": found.limits.binding if found.limits else None,
+        "reachable_limit_us": history.floor.time_ps / 1e6 if history and history.floor else None,
+        "reachable_limit": history.floor.binding if history and history.floor else None,
         "evaluations": history.evaluations if history else None,
         "seconds": found.seconds,
     }
 
 
+def named(found: list[Found], name: str) -> Found:
+    return next(each for each in found if each.name == name)
+
+
 def judge(label: str, found: list[Found]) -> Verdict:
     default, hand, best = found[:3]
-    assert best.limits is not None
-    least_us = best.limits.least_ps / 1e6
+    assert best.limits is not None and best.search is not None and best.search.history.floor is not None
+    floor, ideal_us = best.search.history.floor, best.limits.least_ps / 1e6
+    tiles = "".join(f"; with boxes over several axes {each.time_us:.2f} us" for each in found if each.name == "tiles")
     return Verdict(
-        f"{label}: floorline partitioning is faster than the default and than the even mapping",
+        f"{label}: partitioning by the bound is faster than the default and than the even mapping",
         best.time_us < min(default.time_us, hand.time_us),
         f"{default.time_us / best.time_us:.2f} and {hand.time_us / best.time_us:.2f} times faster, with "
         f"{default.energy_uj / best.energy_uj:.2f} and {hand.energy_uj / best.energy_uj:.2f} times less energy. Now "
-        f"{best.result.state}-bound at {best.time_us:.2f} us, of which the busiest core takes {receiving_us(best):.2f} "
-        "us for receiving messages, which splitting a fully connected layer does not shorten. The physical limit is "
-        f"{least_us:.2f} us, set by {best.limits.binding}: no partition can be more than "
-        f"{default.time_us / least_us:.2f} times faster than the default, this one takes {best.time_us / least_us:.2f} "
-        "times the limit",
+        f"{best.result.limit().name}-bound at {best.time_us:.2f} us, of which the busiest core takes "
+        f"{receiving_us(best):.2f} us for receiving messages{tiles}. The reachable limit is "
+        f"{floor.time_ps / 1e6:.2f} us, {floor.waits[floor.binding]:.0%} of it {floor.binding}; the ideal one "
+        f"{ideal_us:.2f} us, set by "
+        f"{best.limits.binding}",
     )
 
 
-def against_evolution(label: str, found: list[Found]) -> Verdict:
-    greedy, closed, evolved = found[2:]
-    assert greedy.search and closed.search and evolved.search
-    counts = [each.search.history.evaluations for each in (greedy, closed, evolved) if each.search]
-    gap = greedy.time_us / evolved.time_us - 1
+def against_others(label: str, found: list[Found]) -> Verdict:
+    best, *others = (named(found, name) for name in BUDGETS)
+    said = [
+        f"{each.name} {each.time_us:.2f} us after {each.search.history.evaluations} evaluations"
+        for each in (best, *others)
+        if each.search
+    ]
+    assert best.search and others[-1].search
+    gap = best.time_us / min(each.time_us for each in found if each.name not in ("bound", "tiles")) - 1
+    few = best.search.history.evaluations <= others[-1].search.history.evaluations / 10
     return Verdict(
-        f"{label}: floorline comes within 5 % of evolution with at most a tenth of its evaluations",
-        gap <= 0.05 and counts[0] <= counts[2] / 10,
-        f"{greedy.time_us:.2f} us after {counts[0]} evaluations, evolution {evolved.time_us:.2f} us after {counts[2]} "
-        f"({100 * gap:+.1f} %); the closed form {closed.time_us:.2f} us after {counts[1]}",
+        f"{label}: bound is at most 1 % slower than any other, with at most a tenth of the evaluations of evolve",
+        gap <= 0.01 and few,
+        f"{100 * gap:+.1f} %: {'; '.join(said)}",
     )
 
 
@@ -215,8 +236,8 @@ def headline(every: dict[str, list[Found]]) -> Verdict:
     """The paper's figures are of both stages."""
     ratios = {
         label: (
-            each[0].time_us / min(f.time_us for f in each[2:]),
-            each[0].energy_uj / min(f.energy_uj for f in each[2:]),
+            each[0].time_us / min(f.time_us for f in each[2:] if f.name != "tiles"),
+            each[0].energy_uj / min(f.energy_uj for f in each[2:] if f.name != "tiles"),
         )
         for label, each in every.items()
     }
@@ -236,6 +257,8 @@ def draw(figure: Any, every: dict[str, list[Found]]) -> None:
     colours = {
         "default": "#999999",
         "even": "#cccccc",
+        "bound": "#d55e00",
+        "tiles": "#cc79a7",
         "floorline": "#0072b2",
         "balanced": "#56b4e9",
         "evolve": "#009e73",
@@ -245,7 +268,7 @@ def draw(figure: Any, every: dict[str, list[Found]]) -> None:
             values = [getattr(each, key) for each in found]
             axis.bar(range(len(found)), values, color=[colours[each.name] for each in found])
             for place, (value, each) in enumerate(zip(values, found, strict=True)):
-                text = f"{value:.3g}" if key != "time_us" else f"{value:.3g}\n{each.result.state}"
+                text = f"{value:.3g}" if key != "time_us" else f"{value:.3g}\n{each.result.limit().name}"
                 axis.annotate(text, (place, value), ha="center", va="bottom", fontsize=7)
             names = [f"{each.name}\n{each.mapping.used_cores.size} cores" for each in found]
             axis.set_xticks(range(len(found)), names, fontsize=6.5)
@@ -255,7 +278,7 @@ def draw(figure: Any, every: dict[str, list[Found]]) -> None:
         assert limits is not None
         least, bound = limits.least_ps / 1e6, limits.binding
         grid[0, column].axhline(least, color="black", ls="--", lw=1)
-        grid[0, column].set_title(f"{label}\n- - physical limit {least:.3g} us ({bound})", fontsize=9)
+        grid[0, column].set_title(f"{label}\n- - ideal limit {least:.3g} us ({bound})", fontsize=9)
 
 
 if __name__ == "__main__":

@@ -8,16 +8,16 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from nsim.chip import changed
-from nsim.chip_file import load_chip
-from nsim.mosaic.chip import MosaicChip
-from nsim.mosaic.connectivity import Connectivity
-from nsim.mosaic.fabric import Fabric
-from nsim.mosaic.mapping import map_on_tiles, mosaic
-from nsim.mosaic.memory import provisioned, tile_sizes, worst_ports
-from nsim.mosaic.profile import parse_profile, random_network
-from nsim.mosaic.routing import Routing, route_network
-from nsim.training.routing_aware.sweep import Run
+from nsim.chip.chip import changed
+from nsim.chip.file import load_chip
+from nsim.chip.tiles import MosaicChip
+from nsim.mapping.tiles.connectivity import Connectivity
+from nsim.mapping.tiles.fabric import Fabric
+from nsim.mapping.tiles.mapping import map_on_tiles, mosaic
+from nsim.mapping.tiles.memory import provisioned, tile_sizes, worst_ports
+from nsim.mapping.tiles.profile import parse_profile, random_network
+from nsim.mapping.tiles.routing import Routing, route_network
+from nsim.training.routing.sweep import Run
 
 PROBABILITY = 0.95  # with which a random network of a profile shall fit the fabric that is sized for it
 NETWORKS = 1_000  # random ones that it is sized by

@@ -23,11 +23,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.routing_aware import BASE
-from nsim.reproduce import prepare
-from nsim.training.routing_aware.loop import Evaluator
-from nsim.training.routing_aware.methods import Choice
-from nsim.training.routing_aware.settings import Purpose, Samples, Settings, load_samples, profile_of
-from nsim.training.routing_aware.sweep import Run, sweep
+from nsim.cli.experiments import prepare
+from nsim.training.routing.loop import Evaluator
+from nsim.training.routing.options import Choice
+from nsim.training.routing.samples import Samples, load_samples
+from nsim.training.routing.settings import Purpose, Settings, profile_of
+from nsim.training.routing.sweep import Run, sweep
 
 SEED = 1_000
 SPARSE, FULL = "p1=0.5,p3=0.1", "p1=1,p3=0.3"  # the profiles looked at; l1 keeps as many connections as the first
@@ -50,9 +51,8 @@ TRIED: tuple[tuple[str, str, dict[str, Any]], ...] = (
 
 def runs(kept: Path) -> Iterator[Run]:
     for method, profile, changes in TRIED:
-        choice = Choice(
-            method, profile_of(profile) if profile else (), memory=MEMORY if method == "memory-aware" else None
-        )
+        budget = MEMORY if method == "memory-aware" else None
+        choice = Choice(method, profile_of(profile) if profile else (), memory=budget, recipe="published")
         label = "-".join([method, profile.replace(",", "-"), *(f"{name}{value}" for name, value in changes.items())])
         yield Run(replace(BASE, seed=SEED, choice=choice, **changes), profile, kept / label)
 

@@ -19,7 +19,7 @@ from benchmarks.routing_statistics import (
     rank_correlation,
     share,
 )
-from nsim.reproduce import Verdict
+from nsim.cli.experiments import Verdict
 
 # Of figure 3a: test accuracy on SHD in percent by (p1, p3); p of larger distances is 0
 PUBLISHED = {

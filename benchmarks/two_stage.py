@@ -2,7 +2,7 @@
 
 Networks trained here. On Loihi 2, of sigma-delta neurons: a multi-layer perceptron and two convolutional networks on
 Fashion-MNIST, three seeds each, and PilotNet in lava-dl's training shape on a drawn road video, one seed. In floating
-point: S5 at half its published width on the generated spoken digits, one seed; its sparser networks also lose a share
+point: S5 at half its published width on the generated spoken digits, one seed; its sparser networks also lose a slice
 of their weights, since its states always send. `CNN wide` has twice the channels and four times the hidden neurons of
 `CNN`, so that cores have more to do for every pixel that the host sends; it was chosen for that, before any result of
 it was seen. Networks compared
@@ -37,16 +37,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import ttest_rel
 
-from nsim.chip_file import load_chip
+from nsim.chip.file import load_chip
+from nsim.cli.experiments import Outcome, Verdict, script
 from nsim.errors import MappingError
-from nsim.formats import load_network
-from nsim.mapping import Mapping, map_network
-from nsim.network import Network
-from nsim.optimize import mapping_of, optimize
+from nsim.formats.network import load_network
+from nsim.mapping.cores.mapping import Mapping
+from nsim.mapping.network import map_network
+from nsim.network.layers import Network
 from nsim.optimize.problem import Limits
-from nsim.reproduce import Outcome, Verdict, script
-from nsim.simulation import simulate
-from nsim.training.pictures import Data, load_data
+from nsim.optimize.search import mapping_of, optimize
+from nsim.result.run import simulate
+from nsim.training.data.pictures import Data, load_data
 from nsim.training.sparsity.front import Front, Settings, train_front
 
 SPEEDUP, ENERGY = 3.86, 3.38  # of both stages, in the paper
@@ -130,10 +131,10 @@ def measured(workload: str, front: Front, data: Data, folder: Path, name: str) -
             name,
             label,
             front.test[kind][1],
-            result.total_ps / samples / 1e6,
+            result.time_ps / samples / 1e6,
             result.energy.known_fj / samples / 1e9,
             int(mapping.used_cores.size),
-            None if limits is None else limits.least_ps * result.steps / samples / 1e6,
+            None if limits is None else limits.least_ps * result.spans / samples / 1e6,
             None if limits is None else limits.binding,
         )
 
@@ -148,7 +149,7 @@ def even(network: Network, default: Mapping, cores: int) -> Mapping:
 
     The default itself, if it takes more cores than that.
     """
-    given = Counter(shares[0].layer for shares in default.partition)
+    given = Counter(slices[0].layer for slices in default.partition)
     layers = {layer: network.by_name[layer] for layer in given}
     per_core = -(-sum(layer.neurons for layer in layers.values()) // cores)
     while per_core <= max(layer.neurons for layer in layers.values()):

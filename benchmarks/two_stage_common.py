@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import ttest_rel
 
-from nsim.network import Network
-from nsim.reproduce import Outcome, Verdict
-from nsim.training.pictures import Data
+from nsim.cli.experiments import Outcome, Verdict
+from nsim.network.layers import Network
+from nsim.training.data.pictures import Data
 from nsim.training.sparsity.fitting import Masks, Recipe, Trainable, fit, measured_cost
 from nsim.training.sparsity.networks import Parameters
 from nsim.training.sparsity.regularisers import Fanout

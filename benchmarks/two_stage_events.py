@@ -11,8 +11,8 @@ chip's answers are not quite those of training: accuracy is the chip's, and that
   stage 1      of all these the one with the least time of the busiest core
 each the cheapest on validation data, by what it was trained to lower, that loses at most 0.5 points there. Mappings
   default      as `nsim run` does it: layers and cores are matched by memory, speed is not looked at
-  optimised    stage 2: the best choice of layers for cores 0 and 1, which do two synops at a time (their number is
-               assumed in chips/speck.toml); all choices are tried, on validation samples
+  optimised    stage 2: the best choice of layers for the faster cores of chips/speck.toml; all choices are tried, on
+               validation samples
 That is all that can be moved: a layer takes one core. Time is that of a sample whose events come as fast as the chip
 takes them, until all that they bring about is over.
 Expected (Yik et al., arXiv:2511.21549): on three chips up to 3.86 times faster with 3.38 times less energy.
@@ -45,18 +45,18 @@ from benchmarks.two_stage_common import (
     outcome,
     right,
 )
-from nsim.chip_file import load_chip
+from nsim.chip.events import StreamChip
+from nsim.chip.file import load_chip
+from nsim.cli.experiments import Outcome, script
 from nsim.errors import SimulationError
-from nsim.events import EventStream
-from nsim.formats import load_network
-from nsim.network import Network
+from nsim.formats.network import load_network
+from nsim.mapping.events.mapping import StreamMapping, map_stream
+from nsim.network.inputs import EventStream
+from nsim.network.layers import Network
 from nsim.optimize.streams import optimize_stream
-from nsim.reproduce import Outcome, script
-from nsim.stream.chip import StreamChip
-from nsim.stream.mapping import StreamMapping, map_stream
-from nsim.stream.result import StreamResult
-from nsim.stream.run import simulate_stream
-from nsim.training.pictures import Data, Split, load_data
+from nsim.result.events import StreamResult
+from nsim.result.run_events import simulate_stream
+from nsim.training.data.pictures import Data, Split, load_data
 from nsim.training.sparsity.fitting import Masks
 from nsim.training.sparsity.networks import Parameters
 from nsim.training.sparsity.regularisers import Fanout

@@ -45,17 +45,17 @@ from benchmarks.two_stage_common import (
     ratio,
     right,
 )
-from nsim.chip_file import load_chip
+from nsim.chip.file import load_chip
+from nsim.chip.frames import FrameChip
+from nsim.cli.experiments import Outcome, script
 from nsim.errors import TrainingError
-from nsim.formats import load_network
-from nsim.frame.chip import FrameChip
-from nsim.frame.mapping import FrameMapping, map_frames
-from nsim.frame.result import FrameResult
-from nsim.frame.run import simulate_frames
-from nsim.network import Network
+from nsim.formats.network import load_network
+from nsim.mapping.frames.mapping import FrameMapping, map_frames
+from nsim.network.layers import Network
 from nsim.optimize.frames import optimize_frames
-from nsim.reproduce import Outcome, script
-from nsim.training.pictures import Data, load_data
+from nsim.result.frames import FrameResult
+from nsim.result.run_frames import simulate_frames
+from nsim.training.data.pictures import Data, load_data
 from nsim.training.sparsity.fitting import Masks
 from nsim.training.sparsity.networks import Parameters
 from nsim.training.sparsity.quantized import (
@@ -177,9 +177,9 @@ class FrameTrainer(Trainer):
 def physical_limit_us(result: FrameResult) -> tuple[float, str]:
     """Least time between frames: all work spread perfectly over all processors, or what the chip does not spread."""
     chip = result.chip
-    rows = {row["layer"]: 0.0 for row in result.core_rows}
-    for row in result.core_rows:
-        rows[row["layer"]] += (row["work_ps"] + row["sweep_ps"]) / result.done_frames / 1e6
+    rows = {row["layer"]: 0.0 for row in result.rows("cores")}
+    for row in result.rows("cores"):
+        rows[row["layer"]] += (row["work_ps"] + row["sweep_ps"]) / result.spans / 1e6
     kinds = {part.layer: part.kind for run in result.runs for part in run.mapping.parts}
     spread = sum(time for layer, time in rows.items() if kinds[layer] != "input") / len(chip.processors)
     terms = {"all work over all processors": spread}

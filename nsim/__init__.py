@@ -20,25 +20,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nsim.chip_file import load_chip
-    from nsim.formats import load_network
-    from nsim.frame.quantize import quantize
-    from nsim.frame.result import FrameResult
-    from nsim.mapping import map_network
-    from nsim.result import Result
-    from nsim.simulation import simulate
-    from nsim.stream.result import StreamResult
+    from nsim.chip.file import load_chip
+    from nsim.formats.network import load_network
+    from nsim.mapping.frames.quantize import quantize
+    from nsim.mapping.network import map_network
+    from nsim.result.result import Result
+    from nsim.result.run import simulate
 
-__all__ = ["FrameResult", "Result", "StreamResult", "load_chip", "load_network", "map_network", "quantize", "simulate"]
+__all__ = ["Result", "load_chip", "load_network", "map_network", "quantize", "simulate"]
 _HOMES = {
-    "load_chip": "nsim.chip_file",
-    "load_network": "nsim.formats",
-    "map_network": "nsim.mapping",
-    "quantize": "nsim.frame.quantize",
-    "FrameResult": "nsim.frame.result",
-    "Result": "nsim.result",
-    "StreamResult": "nsim.stream.result",
-    "simulate": "nsim.simulation",
+    "load_chip": "nsim.chip.file",
+    "load_network": "nsim.formats.network",
+    "map_network": "nsim.mapping.network",
+    "quantize": "nsim.mapping.frames.quantize",
+    "Result": "nsim.result.result",
+    "simulate": "nsim.result.run",
 }
 
 

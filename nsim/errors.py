@@ -1,4 +1,25 @@
-"""Errors a user can cause and cure: one line that names the thing, the numbers and the cure."""
+"""Errors a user can cause and cure (one line: the thing, the numbers, the cure), and this computer's own limits.
+
+Memory, processors, files and Ctrl-C stand here because refusing in time, and ending in order, is what they are asked
+about.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import stat
+import threading
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+_LFS = b"version https://git-lfs.github.com/spec/"
+MAX_TEXT_BYTES = 10_000_000  # of a TOML file; this stops at a wrong file
 
 
 class NsimError(Exception):
@@ -51,3 +72,85 @@ class InterruptedRunError(NsimError):
 
 class TrainingError(NsimError):
     """A training that is asked for what it does not know, cannot do, or cannot go on with."""
+
+
+def available_bytes() -> int:
+    """Memory that can still be taken, in bytes; where the system does not tell, half of all, or else no limit."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):  # unlike SC_AVPHYS_PAGES it counts the file cache as free
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    for pages, share in (("SC_AVPHYS_PAGES", 1.0), ("SC_PHYS_PAGES", 0.5)):
+        try:
+            return int(os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE") * share)
+        except (AttributeError, ValueError, OSError):
+            continue
+    return 1 << 62
+
+
+def check_fits(needed_bytes: int, what: str, cure: str, error: type[NsimError]) -> None:
+    """Refuse with this error what takes more memory than there is: "WHAT take ... bytes, but ...: CURE"."""
+    free = available_bytes()
+    if needed_bytes > free:
+        raise error(f"{what} take {needed_bytes:,} bytes, but {free:,} bytes of memory are free: {cure}")
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a file to read.
+
+    raises  OSError also for a pipe, a device or a file of the kernel, all of which a read may wait for without end
+    """
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "is a directory")
+    if not stat.S_ISREG(mode) or path.resolve().parts[:2] in (("/", "proc"), ("/", "sys")):
+        raise OSError(errno.EINVAL, "is no regular file")
+    return path.open("rb")
+
+
+def check_no_pointer(path: Path, error: type[NsimError]) -> None:
+    """Refuse what Git LFS leaves in the place of a file that was not fetched."""
+    with open_regular(path) as file:
+        if file.read(len(_LFS)) == _LFS:
+            raise error(f"{path} is a Git LFS pointer, not the file that it stands for: fetch that by git lfs pull")
+
+
+def read_toml(path: Path, what: str, cure: str, error: type[NsimError]) -> dict[str, Any]:
+    """The tables of a TOML file; raises `error`, one line "cannot read WHAT PATH (...): CURE", for all that is none."""
+    try:
+        with open_regular(path) as file:
+            content = file.read(MAX_TEXT_BYTES + 1)
+        if len(content) > MAX_TEXT_BYTES:
+            raise ValueError(f"more than {MAX_TEXT_BYTES:,} bytes")
+        return tomllib.loads(content.decode("utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as problem:  # ValueError: of UTF-8, of TOML, of 4,300 digits
+        reason = getattr(problem, "strerror", None) or " ".join(str(problem).split())[:200]
+        raise error(f"cannot read {what} {path} ({reason}): {cure}") from None
+
+
+def available_threads() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def held_interrupts() -> Iterator[None]:
+    """Hold Ctrl-C back until the block has ended, then let it do what it would have done.
+
+    Does nothing outside the main thread, which is the only one that hears Ctrl-C, and where a program has switched it
+    off.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    caught: list[tuple[int, Any]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: caught.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if caught:
+        before(*caught[-1])

@@ -25,13 +25,14 @@ from numpy.typing import NDArray
 from scipy.stats import pearsonr, spearmanr
 
 from benchmarks.experiments.common import CHIPS, facts, measure, percent, stack
-from nsim.chip_file import load_chip
-from nsim.mapping import Mapping, map_network
-from nsim.network import Connection, Layer, Network
-from nsim.neurons import Lif, Relay
-from nsim.reproduce import Outcome, Verdict, script
+from nsim.chip.file import load_chip
+from nsim.cli.experiments import Outcome, Verdict, script
+from nsim.mapping.cores.mapping import Mapping
+from nsim.mapping.network import map_network
+from nsim.network.layers import Connection, Layer, Network
+from nsim.network.neurons import Lif, Relay
+from nsim.network.synapses import Convolution
 from nsim.sweep.schedules import NAMED, random_shape, shape_of
-from nsim.synapses import Convolution
 
 MEAN_DENSITY = 0.1
 LAYERS, WIDTH = 8, 256

@@ -24,14 +24,15 @@ import numpy as np
 from benchmarks.experiments.common import CHIPS, UNBOUNDED, facts, measure, percent, stack, with_places
 from benchmarks.experiments.floorline_states import clear_workloads
 from benchmarks.experiments.max_affine_bound import qubo
-from nsim.barrier_chip import BarrierChip
-from nsim.bottleneck import Bottleneck
-from nsim.chip_file import load_chip
+from nsim.chip.file import load_chip
+from nsim.chip.timesteps import BarrierChip
+from nsim.cli.experiments import Outcome, Verdict, script
 from nsim.errors import MappingError
-from nsim.mapping import map_network, with_costs_of
-from nsim.network import Network
-from nsim.reproduce import Outcome, Verdict, script
-from nsim.workloads import build
+from nsim.mapping.cores.mapping import Recosting
+from nsim.mapping.network import map_network
+from nsim.network.builtin import build
+from nsim.network.layers import Network
+from nsim.result.limits.bottleneck import Bottleneck
 
 PLACES = (1, 4, 16, 64, 256, 1024, UNBOUNDED)
 CHANGE = 0.05
@@ -93,15 +94,15 @@ def random_rows(count: int, seed: int) -> Iterator[dict[str, Any]]:
     for number, (workload, _) in enumerate(clear_workloads(count, seed)):
         mapping = workload.mapping
         for buffers, places in (("1", 1), ("16", 16), ("unbounded", UNBOUNDED)):
-            other = with_costs_of(mapping, with_places(mapping.chip, places))
+            other = Recosting(mapping).at(with_places(mapping.chip, places))
             found = measure(other, activity=workload.activity, timesteps=2, seed=seed + number)
             yield row_of(VARIED, f"random {mapping.network.name} {number}", buffers, found)
 
 
 def row_of(chip: str, label: str, buffers: str, found: Bottleneck) -> dict[str, Any]:
-    states = found.result.states
+    states = found.result.path_ps
     assert states is not None
-    share = {f"path_{state}": float(times.sum() / found.result.total_ps) for state, times in states.items()}
+    share = {f"path_{state}": times / found.result.time_ps for state, times in states.items()}
     return {"chip": chip, "workload": label, "buffers": buffers} | facts(found) | share
 
 

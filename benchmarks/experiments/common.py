@@ -6,20 +6,22 @@ A further chip is one entry in CHIPS.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 
-from nsim.barrier_chip import BarrierChip
-from nsim.bottleneck import Bottleneck, TimestepBottleneck, bottleneck_of
-from nsim.chip import changed
-from nsim.floorline import STATES
-from nsim.mapping import Mapping
-from nsim.network import Connection, Layer, Network
-from nsim.neurons import Lif, Relay
-from nsim.simulation import simulate
-from nsim.synapses import Dense, Shape, Sparse, Synapses
-from nsim.workloads.weights import random_floats
+from nsim.chip.chip import changed
+from nsim.chip.timesteps import BarrierChip
+from nsim.mapping.cores.mapping import Mapping
+from nsim.network.builtin.weights import random_floats
+from nsim.network.layers import Connection, Layer, Network
+from nsim.network.neurons import Lif, Relay
+from nsim.network.synapses import Dense, Shape, Sparse, Synapses
+from nsim.result.limits.bottleneck import Bottleneck
+from nsim.result.limits.timesteps import STATES
+from nsim.result.limits.timesteps_bottleneck import bottleneck_of
+from nsim.result.run import simulate
 
 CHIPS = ("loihi2", "loihi")
 UNBOUNDED = 10**7  # places of a queue that is never full
@@ -62,7 +64,7 @@ def with_places(chip: BarrierChip, places: int) -> BarrierChip:
     return changed(chip, {f"buffers.{name}": places for name in BUFFERS})
 
 
-def measure(mapping: Mapping, *, seed: int, **options: Any) -> TimestepBottleneck:
+def measure(mapping: Mapping, *, seed: int, **options: Any) -> Bottleneck:
     """Run a mapping: what the floorline predicts from its counts, and what the simulation shows.
 
     options   of nsim.simulate: activity or inputs, timesteps
@@ -77,12 +79,12 @@ def facts(found: Bottleneck) -> dict[str, Any]:
     The columns of the barrier hold what takes its place: programming, or the input. None where it makes no sense.
     """
     bounds = found.bounds
-    terms = zip(STATES, bounds.mean_ps.values(), strict=True)
+    terms = zip_longest(STATES, bounds.mean_ps.values())  # only timesteps have the last, management
     return {
         "time_us": found.time_ps / found.spans / 1e6,
         "bound_us": float(bounds.least_ps.mean()) / 1e6,
-        **{f"{state}_bound_us": term / 1e6 for state, term in terms},
-        **(_counts(found) if isinstance(found, TimestepBottleneck) else dict.fromkeys(COUNTS)),
+        **{f"{state}_bound_us": None if term is None else term / 1e6 for state, term in terms},
+        **(_counts(found) if found.unit == "timestep" else dict.fromkeys(COUNTS)),
         "max_core_synops": float(bounds.max_synops.mean()),
         "cores": found.cores,
         "predicted_state": found.predicted,
@@ -93,7 +95,7 @@ def facts(found: Bottleneck) -> dict[str, Any]:
 COUNTS = ("receiving_us", "total_synops", "messages")
 
 
-def _counts(found: TimestepBottleneck) -> dict[str, float]:
+def _counts(found: Bottleneck) -> dict[str, float]:
     result = found.result
     received = float(result.counts.core_messages_in.max(axis=1).mean())
     values = (

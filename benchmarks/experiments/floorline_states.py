@@ -22,27 +22,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import Any
 
 import numpy as np
 
 from benchmarks.experiments.common import CHIPS, SPIKING, UNBOUNDED, facts, measure, percent, stack, with_places
 from benchmarks.experiments.other_disciplines import workloads
-from nsim.barrier_chip import BarrierChip
-from nsim.bottleneck import Bottleneck, find_bottleneck
-from nsim.chip import changed
-from nsim.chip_file import load_chip
+from nsim.chip.chip import changed
+from nsim.chip.file import load_chip
+from nsim.chip.timesteps import BarrierChip
+from nsim.cli.experiments import Outcome, Verdict, script
 from nsim.errors import MappingError
-from nsim.floorline import STATES
-from nsim.mapping import Mapping, map_network, with_costs_of
-from nsim.network import Connection, Layer, Network
-from nsim.neurons import Relay
-from nsim.plots import Workload, draw_time
-from nsim.reproduce import Outcome, Verdict, script
-from nsim.simulation import simulate
-from nsim.synapses import Convolution, convolved_shape
-from nsim.workloads import build
+from nsim.mapping.cores.mapping import Mapping, Recosting
+from nsim.mapping.network import map_network
+from nsim.network.builtin import build
+from nsim.network.layers import Connection, Layer, Network
+from nsim.network.neurons import Relay
+from nsim.network.synapses import Convolution, convolved_shape
+from nsim.report.plots import draw_time
+from nsim.result.limits.bottleneck import Bottleneck
+from nsim.result.limits.bounds import Workload
+from nsim.result.limits.timesteps import STATES
+from nsim.result.limits.timesteps_bottleneck import find_bottleneck
+from nsim.result.run import simulate
 
 LINKS = ("core_to_router", "router_to_core", "east_west", "north_south")
 BUILT_IN: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -60,7 +63,7 @@ MEASURED = "shipped chip"
 VARIED = "varied chip"
 OTHERS = ("akd1000", "speck")  # chips with frames, and without timesteps
 UNITS = {"akd1000": "frame", "speck": "stream"}
-SHOWN = (*STATES[:3], "barrier or\ninput")
+SHOWN = (*STATES[:3], "barrier or\ninput", "management")
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +127,7 @@ def random_workload(chip: BarrierChip, changes: dict[str, float], rng: np.random
     cores = {layer.name: int(min(rng.choice([1, 1, 2, 4, 8, 16]), max(layer.shape))) for layer in network.layers}
     placement = str(rng.choice(["row-major", "greedy", f"random:{rng.integers(1000)}"]))
     try:
-        mapping = map_network(network, chip, cores, placement, str(rng.choice(["dense", "sparse"])))
+        mapping = map_network(network, chip, cores, placement, weight_format=str(rng.choice(["dense", "sparse"])))
     except MappingError:
         return None
     return RandomWorkload(mapping, activity, changes)
@@ -194,7 +197,10 @@ def row_of(chip: str, kind: str, label: str, found: Bottleneck, changes: dict[st
         {"chip": chip, "kind": kind, "workload": label}
         | facts(found)
         | {"sensitive_state": found.sensitive if found.saved else "", "margin": found.bounds.margin}
-        | {f"path_{state}": ps / found.time_ps for state, ps in zip(STATES, found.path_ps.values(), strict=True)}
+        | {
+            f"path_{state}": None if ps is None else ps / found.time_ps
+            for state, ps in zip_longest(STATES, found.path_ps.values())
+        }
         | {f"{part}_times_slower": changes.get(part, 1.0) for part in ("links", "updates", "barrier", "sends")}
         | {"reason": "" if found.predicted == found.simulated else reason(found)}
     )
@@ -225,12 +231,18 @@ def is_far(row: dict) -> bool:
     return row["simulated_state"] in ("memory", "compute") and row["time_us"] > NEAR * row["bound_us"]
 
 
+def distance(row: dict) -> str:
+    """A workload and how far it is over its bound, with what it waits for if that was asked."""
+    over = f"{row['time_us'] / row['bound_us']:.2f} times its bound"
+    return f"{row['chip']} {row['workload']} {row['reason'].removeprefix('places: ') or over}"
+
+
 def waiting(workload: RandomWorkload, found: Bottleneck) -> str:
     """What the same run takes if nobody has to wait for a place in a queue."""
-    free = with_costs_of(workload.mapping, with_places(workload.mapping.chip, UNBOUNDED))
+    free = Recosting(workload.mapping).at(with_places(workload.mapping.chip, UNBOUNDED))
     result = simulate(free, activity=workload.activity, timesteps=2, seed=found.result.seed)
-    assert (result.counts.core_synops == found.result.counts.core_synops).all()
-    over = result.total_ps / found.bounds.least_ps.sum()
+    assert (result.counts.core_synops[:] == found.result.counts.core_synops[:]).all()
+    over = result.time_ps / found.bounds.least_ps.sum()
     return f"places: {found.over_bound:.2f} times its bound, {over:.2f} times with unbounded queues"
 
 
@@ -277,7 +289,7 @@ def judge_distance(kind: str, rows: list[dict]) -> Verdict:
     """How near to their bound memory- and compute-bound workloads are, and what the far ones wait for."""
     local = [row for row in rows if row["simulated_state"] in ("memory", "compute")]
     bound = [row for row in local if row[f"path_{row['simulated_state']}"] >= BINDS]
-    far = [row["reason"].removeprefix("places: ") for row in bound if is_far(row)]
+    far = [distance(row) for row in bound if is_far(row)]
     near = {name: [not is_far(row) for row in local if row["chip"] == name] for name in (*CHIPS, *OTHERS)}
     largest = ", ".join(f"{name} {sum(own)} of {len(own)}" for name, own in near.items())
     return Verdict(

@@ -21,17 +21,17 @@ from typing import Any
 import numpy as np
 
 from benchmarks.experiments.common import percent
-from nsim.chip_file import load_chip
+from nsim.chip.file import load_chip
+from nsim.cli.experiments import Outcome, Verdict, script
 from nsim.errors import MappingError
-from nsim.frame.bottleneck import bottleneck_of
-from nsim.frame.floorline import STATES
-from nsim.frame.mapping import FrameMapping
-from nsim.frame.run import simulate_frames
-from nsim.mapping import map_network
-from nsim.network import Network
-from nsim.plots import COLOURS, MARKERS
-from nsim.reproduce import Outcome, Verdict, script
-from nsim.workloads.quantized import RandomQuantized
+from nsim.mapping.frames.mapping import FrameMapping
+from nsim.mapping.network import map_network
+from nsim.network.builtin.quantized import RandomQuantized
+from nsim.network.layers import Network
+from nsim.report.plots import COLOURS, MARKERS
+from nsim.result.limits.frames import STATES, run_bounds
+from nsim.result.limits.frames_bottleneck import bottleneck_of, works_of
+from nsim.result.run_frames import simulate_frames
 
 CHIP = "akd1000"
 FRAMES = 4
@@ -42,9 +42,10 @@ def random_network(rng: np.random.Generator) -> Network:
     """An image, one to four convolutions and a dense layer."""
     side = int(rng.choice([16, 24, 32]))
     made = RandomQuantized((int(rng.choice([1, 3])), side, side), float(rng.uniform(0.02, 0.9)), rng, 1.0)
-    for number in range(int(rng.integers(1, 5))):
+    layers = int(rng.integers(1, 5))
+    for number in range(layers):
         filters = int(rng.choice([8, 16, 32, 64]))
-        pooled = bool(rng.random() < 0.4) and side >= 16
+        pooled = bool(rng.random() < 0.4) and side >= 16 and number + 1 < layers  # none before the dense layer
         if number and not pooled and rng.random() < 0.4:
             made.separable(f"conv_{number}", filters)
         else:
@@ -72,7 +73,7 @@ def run(quick: bool, seed: int) -> Outcome:
     rng = np.random.default_rng(seed)
     rows = []
     for number, (mode, mapping) in enumerate(mappings(6 if quick else 60, rng)):
-        result = simulate_frames(mapping, frames=FRAMES, seed=seed + number, critical_path=True)
+        result = simulate_frames(mapping, samples=FRAMES, seed=seed + number, critical_path=True)
         found = bottleneck_of(result)
         rows.append(
             {
@@ -81,8 +82,8 @@ def run(quick: bool, seed: int) -> Outcome:
                 "processors": mapping.processors,
                 "time_us": result.latency_ps / 1e6,
                 "bound_us": int(found.bounds.least_ps[0]) / 1e6,
-                "run_us": result.total_ps / 1e6,
-                "run_bound_us": int(found.run.least_ps[0]) / 1e6,
+                "run_us": result.time_ps / 1e6,
+                "run_bound_us": int(run_bounds(works_of(result), result.program_ps_per_frame).least_ps[0]) / 1e6,
                 "margin": found.bounds.margin,
                 "predicted_state": found.predicted,
                 "simulated_state": found.simulated,

@@ -11,10 +11,10 @@ drawn.
 Expected: Pearson r of at least 0.97, published for Loihi 2 hardware on a linear layer and a QUBO solver (abstract of
 Timcheck et al., arXiv:2601.10035, primary), and no time below the bound, which must hold exactly. Two forms:
   published   max(updates, synops, word reads, heaviest link, barrier), each by its cost (form from secondary sources)
-  floorline   nsim/floorline.py: receiving, firing and sending cost time as well, and the barrier comes after the rest
-The costs of receiving and sending a message, which the published form does not have, are assumed for Loihi 2: the
-runs are repeated with both at the lower ends of their ranges. As r over sizes that differ by powers of ten is high
-for any bound of the right order, r of the logarithms and the ratio of time to bound are given too.
+  floorline   nsim/result/limits/timesteps.py: receiving, firing and sending cost time as well, and the barrier comes
+after the rest The costs of receiving and sending a message, which the published form does not have, are assumed for
+Loihi 2: the runs are repeated with both at the lower ends of their ranges. As r over sizes that differ by powers of
+ten is high for any bound of the right order, r of the logarithms and the ratio of time to bound are given too.
 
     python -m benchmarks.experiments.max_affine_bound [--quick] [--seed N] [--out DIR]
 """
@@ -29,16 +29,17 @@ from numpy.typing import NDArray
 from scipy.stats import pearsonr
 
 from benchmarks.experiments.common import CHIPS, SPIKING, facts, measure, span, stack
-from nsim.bottleneck import Bottleneck
-from nsim.chip import changed
-from nsim.chip_file import load_chip
+from nsim.chip.chip import changed
+from nsim.chip.file import load_chip
+from nsim.cli.experiments import Outcome, Verdict, script
 from nsim.errors import MappingError
-from nsim.mapping import Mapping, map_network, with_costs_of
-from nsim.mapping.storage import FORMATS
-from nsim.network import Connection, Layer, Network
-from nsim.reproduce import Outcome, Verdict, script
-from nsim.stations import build_machine
-from nsim.synapses import Sparse
+from nsim.machine.stations import build_machine
+from nsim.mapping.cores.mapping import Mapping, Recosting
+from nsim.mapping.cores.storage import FORMATS
+from nsim.mapping.network import map_network
+from nsim.network.layers import Connection, Layer, Network
+from nsim.network.synapses import Sparse
+from nsim.result.limits.bottleneck import Bottleneck
 
 PUBLISHED_R = 0.97
 COLOURS = {"linear layer": "#0072B2", "QUBO": "#D55E00"}
@@ -71,7 +72,7 @@ def linear_layers(chip_name: str, points: int, rng: np.random.Generator) -> Iter
         form, placement = str(rng.choice(["dense", "sparse"])), placement_of(rng)
         network = stack((sources, targets), density, rng)
         try:
-            mapping = map_network(network, load_chip(chip_name), cores, placement, form)
+            mapping = map_network(network, load_chip(chip_name), cores, placement, weight_format=form)
         except MappingError:
             continue
         points -= 1
@@ -109,10 +110,10 @@ def published_bound_ps(found: Bottleneck) -> NDArray[np.int64]:
     machine = build_machine(mapping.chip)
     synop_ps = np.array([getattr(actions, f"synop_{form}").latency_ps for form in FORMATS])
     terms = (
-        np.full(found.result.steps, mapping.allocated.max() * actions.neuron_update.latency_ps),
-        (counts.format_synops @ synop_ps).max(axis=1),
+        np.full(found.result.spans, mapping.allocated.max() * actions.neuron_update.latency_ps),
+        (counts.format_synops[:] @ synop_ps).max(axis=1),
         counts.core_words.max(axis=1) * actions.word_read.latency_ps,
-        (counts.link_messages * machine.service_ps[machine.first[2] : machine.first[5]]).max(axis=1),
+        (counts.link_messages[:] * machine.service_ps[machine.first[2] : machine.first[5]]).max(axis=1),
         found.bounds.terms_ps["barrier"],
     )
     return np.max(terms, axis=0)
@@ -142,7 +143,7 @@ def variants(mapping: Mapping) -> dict[str, Mapping]:
     if not received or not sent:
         return {"file": mapping}
     cheap = {"actions.message_in.latency_ps": received[0], "actions.message_out.latency_ps": sent[0]}
-    return {"file": mapping, "cheapest messages": with_costs_of(mapping, changed(mapping.chip, cheap))}
+    return {"file": mapping, "cheapest messages": Recosting(mapping).at(changed(mapping.chip, cheap))}
 
 
 def bounds_of(found: Bottleneck) -> dict[str, Any]:

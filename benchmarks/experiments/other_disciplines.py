@@ -7,23 +7,23 @@ from functools import partial
 
 import numpy as np
 
-from nsim.bottleneck import Bottleneck
-from nsim.chip import Chip, changed
-from nsim.chip_file import load_chip
+from nsim.chip.chip import Chip, changed
+from nsim.chip.file import load_chip
 from nsim.errors import MappingError
-from nsim.events import EventStream, load_events
-from nsim.frame.bottleneck import bottleneck_of as frame_bottleneck_of
-from nsim.frame.bottleneck import find_bottleneck as find_in_frames
-from nsim.frame.run import simulate_frames
-from nsim.mapping import map_network
-from nsim.network import Connection, Layer, Network
-from nsim.neurons import FixedIf, Relay
-from nsim.stream.bottleneck import bottleneck_of as stream_bottleneck_of
-from nsim.stream.bottleneck import find_bottleneck as find_in_stream
-from nsim.stream.mapping import StreamMapping, map_stream
-from nsim.stream.run import simulate_stream
-from nsim.synapses import Convolution, convolved_shape
-from nsim.workloads.quantized import RandomQuantized
+from nsim.formats.streams import load_events
+from nsim.mapping.events.mapping import map_stream
+from nsim.mapping.network import map_network
+from nsim.network.builtin.quantized import RandomQuantized
+from nsim.network.layers import Connection, Layer, Network
+from nsim.network.neurons import FixedIf, Relay
+from nsim.network.synapses import Convolution, convolved_shape
+from nsim.result.limits.bottleneck import Bottleneck
+from nsim.result.limits.events_bottleneck import bottleneck_of as stream_bottleneck_of
+from nsim.result.limits.events_bottleneck import find_bottleneck as find_in_stream
+from nsim.result.limits.frames_bottleneck import bottleneck_of as frame_bottleneck_of
+from nsim.result.limits.frames_bottleneck import find_bottleneck as find_in_frames
+from nsim.result.run_events import simulate_stream
+from nsim.result.run_frames import simulate_frames
 
 # Costs that a variant of a chip has up to so many times as high
 SLOWER = {
@@ -68,9 +68,9 @@ def frames(chip: Chip, sensitivity: bool, rng: np.random.Generator) -> Found:
     network = made.network("frames", 0)
     activity = {layer.name: float(10 ** rng.uniform(-2, 0)) for layer in network.layers}
     mapping = map_network(network, chip, mode=str(rng.choice(["minimal", "all-nps"])))
-    run = partial(simulate_frames, activity=activity, frames=FRAMES, critical_path=True)
+    run = partial(simulate_frames, activity=activity, samples=FRAMES, critical_path=True)
     if sensitivity:
-        return "frames", find_in_frames(mapping, run, partial(simulate_frames, activity=activity, frames=1))
+        return "frames", find_in_frames(mapping, run)
     return "frames", frame_bottleneck_of(run(mapping))
 
 
@@ -82,12 +82,10 @@ def stream(chip: Chip, sensitivity: bool, rng: np.random.Generator) -> Found:
     events = load_events(f"edges:rate={rate},seconds={2e3 / rate},seed={rng.integers(1000)}", mapping.sensor_shape)
     tick_s = float(10 ** rng.uniform(-4, -2.5)) if biased else None
 
-    def run(mapping: StreamMapping, events: EventStream):
-        return simulate_stream(mapping, events, tick_s=tick_s, critical_path=True)
-
+    run = partial(simulate_stream, inputs=events, dt_s=tick_s, critical_path=True)
     if sensitivity:
-        return "stream", find_in_stream(mapping, events, run)
-    return "stream", stream_bottleneck_of(run(mapping, events))
+        return "stream", find_in_stream(mapping, run)
+    return "stream", stream_bottleneck_of(run(mapping))
 
 
 def convolutions(rng: np.random.Generator, biased: bool) -> Network:

@@ -21,12 +21,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.experiments.common import facts, measure, percent
-from nsim.chip_file import load_chip
-from nsim.mapping import Mapping, map_network
-from nsim.network import Network
-from nsim.plots import MARKERS
-from nsim.reproduce import Outcome, Verdict, script
-from nsim.workloads import build
+from nsim.chip.file import load_chip
+from nsim.cli.experiments import Outcome, Verdict, script
+from nsim.mapping.cores.mapping import Mapping
+from nsim.mapping.network import map_network
+from nsim.network.builtin import build
+from nsim.network.layers import Network
+from nsim.report.plots import MARKERS
 
 CHIPS = ("loihi2",)
 SPARSITIES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
@@ -41,9 +42,9 @@ def same_cores(network: Network, chip: Any) -> dict[str, int]:
     """Cores per layer that hold the dense network in either format."""
     needed: dict[str, int] = {}
     for form in ("dense", "sparse"):
-        for shares in map_network(network, chip, dense_layers=form).partition:
-            needed.setdefault(f"{form} {shares[0].layer}", 0)
-            needed[f"{form} {shares[0].layer}"] += 1
+        for slices in map_network(network, chip, weight_format=form).partition:
+            needed.setdefault(f"{form} {slices[0].layer}", 0)
+            needed[f"{form} {slices[0].layer}"] += 1
     return {
         layer.name: max(needed[f"dense {layer.name}"], needed[f"sparse {layer.name}"])
         for layer in network.layers
@@ -53,8 +54,8 @@ def same_cores(network: Network, chip: Any) -> dict[str, int]:
 
 def mapped(network: Network, chip: Any, way: str, cores: dict[str, int]) -> Mapping:
     if way == "default":
-        return map_network(network, chip, dense_layers="sparse")
-    return map_network(network, chip, cores, dense_layers=way)
+        return map_network(network, chip, weight_format="sparse")
+    return map_network(network, chip, cores, weight_format=way)
 
 
 def run(quick: bool, seed: int) -> Outcome:

@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.experiments.common import CHIPS, facts, measure, percent, stack
-from nsim.barrier_chip import BarrierChip
-from nsim.chip import changed
-from nsim.chip_file import load_chip
-from nsim.mapping import map_network
-from nsim.reproduce import Outcome, Verdict, script
+from nsim.chip.chip import changed
+from nsim.chip.file import load_chip
+from nsim.chip.timesteps import BarrierChip
+from nsim.cli.experiments import Outcome, Verdict, script
+from nsim.mapping.network import map_network
 
 NEURONS = 160  # whose weights fit one core even if all are stored with an index
 MESSAGE_DENSITY = 0.5
@@ -36,7 +36,7 @@ OVERHEAD = (1.0, 1.24)  # of the sparse format on Loihi 2, as the notes of chips
 
 def time_us(chip: BarrierChip, sparsity: float, weight_format: str, seed: int, timesteps: int) -> dict[str, Any]:
     network = stack((NEURONS, NEURONS), 1 - sparsity, np.random.default_rng(seed))
-    mapping = map_network(network, chip, dense_layers=weight_format, partition=1)
+    mapping = map_network(network, chip, weight_format=weight_format, partition=1)
     found = measure(mapping, activity=MESSAGE_DENSITY, timesteps=timesteps, seed=seed)
     return facts(found) | {"words": max(demand.synapse_words for demand in mapping.demands)}
 

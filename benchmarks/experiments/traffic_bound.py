@@ -30,14 +30,14 @@ import numpy as np
 from scipy.stats import linregress, t
 
 from benchmarks.experiments.common import CHIPS, facts, measure, stack
-from nsim.barrier_chip import BarrierChip
-from nsim.chip_file import load_chip
+from nsim.chip.file import load_chip
+from nsim.chip.timesteps import BarrierChip
+from nsim.cli.experiments import Outcome, Verdict, script
 from nsim.errors import MappingError
-from nsim.mapping import map_network
-from nsim.mapping.partition import Rules, smallest_split
-from nsim.network import Network
-from nsim.plots import COLOURS, MARKERS
-from nsim.reproduce import Outcome, Verdict, script
+from nsim.mapping.cores.partition import Rules, smallest_split
+from nsim.mapping.network import map_network
+from nsim.network.layers import Network
+from nsim.report.plots import COLOURS, MARKERS
 
 MESSAGE_DENSITY = 0.25
 DEPTH = 2  # layers that receive
@@ -98,12 +98,12 @@ def run(quick: bool, seed: int) -> Outcome:
         for way, factor, cores_per_layer, width, cores in splits(chip, quick, seed):
             network = layers_of(way, width, len(cores), seed)
             try:
-                mapping = map_network(network, chip, cores, dense_layers="dense")
+                mapping = map_network(network, chip, cores, weight_format="dense")
             except MappingError:
                 continue
             activity = dict.fromkeys(network.by_name, MESSAGE_DENSITY) | {network.output: 0.0}
             found = measure(mapping, activity=activity, timesteps=2 if quick else 8, seed=seed)
-            states = found.result.states
+            states = found.result.path_ps
             assert states is not None
             held = mapping.allocated[1:] if way == "one" else mapping.allocated  # not those of the core that sends
             rows.append(
@@ -112,7 +112,7 @@ def run(quick: bool, seed: int) -> Outcome:
                 | {
                     "synops_per_core": float(found.bounds.max_synops.mean()),
                     "updates_per_core": int(held.max()),
-                    "traffic_share": float(states["traffic"].sum() / found.result.total_ps),
+                    "traffic_share": states["traffic"] / found.result.time_ps,
                 }
             )
     verdicts = [verdict for name in CHIPS for verdict in judge(name, [row for row in rows if row["chip"] == name])]

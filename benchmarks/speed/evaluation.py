@@ -26,7 +26,7 @@ from numba import njit
 from rich.console import Console
 from rich.table import Table
 
-from nsim.synapses import Box, Convolution, Dense, Sparse, Synapses
+from nsim.network.synapses import Box, Convolution, Dense, Sparse, Synapses
 
 SHARE_REQUIRED = 0.5
 SOURCES, TARGETS = 1024, 1024

@@ -28,10 +28,10 @@ from rich.table import Table
 from scipy.optimize import nnls
 
 from nsim import load_chip, map_network, simulate
-from nsim.mapping import Mapping
-from nsim.network import Connection, Layer, Network
-from nsim.neurons import FixedLif
-from nsim.synapses import Sparse
+from nsim.mapping.cores.mapping import Mapping
+from nsim.network.layers import Connection, Layer, Network
+from nsim.network.neurons import FixedLif
+from nsim.network.synapses import Sparse
 
 HERE = Path(__file__).parent
 FAN = 8

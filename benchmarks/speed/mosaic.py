@@ -21,16 +21,16 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from nsim.chip_file import load_chip
-from nsim.mosaic.balance import balance_routes
-from nsim.mosaic.fabric import Fabric
-from nsim.mosaic.mapping import mosaic
-from nsim.mosaic.memory import tile_sizes, worst_ports
-from nsim.mosaic.place import anneal_placement
-from nsim.mosaic.predictor import predict
-from nsim.mosaic.profile import random_network
-from nsim.mosaic.routes import find_routes
-from nsim.mosaic.routing import route_network
+from nsim.chip.file import load_chip
+from nsim.mapping.tiles.balance import balance_routes
+from nsim.mapping.tiles.fabric import Fabric
+from nsim.mapping.tiles.mapping import mosaic
+from nsim.mapping.tiles.memory import tile_sizes, worst_ports
+from nsim.mapping.tiles.place import anneal_placement
+from nsim.mapping.tiles.predictor import predict
+from nsim.mapping.tiles.profile import random_network
+from nsim.mapping.tiles.routes import find_routes
+from nsim.mapping.tiles.routing import route_network
 
 PROFILE = {1: 1.0, 3: 0.3}
 CASES = ((Fabric(5, 5, 32), 0.05), (Fabric(8, 8, 32), 0.5), (Fabric(16, 16, 64), 10.0))

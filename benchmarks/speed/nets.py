@@ -169,7 +169,7 @@ NAMES = ("all_to_all_10", "all_to_all_50", "random", "dvs")
 
 def write_chip(folder: Path) -> Path:
     """A copy of chips/loihi.toml without its limit on outgoing axons, which SANA-FE does not check and `dvs` breaks."""
-    from nsim.chip_file import available_chips
+    from nsim.chip.file import available_chips
 
     text = available_chips()["loihi"].read_text(encoding="utf-8")
     changed = text.replace("axons_out = 4_096", "axons_out = 1_000_000")
@@ -182,9 +182,9 @@ def write_chip(folder: Path) -> Path:
 def to_nsim(net: Net, chip_file: str | Path = "loihi") -> Any:
     """The network, mapped on Loihi by nsim."""
     from nsim import load_chip, map_network
-    from nsim.network import Connection, Layer, Network
-    from nsim.neurons import FixedLif, Relay
-    from nsim.synapses import Convolution, Dense, Sparse
+    from nsim.network.layers import Connection, Layer, Network
+    from nsim.network.neurons import FixedLif, Relay
+    from nsim.network.synapses import Convolution, Dense, Sparse
 
     layers = []
     for group in net.groups:

@@ -54,7 +54,7 @@ class Opening:
 def nsim(*arguments: str) -> tuple[float, float]:
     """Wall and processor seconds of a command."""
     begin, used = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    command = [sys.executable, "-c", "from nsim.cli import main; main()", *arguments]
+    command = [sys.executable, "-c", "from nsim.cli.main import main; main()", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     if "--report" in arguments and arguments[0] == "run":
         assert f"{CORES} of {CORES} cores" in done.stdout, done.stdout

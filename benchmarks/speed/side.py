@@ -76,8 +76,8 @@ def run_nsim(net: nets.Net, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _import_nsim() -> None:
-    import nsim.mapping
-    import nsim.simulation  # noqa: F401
+    import nsim.mapping.cores.mapping
+    import nsim.result.run_timesteps  # noqa: F401
 
 
 def run_sanafe(net: nets.Net, options: argparse.Namespace) -> dict[str, Any]:

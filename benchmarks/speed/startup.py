@@ -25,7 +25,7 @@ console = Console(width=120)
 
 
 def command(arguments: list[str], *python: str) -> list[str]:
-    return [sys.executable, *python, "-c", "from nsim.cli import main; main()", *arguments]
+    return [sys.executable, *python, "-c", "from nsim.cli.main import main; main()", *arguments]
 
 
 def wall_s(arguments: list[str], environment: dict[str, str]) -> float:

@@ -23,15 +23,15 @@ from numba import njit
 from rich.console import Console
 from rich.table import Table
 
-from nsim.chip_file import load_chip
-from nsim.network import Connection, Layer, Network
-from nsim.neurons import FixedIf, Relay
-from nsim.stream.chip import StreamChip
-from nsim.stream.engine_compiled import run_stream
-from nsim.stream.machine import StreamMachine, addresses, build_stream_machine
-from nsim.stream.mapping import map_stream
-from nsim.stream.times import SensorEvents
-from nsim.synapses import Convolution
+from nsim.chip.events import StreamChip
+from nsim.chip.file import load_chip
+from nsim.machine.compiled.events import run_stream
+from nsim.machine.events import StreamMachine, addresses, build_stream_machine
+from nsim.machine.events_times import SensorEvents
+from nsim.mapping.events.mapping import map_stream
+from nsim.network.layers import Connection, Layer, Network
+from nsim.network.neurons import FixedIf, Relay
+from nsim.network.synapses import Convolution
 
 REQUIRED_PER_S = 1.5e6
 SENSOR = (2, 128, 128)

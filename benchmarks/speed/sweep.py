@@ -79,7 +79,7 @@ def command(spec: Path, out: Path, where: tuple[str, ...], code: Path = ROOT) ->
     """Run `nsim sweep` with this code."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     begin = time.perf_counter()
-    arguments = [sys.executable, "-c", "from nsim.cli import main; main()", "sweep", str(spec), "--out", str(out)]
+    arguments = [sys.executable, "-c", "from nsim.cli.main import main; main()", "sweep", str(spec), "--out", str(out)]
     running = subprocess.Popen(
         [*arguments, *where], stdout=subprocess.PIPE, text=True, cwd=code, env=os.environ | {"PYTHONPATH": str(code)}
     )
@@ -184,9 +184,11 @@ def estimated_by_processor(spec: Path, store: Path) -> dict[str, float]:
 def bare(point: Point) -> dict[str, Any]:
     """The point without the sweep: network and chip, mapping, activity, simulation, summary."""
     network = load_network(point.network, density=1 - point.weight_sparsity)
-    mapping = map_network(network, load_chip(point.chip), point.partition)
+    mapping = map_network(network, load_chip(point.chip), point.option("partition"))
     activity = densities(network, point.schedule, 1 - point.activation_sparsity, point.seed)
-    return simulate(mapping, activity=activity, timesteps=point.timesteps, seed=point.seed, threads=1).summary()
+    return simulate(
+        mapping, activity=activity, timesteps=point.option("timesteps"), seed=point.seed, threads=1
+    ).summary()
 
 
 def resumed(folder: Path, points: int) -> dict[str, float]:
@@ -199,7 +201,7 @@ def resumed(folder: Path, points: int) -> dict[str, float]:
         for first in range(0, points, 1_000):
             store.add([Done(key, one.measures, None, False, one.seconds) for key in sweep.keys[first : first + 1_000]])
     script = (
-        "import atexit, resource, sys; from nsim.cli import main; sys.argv = sys.argv[1:]; "
+        "import atexit, resource, sys; from nsim.cli.main import main; sys.argv = sys.argv[1:]; "
         "atexit.register(lambda: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)); main()"
     )
     arguments = [sys.executable, "-c", script, "nsim", "sweep", str(spec), "--out", str(out), "--workers", "1"]

@@ -31,12 +31,13 @@ import optax
 from rich.console import Console
 from rich.table import Table
 
-from nsim.mosaic.fabric import Fabric
-from nsim.training.routing_aware.layout import Layout
-from nsim.training.routing_aware.methods import Choice, make_method
-from nsim.training.routing_aware.network import Neurons, Task
-from nsim.training.routing_aware.step import Optimiser, begin, make_step
-from nsim.training.routing_aware.sweep import ONE_THREAD
+from nsim.mapping.tiles.fabric import Fabric
+from nsim.training.routing.choice import make_method
+from nsim.training.routing.layout import Layout
+from nsim.training.routing.network import Neurons, Task
+from nsim.training.routing.options import Choice
+from nsim.training.routing.step import Optimiser, begin, make_step
+from nsim.training.routing.sweep import ONE_THREAD
 
 SAMPLES, BINS, INPUTS, OUTPUTS = 8_156, 100, 128, 20
 LEAK, THRESHOLD, RATE = 0.978, 2.0, 5e-3

@@ -1,17 +1,27 @@
-"""Measurements of a chip beside their simulated twins: rows, verdicts, tables. The scripts beside it fill them."""
+"""Measurements of a chip beside their simulated twins: rows, verdicts, tables, and the command line of the scripts.
+
+`frozen/CHIP.csv` holds the rows of a chip as they are. A test compares them, so that none moves unseen, and the picture
+and the tables of the documents are made of them: `python -m benchmarks.validation.CHIP --csv FILE` writes them anew.
+"""
 
 from __future__ import annotations
 
+import ast
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 from rich.console import Console
 from rich.table import Table
 
+from nsim.chip.file import load_chip
+
+FROZEN = Path(__file__).with_name("frozen")
+CHIPS = ("loihi2", "akd1000", "akd1500", "speck", "loihi")  # that have frozen rows
 PLAIN_WIDTH = 170  # when the output is not a terminal
 
 # How the constants behind a simulated number came about
@@ -54,6 +64,11 @@ class Row:
             return "-"
         return "within" if self._agrees() else "OUTSIDE"
 
+    @property
+    def comparable(self) -> bool:
+        """Whether both numbers are known and should be the same."""
+        return self.relation == "=" and self.error is not None and not self.part.startswith(MICROBENCHMARKS)
+
     def _agrees(self) -> bool:
         if self.relation == "<=":
             return self.simulated <= self.measured
@@ -65,8 +80,14 @@ class Row:
 
 
 def row(part, anchor, unit, measured, simulated, constants, why, source, relation="=", tolerance=0.0) -> Row:
-    simulated = simulated.item() if isinstance(simulated, np.generic) else simulated
-    return Row(part, anchor, unit, measured, simulated, relation, tolerance, constants, why, source)
+    why = " ".join(why.split())
+    return Row(part, anchor, unit, rounded(measured), rounded(simulated), relation, tolerance, constants, why, source)
+
+
+def rounded(value: Any) -> Any:
+    """Seven significant digits: more than any measurement has, and the same on every processor."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return float(f"{value:.7g}") if isinstance(value, float) else value
 
 
 def shown(value: Any) -> str:
@@ -128,6 +149,51 @@ def comparison(rows: list[Row], title: str, reference: str, reasons: dict[str, i
 
 def write_csv(rows: list[Row], path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+        writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*(field.name for field in fields(Row)), "error", "verdict"])
-        writer.writerows([*astuple(entry), entry.error, entry.verdict] for entry in rows)
+        writer.writerows([*map(_plain, astuple(entry)), _plain(entry.error), entry.verdict] for entry in rows)
+
+
+def _plain(value: Any) -> Any:
+    return f"{value:.7g}" if isinstance(value, float) else value
+
+
+def frozen(chip: str) -> list[Row]:
+    """The rows of a chip as they were last written."""
+    with (FROZEN / f"{chip}.csv").open(newline="", encoding="utf-8") as file:
+        return [
+            Row(**{field.name: _read(field.name, line[field.name]) for field in fields(Row)})
+            for line in csv.DictReader(file)
+        ]
+
+
+def _read(field: str, text: str) -> Any:
+    if field == "tolerance":
+        return float(text)
+    if field not in ("measured", "simulated"):
+        return text
+    if text.startswith("("):
+        return ast.literal_eval(text)
+    try:
+        return float(text) if {*".e"} & {*text} else int(text)
+    except ValueError:
+        return text
+
+
+def script(
+    chip: str, all_rows: Callable[[Any, bool, str], Iterator[Row]], missing: Sequence[tuple[str, str, str]]
+) -> None:
+    """The command line of a script: rows as tables, and as a file. all_rows takes chip, quick and engine."""
+
+    def main(
+        quick: Annotated[bool, typer.Option("--quick", help="Without the rows that take longest.")] = False,
+        csv_file: Annotated[Path | None, typer.Option("--csv", help="Write the rows to this file, too.")] = None,
+        engine: Annotated[str, typer.Option(help="compiled or simpy.")] = "compiled",
+    ) -> None:
+        rows = list(all_rows(load_chip(chip), quick, engine))
+        show(rows, missing)
+        if csv_file:
+            write_csv(rows, csv_file)
+
+    main.__doc__ = f"Compare what was measured on {load_chip(chip).title} with the simulator."
+    typer.run(main)

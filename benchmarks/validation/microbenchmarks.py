@@ -4,7 +4,7 @@ Reproduces the method, not the values, of Timcheck, Pierro, Shrestha, arXiv:2601
 constant decides the time of a timestep, so that the slope of time over work is that constant. The values measured
 there could not be read. Expected: the constant that the chip file holds, within 1 %. It comes out within 0.001 %; the
 bandwidth of a link within 0.1 %, because the time of one message is rounded to whole picoseconds. They are printed by
-benchmarks/validation/loihi2.py and held by tests/test_microbenchmarks.py.
+benchmarks/validation/loihi2.py and loihi.py, and held by tests/machine/test_microbenchmarks.py.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from nsim.barrier_chip import BarrierChip
-from nsim.chip import Chip
-from nsim.mapping import Mapping, map_network
-from nsim.network import Connection, Layer, Network
-from nsim.neurons import Lif
-from nsim.result import Result
-from nsim.simulation import simulate
-from nsim.synapses import Dense, Sparse
+from nsim.chip.chip import Chip
+from nsim.chip.timesteps import BarrierChip
+from nsim.mapping.cores.mapping import Mapping
+from nsim.mapping.network import map_network
+from nsim.network.layers import Connection, Layer, Network
+from nsim.network.neurons import Lif
+from nsim.network.synapses import Dense, Sparse
+from nsim.result.run import simulate
+from nsim.result.timesteps import TimestepResult
 
 SPIKING = Lif(leak=0.1, gain=1.0, threshold=1.0)  # binary, so that every chip carries its messages; never evaluated
 
@@ -50,16 +51,16 @@ class Microbenchmark:
     points: tuple[Point, ...]
 
 
-def run(point: Point, engine: str | None = None) -> Result:
-    """One timestep of a set-up. engine None: the simulator's own choice."""
-    chosen = {} if engine is None else {"engine": engine}
-    return simulate(point.mapping, activity=point.activity, timesteps=1, **chosen)
+def run(point: Point, engine: str = "compiled") -> TimestepResult:
+    """One timestep of a set-up, without a runtime above it."""
+    bare = None if point.mapping.runtime is None else "bare"
+    return simulate(point.mapping, activity=point.activity, timesteps=1, runtime=bare, engine=engine)
 
 
-def measure_ps(benchmark: Microbenchmark, engine: str | None = None) -> float:
+def measure_ps(benchmark: Microbenchmark, engine: str = "compiled") -> float:
     """The time that one unit of work[0] takes: its coefficient in a least-squares fit of time over work."""
     work = np.array([point.work for point in benchmark.points], float)
-    times = np.array([run(point, engine).total_ps for point in benchmark.points], float)
+    times = np.array([run(point, engine).time_ps for point in benchmark.points], float)
     scale = work.max(axis=0)
     coefficients, _, rank, _ = np.linalg.lstsq(work / scale, times, rcond=None)
     assert rank == work.shape[1], f"{benchmark.name}: {len(times)} points do not tell the kinds of work apart"
@@ -98,7 +99,7 @@ def dense_pair(chip: BarrierChip, neurons: int) -> Mapping:
     matrix = np.ones((neurons, neurons), np.int64)
     connection = Connection("senders", "receivers", Dense(matrix, shape, shape), weight_bits=8)
     return map_network(
-        Network("dense pair", layers, (connection,), "senders", "receivers"), chip, 1, dense_layers="dense"
+        Network("dense pair", layers, (connection,), "senders", "receivers"), chip, 1, weight_format="dense"
     )
 
 

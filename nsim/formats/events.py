@@ -1,8 +1,8 @@
 """Events by file or array: where in the input layer they are, and when.
 
-Every reader ends in the same checks, whether the events are then binned into timesteps (`nsim.spikes`) or served one by
-one (`nsim.events`). Files: NumPy's, the HDF5 layout of the Spiking Heidelberg Digits, the binary of N-MNIST, and the
-recordings of event cameras.
+Every reader ends in the same checks, whether the events are then binned into timesteps (`nsim.formats.spikes`) or
+served one by one (`nsim.formats.streams`). Files: NumPy's, the HDF5 layout of the Spiking Heidelberg Digits, the
+binary of N-MNIST, text of v2e, and the recordings of event cameras.
 
 N-MNIST (.bin, also N-Caltech101): 5 bytes an event, no header: x, y, then a bit of polarity and 23 of time in
 microseconds, the most significant byte first. An event at y = 240 is none: it says that the clock overflowed, and that
@@ -23,9 +23,11 @@ from numpy.typing import NDArray
 
 from nsim.errors import InputError
 from nsim.formats import recordings
-from nsim.synapses import Shape
+from nsim.formats.window import WHOLE, Window, in_order, kept_places, kept_times, ticks_of
+from nsim.network.synapses import Shape
 
-SUFFIXES = (".h5", ".hdf5", ".bin", *recordings.SUFFIXES)
+SUFFIXES = (".h5", ".hdf5", ".bin", ".txt", *recordings.SUFFIXES)
+ALIASES = {"timestamp": "t", "timestamps": "t", "ts": "t", "polarity": "p", "polarities": "p", "pol": "p"}
 NMNIST_BYTES = 5
 NMNIST_OVERFLOW_Y = 240
 NMNIST_OVERFLOW_US = 1 << 13
@@ -39,16 +41,18 @@ class EventList:
     times             [events], integer or floating
     ticks_per_second  unit of the times: 10**6 for microseconds
     neuron            int64[events]  index within the input layer, row-major in its (C, H, W)
+    notes             what was done to the events
     """
 
     name: str
     times: NDArray[Any]
     ticks_per_second: int
     neuron: NDArray[np.int64]
+    notes: tuple[str, ...] = ()
 
 
-def read_event_file(path: Path, shape: Shape, samples: int | None = None) -> list[EventList]:
-    """The samples of a file that can hold nothing but events; the first `samples` of them.
+def read_event_file(path: Path, shape: Shape, samples: int | None = None, window: Window = WHOLE) -> list[EventList]:
+    """The samples of a file that can hold nothing but events; the first `samples` of them, what the window takes.
 
     raises  InputError if the file cannot be read, has fewer samples, or does not fit the layer
     """
@@ -58,12 +62,13 @@ def read_event_file(path: Path, shape: Shape, samples: int | None = None) -> lis
 
         spoken, _ = read_shd(path, samples)
         return [
-            event_list({"times": times, "units": units}, f"{path}, sample {sample}", shape)
+            event_list({"times": times, "units": units}, f"{path}, sample {sample}", shape, window)
             for sample, (times, units) in enumerate(spoken)
         ]
     check_samples(samples, 1, str(path))
-    fields = read_nmnist(path) if suffix == ".bin" else recordings.read_recording(path)
-    return [event_list(fields, str(path), shape)]
+    readers = {".bin": read_nmnist, ".txt": read_text}
+    fields = readers.get(suffix, recordings.read_recording)(path)
+    return [event_list(fields, str(path), shape, window)]
 
 
 def check_samples(asked: int | None, have: int, name: str) -> None:
@@ -91,19 +96,61 @@ def read_nmnist(path: Path) -> dict[str, NDArray[np.int64]]:
     return {name: values[~overflow] for name, values in (("t", t), ("x", x), ("y", y), ("p", high >> 7))}
 
 
+def read_text(path: Path) -> dict[str, NDArray[Any]]:
+    """The events of a text as v2e writes it: a line each of t in seconds, x, y and p; lines with # are comments.
+
+    raises  InputError if the file cannot be read or a line is none
+    """
+    try:
+        with path.open(encoding="utf-8") as stream:
+            rows = np.loadtxt(stream, comments="#", ndmin=2)
+    except (OSError, ValueError) as fault:  # what NumPy raises for words, and UnicodeDecodeError
+        cause = " ".join(str(fault).split())[:120]
+        raise InputError(f"{path} is no text of events ({cause}): give t in seconds, x, y, p in every line") from fault
+    if rows.size and rows.shape[1] != 4:
+        raise InputError(f"{path} has {rows.shape[1]} numbers in a line: give four, t in seconds, x, y and p")
+    return dict(zip("txyp", columns(rows.reshape(-1, 4)), strict=True))
+
+
+def columns(rows: NDArray[Any]) -> list[NDArray[Any]]:
+    """Columns of an array of numbers; whole ones as integers, but the first, of times."""
+    first, *others = rows.T
+    return [first, *(column.astype(np.int64) if (column == np.rint(column)).all() else column for column in others)]
+
+
+def event_columns(data: NDArray[Any], name: str) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]] | None:
+    """The fields of an array (events, 4), and a note on which columns they are; None for another array.
+
+    The column that does not decrease and reaches furthest holds the times; x, y and p follow in this order.
+    """
+    if data.ndim != 2 or data.shape[1] != 4 or len(data) < 2 or data.dtype.kind not in "iuf":
+        return None
+    rising = [k for k in (0, 2, 3) if (data[1:, k] >= data[:-1, k]).all() and data[-1, k] > data[0, k]]
+    if len(rising) != 1 or not np.isfinite(data).all():
+        return None
+    order = [rising[0], *(k for k in range(4) if k != rising[0])]
+    words = dict(zip(order, "txyp", strict=True))
+    note = f"{name}: columns read as {', '.join(words[k] for k in range(4))}"
+    return dict(zip("txyp", columns(data[:, order]), strict=True)), (note,)
+
+
 def event_fields(data: NDArray[Any] | dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]] | None:
     """The arrays by name of a structured array or of an archive with several; None for an array of numbers."""
-    if isinstance(data, dict):
-        return data
-    return None if data.dtype.names is None else {name: data[name] for name in data.dtype.names}
+    if not isinstance(data, dict):
+        if data.dtype.names is None:
+            return None
+        data = {name: data[name] for name in data.dtype.names}
+    return {ALIASES.get(name, name): values for name, values in data.items()}
 
 
-def event_list(fields: Mapping[str, NDArray[Any]], name: str, shape: Shape) -> EventList:
+def event_list(
+    fields: Mapping[str, NDArray[Any]], name: str, shape: Shape, window: Window = WHOLE, notes: tuple[str, ...] = ()
+) -> EventList:
     """One sample from equally long arrays t, x, y, p or times, units; the others are ignored.
 
-    Integer times are microseconds, floating ones seconds. The polarity p is the channel (-1 counts as 0) unless the
-    layer has only one. Without y, x counts along the only axis of the layer that is longer than 1, or along its
-    columns; units are neuron indices.
+    Integer times are microseconds, floating ones seconds, unless the window says otherwise. The polarity p is the
+    channel (-1 counts as 0) unless the layer has only one. Without y, x counts along the only axis of the layer that is
+    longer than 1, or along its columns; units are neuron indices.
     raises  InputError
     """
     clock = next((times for times, place in (("t", "x"), ("times", "units")) if {times, place} <= set(fields)), None)
@@ -114,9 +161,34 @@ def event_list(fields: Mapping[str, NDArray[Any]], name: str, shape: Shape) -> E
     shapes = {kind: values.shape for kind, values in fields.items()}
     if any(values.ndim != 1 for values in fields.values()) or len(set(shapes.values())) > 1:
         raise InputError(f"{name} has event arrays of shapes {shapes}: give one value per event in each")
-    times = fields[clock]
-    _check_times(times, name)
-    return EventList(name, times, 1 if times.dtype.kind == "f" else 10**6, _neuron_of(fields, name, shape))
+    _check_times(fields[clock], name)
+    taken, ticks, done = _taken(fields, clock, name, window)
+    return EventList(name, taken[clock], ticks, _neuron_of(taken, name, shape), (*notes, *done))
+
+
+def _taken(
+    fields: Mapping[str, NDArray[Any]], clock: str, name: str, window: Window
+) -> tuple[dict[str, NDArray[Any]], int, list[str]]:
+    """Fields of the events that a window takes, ticks per second, and what was done to them."""
+    ticks = ticks_of(fields[clock], window, name)
+    times, order, notes = in_order(fields[clock], window, name)
+    times, inside, cut = kept_times(times, ticks, window, name)
+    taken = {**fields, clock: times}
+    if window.crop or window.downsample > 1:
+        if not {"x", "y"} <= set(fields):
+            raise InputError(f"{name} has events without x and y: crop and downsample are for events of pixels")
+        _whole(fields, ("x", "y"), name)
+        taken["x"], taken["y"], within, more = kept_places(fields["x"], fields["y"], window, name)
+        inside, cut = inside & within, [*cut, *more]
+    if window.clock == "sort" and order is not None:
+        taken, inside = {key: values[order] for key, values in taken.items()}, inside[order]
+    return {key: values[inside] for key, values in taken.items()}, ticks, [*notes, *cut]
+
+
+def _whole(fields: Mapping[str, NDArray[Any]], names: tuple[str, ...], name: str) -> None:
+    for axis in names:
+        if fields[axis].dtype.kind not in "biu":
+            raise InputError(f"{name} has {axis} of type {fields[axis].dtype}: give integers")
 
 
 def _check_times(times: NDArray[Any], name: str) -> None:
@@ -161,8 +233,7 @@ def _polarity(values: NDArray[Any], channels: int, name: str) -> NDArray[np.int6
 
 
 def _inside(values: NDArray[Any], axis: str, size: int, name: str) -> NDArray[np.int64]:
-    if values.dtype.kind not in "biu":
-        raise InputError(f"{name} has {axis} of type {values.dtype}: give integers")
+    _whole({axis: values}, (axis,), name)
     index = values.astype(np.int64)
     bad = (index < 0) | (index >= size)
     if bad.any():

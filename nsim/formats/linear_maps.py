@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from nsim.errors import NetworkError
-from nsim.memory import available_bytes
-from nsim.synapses import Convolution, Dense, Shape, Sparse, Synapses, convolved_shape
+from nsim.errors import NetworkError, available_bytes
+from nsim.network.synapses import Convolution, Dense, Shape, Sparse, Synapses, convolved_shape
 
 # A linear map, float64: identity, one factor per neuron [n], matrix[targets, sources], kernel or csr[targets, sources]
 Form: TypeAlias = "NDArray | Convolution | sparse.csr_array | None"
@@ -59,7 +58,8 @@ def synapses(form: Form, source: Shape, target: Shape) -> Synapses:
         if isinstance(form, Convolution) and (form.source_shape, form.target_shape) == (source, target):
             return replace(form, kernel=form.kernel.astype(np.float32))
         by_source = sparse.csc_array(_operand(np.ones(math.prod(source)) if form is None else form))
-        by_source.eliminate_zeros()
+        if not isinstance(form, sparse.csr_array):  # whose zeros are synapses
+            by_source.eliminate_zeros()
         by_source.sort_indices()
         indptr, targets = by_source.indptr.astype(np.int64), by_source.indices.astype(np.int32)
         return Sparse(indptr, targets, by_source.data.astype(np.float32), source, target)
@@ -76,7 +76,11 @@ def _general_product(first: Operand, second: Operand) -> Operand:
     if isinstance(second, np.ndarray):
         return np.asarray((first.T @ second.T).T)  # scipy has no dense @ sparse that stays dense
     product = second @ first
-    return product if isinstance(product, np.ndarray) else sparse.csr_array(product)
+    if isinstance(product, np.ndarray):
+        return product
+    found = sparse.csr_array(product)
+    found.eliminate_zeros()
+    return found
 
 
 def _operand(form: NDArray | Convolution | sparse.csr_array) -> Operand:

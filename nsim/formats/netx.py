@@ -3,14 +3,15 @@
 Source of the format: lava-dl's netx loader (BSD-3), as it behaves, not as its code reads.
 Weights hold real weight x 64. Beyond the format, which does not know them, files may hold layers of integers for
   chips with frames    neurons of type QUANTIZED with `bits` (of an input, or of a level; 0: not rectified) and `step`,
-                       see nsim.neurons.QuantizedRelu; `max_pool` of a convolution, whose `shape` is that behind it
-  chips without steps  neurons of type IF with `threshold`, see nsim.neurons.FixedIf, and an input of that type, which
-                       takes events; `sum_pool` before a convolution
+                       see nsim.network.neurons.QuantizedRelu; `max_pool` of a convolution, whose `shape` is that
+  behind it chips without steps  neurons of type IF with `threshold`, see nsim.network.neurons.FixedIf, and an input of
+                       that type, which takes events; `sum_pool` before a convolution
 and `weight_bits` of a layer, where its weights need fewer than they are stored with.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +22,10 @@ from numpy.typing import NDArray
 
 from nsim.errors import NetworkError
 from nsim.formats.hdf5 import checked_hdf5
-from nsim.network import MAX_DELAY, Connection, Layer, Network
-from nsim.neurons import FixedIf, FixedLif, FixedSigmaDelta, Neuron, QuantizedInput, QuantizedRelu, Relay
-from nsim.pool import Pool
-from nsim.synapses import Convolution, Dense, Shape
+from nsim.network.layers import MAX_DELAY, Connection, Layer, Network
+from nsim.network.neurons import FixedIf, FixedLif, FixedSigmaDelta, Neuron, QuantizedInput, QuantizedRelu, Relay
+from nsim.network.pooling import Pool
+from nsim.network.synapses import Convolution, Dense, Shape
 
 REFUSED = ("average", "pool", "convT", "unpool", "concat")  # by the format's own loader too
 KNOWN = ("input", "conv", "dense", "dense_rec", "flatten")
@@ -32,11 +33,23 @@ LARGEST_WEIGHT = 1 << 23
 LARGEST_THRESHOLD = 1 << 17
 
 
-def read_netx(path: str | Path, *, reset_interval: int | None = None, reset_offset: int = 0) -> Network:
+def read_netx(
+    path: str | Path,
+    *,
+    reset_interval: int | None = None,
+    reset_offset: int = 0,
+    num_layers: int | None = None,
+    skip_layers: int = 0,
+) -> Network:
     """Read a `.net` file; layers are named by type and index in the file ("conv1", "dense6").
+
+    A file that begins with another layer than an input, or whose first ones are skipped, gets an input that the host
+    sends in: what the first layer would have heard.
 
     reset_interval, reset_offset   timesteps; LIF layer k is reset before every step t with
                                    t mod interval = (offset + k + 1) mod interval. None: never
+    num_layers, skip_layers        of the file, from its start; layers beyond num_layers and before skip_layers are left
+                                   out
     raises   NetworkError for files that are not HDF5, are cut short, or hold what Loihi's loader refuses
     """
     if reset_interval is not None and reset_interval < 1:
@@ -53,10 +66,25 @@ def read_netx(path: str | Path, *, reset_interval: int | None = None, reset_offs
             f"{path} has {len(layers)} layers and one is named layer/{stray}: a lava-dl .net file numbers its layers "
             f"0, 1, ... without a gap"
         )
+    last = len(numbers) if num_layers is None else num_layers
+    if (skip_layers or num_layers is not None) and not 0 <= skip_layers < last <= len(numbers):
+        raise NetworkError(
+            f"{path} has {len(numbers)} layers, of which {skip_layers} are to be skipped and {last} to be read: give "
+            "0 <= skip_layers < num_layers, and at most as many as there are"
+        )
     reader = _Reader(str(path), reset_interval, reset_offset)
-    for number in numbers:
-        reader.add(int(number), layers[number])
+    if skip_layers:
+        reader.skip(skip_layers, layers[str(skip_layers - 1)])
+    for number in range(skip_layers, last):
+        if number == last - 1 and _is_average(layers[numbers[number]]):
+            reader.notes.append(f"layer {number} (average) is left to the host: it is no layer of the chip")
+        else:
+            reader.add(number, layers[numbers[number]])
     return reader.network()
+
+
+def _is_average(fields: Any) -> bool:
+    return isinstance(fields, dict) and _word(fields.get("type")) == "average"
 
 
 def _value(item: Any) -> Any:
@@ -67,6 +95,17 @@ def _value(item: Any) -> Any:
     if isinstance(value, np.ndarray) and value.dtype.kind in "SO" and value.size == 1:
         value = value.ravel()[0]
     return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+def _word(value: Any) -> str:
+    """The name of a type, as errors can show it."""
+    return " ".join(str(value).split())[:40]
+
+
+def _binary(fields: Mapping[str, Any]) -> bool:
+    """Whether a layer of this kind of neurons hears spikes without a value: all but sigma-delta ones."""
+    neuron = fields.get("neuron")
+    return not (isinstance(neuron, dict) and _word(neuron.get("type")) in ("SDNN", "QUANTIZED"))
 
 
 class _Reader:
@@ -94,18 +133,43 @@ class _Reader:
             notes=tuple(self.notes),
         )
 
+    def skip(self, count: int, fields: Any) -> None:
+        """Begin with an input in place of the first layers, of which the last has these fields."""
+        number = count - 1
+        if not isinstance(fields, dict) or _word(self._field(fields, "type", number)) not in KNOWN:
+            raise NetworkError(f"{self.path}: layer {number} is of no known type: skip one less or one more")
+        kind = _word(fields["type"])
+        if kind == "flatten":
+            raise NetworkError(f"{self.path}: layer {number} is a flatten layer, which has no neurons: skip one less")
+        shape = self._shape(kind, fields, number)
+        self.layers.append(Layer("input", shape, Relay(binary=_binary(fields)), on_chip=False))
+        self.notes.append(f"layers 0 to {number} are skipped: the host sends what layer {number} would")
+
+    def begin(self, number: int, kind: str, fields: dict[str, Any]) -> None:
+        """The input of a file that has none: as many as the first layer's weights have columns."""
+        if kind not in ("dense", "dense_rec"):
+            raise NetworkError(
+                f"{self.path}: layer {number} is {kind!r}: a .net file starts with its only 'input' or a dense layer"
+            )
+        weights = np.asarray(self._field(fields, "weight", number)).size
+        sources = max(1, weights // math.prod(self._shape(kind, fields, number)))
+        self.layers.append(Layer("input", (sources, 1, 1), Relay(binary=_binary(fields)), on_chip=False))
+        self.notes.append(f"the file has no input layer: the host sends {sources} inputs to layer {number}")
+
     def add(self, number: int, fields: Any) -> None:
         if not isinstance(fields, dict):
             raise NetworkError(f"{self.path}: layer/{number} is a dataset: expected a group with the layer's fields")
-        kind = str(self._field(fields, "type", number))
+        kind = _word(self._field(fields, "type", number))
         if kind in REFUSED:
             raise NetworkError(
                 f"{self.path}: layer {number} is of type {kind!r}, as Loihi's own loader refuses: use another"
             )
         if kind not in KNOWN:
             raise NetworkError(f"{self.path}: layer {number} is of unknown type {kind!r}: expected {', '.join(KNOWN)}")
-        if (kind == "input") != (not self.layers):
+        if kind == "input" and self.layers:
             raise NetworkError(f"{self.path}: layer {number} is {kind!r}: a .net file starts with its only 'input'")
+        if kind != "input" and not self.layers:
+            self.begin(number, kind, fields)
         if kind == "flatten":
             self.flattened = True
             return
@@ -129,7 +193,9 @@ class _Reader:
     def _shape(self, kind: str, fields: dict[str, Any], number: int) -> Shape:
         shape = np.asarray(self._field(fields, "shape", number)).ravel()
         if shape.dtype.kind not in "iu" or shape.size not in (1, 3) or (shape < 1).any():
-            raise NetworkError(f"{self.path}: layer {number} has shape {shape.tolist()}: expected (C, H, W) or (n)")
+            raise NetworkError(
+                f"{self.path}: layer {number} has shape {_word(shape.tolist())}: expected (C, H, W) or (n)"
+            )
         if kind in ("dense", "dense_rec") or shape.size == 1:
             return int(np.prod(shape)), 1, 1
         return int(shape[0]), int(shape[1]), int(shape[2])
@@ -139,6 +205,8 @@ class _Reader:
         values = np.asarray(fields[name])
         if values.dtype.kind not in "iuf":
             raise NetworkError(f"{self.path}: {where} {name} holds {values.dtype}, not numbers: export it again")
+        if values.dtype.itemsize > 8:
+            values = values.astype(np.float64)
         bad = int(np.count_nonzero(~np.isfinite(values)))
         if bad:
             raise NetworkError(
@@ -173,7 +241,9 @@ class _Reader:
             self._field(parameters, name, number)
             return self._integer(parameters, name, f"{where} neuron")
 
-        model = str(parameters.get("type", "none" if kind == "dense" else "missing"))
+        if kind == "input" and "neuron" not in fields:
+            return Relay()
+        model = _word(parameters.get("type", "none" if kind == "dense" else "missing"))
         wraps = kind == "conv"
         if model == "IF":
             return self._integrating(kind, parameters, number, bias)
@@ -195,8 +265,10 @@ class _Reader:
                 raise NetworkError(f"{self.path}: {where} has decays {decays}: expected 0..4096")
             threshold = self._threshold(number_of("vThMant"), where)
             return replace(lif, current_decay=decays[0], voltage_decay=decays[1], threshold=threshold)
+        known = ", resonate-and-fire, which no chip here has" if model.upper().startswith("RF") else ""
         raise NetworkError(
-            f"{self.path}: {where} has neurons of type {model!r}: this reader knows SDNN, LOIHI, CUBA, QUANTIZED and IF"
+            f"{self.path}: {where} has neurons of type {model!r}{known}: this reader knows "
+            "SDNN, LOIHI, CUBA, QUANTIZED and IF"
         )
 
     def _quantized(self, kind: str, parameters: Mapping[str, Any], number: int, bias: NDArray | int) -> Neuron:
@@ -287,7 +359,7 @@ class _Reader:
             least = 0 if name == "padding" else 1
             if value.size not in (1, 2) or (value < least).any():
                 raise NetworkError(
-                    f"{self.path}: {where} has {name} {value.tolist()}: expected one or two numbers from {least}"
+                    f"{self.path}: {where} has {name} {_word(value.tolist())}: expected one or two numbers from {least}"
                 )
             return int(value[0]), int(value[-1])
 

@@ -1,13 +1,15 @@
 """NIR graphs: neuron nodes become layers, and each path of linear nodes between two of them one connection.
 
-**Time.** Every connection takes one timestep by itself, and a Delay node adds its own. Frameworks that pass a value
-through all layers within one step have no such latency: where feed-forward paths of different length meet, messages
-arrive here with other relative timing than there.
+**Time.** Every connection takes one timestep by itself, and a Delay node adds its own. Frameworks pass a value through
+all layers within one step: where paths of different length meet, the short ones wait here (`align`), so that messages
+have the same relative timing. A loop over several layers cannot be as fast as there.
 
-**Metadata** that nsim understands, all optional. Of the graph: `dt`, seconds per timestep; `input_on_chip`, true if the
-neurons of the Input sit on cores (else the host sends its messages in); `stimulus`, zeros and ones [timesteps, inputs]
-that drive the Input unless a run brings an input of its own. Of a Linear or Affine node: `sparse`, true if its zeros
-are no synapses.
+**Rules** that NIR leaves open, such as the reset, come from `nsim.formats.nir_rules`; every run notes them.
+
+**Metadata** that nsim understands, all optional. Of the graph: `dt`, seconds per timestep; the options of `nir_rules`;
+`input_on_chip`, true if the neurons of the Input sit on cores (else the host sends its messages in); `stimulus`, zeros
+and ones [timesteps, inputs] that drive the Input unless a run brings an input of its own. Of a Linear or Affine node:
+`sparse`, true if its zeros are no synapses, and `zeros`, the places in the flat matrix of those that are.
 
 Source: Pedersen et al. 2024, "Neuromorphic intermediate representation", Nature Communications 15:8122.
 """
@@ -16,11 +18,12 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from typing import Any
 
 import h5py
 import nir
@@ -33,10 +36,10 @@ from nsim.formats.hdf5 import checked_hdf5
 from nsim.formats.linear_maps import Form, applied, compose, synapses
 from nsim.formats.nir_nodes import (
     LINEAR,
-    NEEDS_DT,
     NEURONS,
     Operation,
     agree,
+    before_convolution,
     called,
     layer_shape,
     mismatch,
@@ -45,11 +48,14 @@ from nsim.formats.nir_nodes import (
     own_shape,
     true_or_false,
 )
-from nsim.network import Connection, Layer, Network
-from nsim.neurons import Activation, Relay
-from nsim.synapses import Shape
+from nsim.formats.nir_rules import Chosen, Rules, chosen
+from nsim.formats.nir_time import Timestep, leak_note, timestep
+from nsim.network.alignment import aligned, longest_depths, shortest_depths
+from nsim.network.layers import Connection, Layer, Network
+from nsim.network.neurons import Activation, Relay
+from nsim.network.synapses import Shape
 
-MAX_PATHS = 10_000
+MAX_PATHS = 1_000  # each is composed; the number of paths through joints that are linear doubles with every joint
 INPUT_ON_CHIP, STIMULUS = "input_on_chip", "stimulus"  # keys of the graph's metadata
 
 
@@ -87,13 +93,11 @@ class Graph:
         return called(name, self.nodes[name])
 
 
-# --- from file to network -------------------------------------------------------------------------------------
-
-
-def read_nir(path: str | Path, *, dt_s: float | None = None) -> Network:
+def read_nir(path: str | Path, *, dt_s: float | None = None, options: Mapping[str, object] | None = None) -> Network:
     """The network of a NIR file (HDF5), named after the file.
 
-    dt_s     seconds per timestep; default: the scalar "dt" in the graph's metadata
+    dt_s     seconds per timestep; default: "dt" of the graph's metadata, else what its fields or its framework tell
+    options  what NIR leaves open: reset, leak, threshold, ... or from, a framework; see `nsim.formats.nir_rules`
     raises   NetworkError, one line that names the file and the node, if it cannot be read or run; see
              `network_from_nir` for what is covered and how time passes
     """
@@ -107,16 +111,20 @@ def read_nir(path: str | Path, *, dt_s: float | None = None) -> Network:
         except (UnicodeDecodeError, RecursionError, ValueError, TypeError) as problem:
             raise NetworkError(f"cannot be read as NIR ({_reason(problem)}): export it again") from None
     with _errors_named(str(path)):
-        return _network(_graph_from_stored(stored, ""), path.stem, dt_s)
+        return _network(_graph_from_stored(stored, ""), path.stem, dt_s, options or {})
 
 
-def network_from_nir(graph: nir.NIRGraph, *, name: str, dt_s: float | None = None) -> Network:
+def network_from_nir(
+    graph: nir.NIRGraph, *, name: str, dt_s: float | None = None, options: Mapping[str, object] | None = None
+) -> Network:
     """The network of a NIR graph: Input and neuron nodes as layers, linear paths between them as connections.
 
     graph    any of Input, Output, Linear, Affine, Conv1d, Conv2d, SumPool2d, AvgPool2d (zero padding counts), Scale,
              Flatten, Delay, LIF, CubaLIF, IF, LI, CubaLI, I, Threshold and sub-graphs of them; one Input, one Output.
              Shapes (n,), (C, N) and (C, H, W) become (n, 1, 1), (C, 1, N) and (C, H, W); neurons are row-major
-    dt_s     seconds per timestep, for time constants and delays; default: the scalar "dt" in the graph's metadata
+    dt_s     seconds per timestep, for time constants and delays; default: "dt" of the graph's metadata, else what its
+             fields or its framework tell
+    options  as for `read_nir`
     returns  layers in order of the data; a graph that ends in linear nodes gets a read-out layer named after the last
     raises   NetworkError, one line that names the node, if the graph holds anything else or contradicts itself
 
@@ -125,7 +133,7 @@ def network_from_nir(graph: nir.NIRGraph, *, name: str, dt_s: float | None = Non
     One timestep per connection: see the head of this module. A bias is not delayed by Delay nodes.
     """
     with _errors_named(f"NIR graph {name!r}"):
-        return _network(graph, name, dt_s)
+        return _network(graph, name, dt_s, options or {})
 
 
 @contextmanager
@@ -156,13 +164,14 @@ def _graph_from_stored(stored: dict, prefix: str) -> nir.NIRGraph:
             f"{f'sub-graph {prefix[:-1]!r}' if prefix else 'the graph'} has no nodes or no edges: export it again"
         )
     nodes = {}
-    for name, fields in stored["nodes"].items():
+    for name, fields in _with_slashes(stored["nodes"]):
         kind = fields.get("type") if isinstance(fields, dict) else None
+        kind = kind if isinstance(kind, str) else f"{type(kind).__name__}, no text,"
         if kind == "NIRGraph":
             nodes[name] = _graph_from_stored(fields, f"{prefix}{name}.")
             continue
-        if not isinstance(kind, str) or kind not in {known.__name__ for known in (*NEURONS, *LINEAR)}:
-            raise NetworkError(_not_covered(prefix + name, str(kind)))
+        if kind not in {known.__name__ for known in (*NEURONS, *LINEAR)}:
+            raise NetworkError(_not_covered(prefix + name, kind))
         try:
             with np.errstate(all="ignore"):  # nir computes shapes, such as with stride 0, before anything is checked
                 nodes[name] = nir.dict2NIRNode(fields)
@@ -172,7 +181,7 @@ def _graph_from_stored(stored: dict, prefix: str) -> nir.NIRGraph:
             ) from None
     try:
         edges = [(_text(source), _text(target)) for source, target in stored["edges"]]
-    except (TypeError, ValueError) as problem:
+    except (TypeError, ValueError, UnicodeDecodeError) as problem:
         raise NetworkError(
             f"the edges are no list of pairs of node names ({_reason(problem)}): export it again"
         ) from None
@@ -180,8 +189,23 @@ def _graph_from_stored(stored: dict, prefix: str) -> nir.NIRGraph:
     return nir.NIRGraph(nodes, edges, metadata if isinstance(metadata, dict) else {}, type_check=False)
 
 
-def _text(name: str | bytes) -> str:
-    return name.decode() if isinstance(name, bytes) else str(name)
+def _with_slashes(stored: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Names and fields of stored nodes: HDF5 takes a slash in a name for a group in a group."""
+    for name, fields in stored.items():
+        if isinstance(fields, dict) and fields and "type" not in fields and all(map(_is_node, fields.values())):
+            yield from ((f"{name}/{inner}", of_inner) for inner, of_inner in _with_slashes(fields))
+        else:
+            yield name, fields
+
+
+def _is_node(fields: object) -> bool:
+    return isinstance(fields, dict) and bool(fields) and ("type" in fields or all(map(_is_node, fields.values())))
+
+
+def _text(name: object) -> str:
+    if not isinstance(name, str | bytes):
+        raise TypeError(f"a {type(name).__name__} is no name")
+    return name.decode() if isinstance(name, bytes) else name
 
 
 def _not_covered(name: str, kind: str) -> str:
@@ -189,12 +213,13 @@ def _not_covered(name: str, kind: str) -> str:
     return f"node {name!r} has type {kind}, which has no counterpart on the chips: use {covered} or a sub-graph"
 
 
-def _network(nir_graph: nir.NIRGraph, name: str, dt_s: float | None) -> Network:
+def _network(nir_graph: nir.NIRGraph, name: str, dt_s: float | None, options: Mapping[str, object]) -> Network:
     graph = _graph(nir_graph)
     metadata = getattr(nir_graph, "metadata", None) or {}
-    dt_s = _timestep(graph, metadata, dt_s)
+    choice = chosen(graph.nodes, metadata, options)
+    time = timestep(graph.nodes, choice, metadata, dt_s)
     on_chip = true_or_false(metadata.get(INPUT_ON_CHIP, False), f"{INPUT_ON_CHIP!r} in the graph's metadata")
-    shapes, operations = _shapes(graph, dt_s)
+    shapes, operations = _shapes(graph, time.dt)
     paths = [
         (start, [operations[step] for step in chain], end)
         for start in graph.nodes
@@ -208,27 +233,56 @@ def _network(nir_graph: nir.NIRGraph, name: str, dt_s: float | None) -> Network:
         for start, chain, end in paths
         if not (end == graph.output and output == start)
     )
+    connections, lags, waits = _in_time(connections, graph.input, choice.rules)
     biases = _biases(graph, operations, output)
     layers = [
-        _layer(graph, layer, shapes[layer], biases.get(layer, 0.0), dt_s, on_chip)
-        for layer in _in_order_of_data(graph.input, connections)
+        replace(_layer(graph, layer, shapes[layer], biases.get(layer, 0.0), time, choice.rules, on_chip), lag=lag)
+        for layer, lag in lags.items()
     ]
     stimulus = _stimulus(metadata.get(STIMULUS), math.prod(shapes[graph.input]))
-    return Network(name, tuple(layers), connections, graph.input, output, dt_s, stimulus=stimulus)
+    notes = _notes(graph, choice, time) + waits
+    ends = graph.input, output
+    return Network(
+        name,
+        tuple(layers),
+        connections,
+        *ends,
+        time.dt_s,
+        notes=notes,
+        stimulus=stimulus,
+        exported=True,
+        missing=time.missing,
+    )
 
 
-def _in_order_of_data(start: str, connections: tuple[Connection, ...]) -> list[str]:
-    order, waiting = {start: None}, deque([start])
-    while waiting:
-        source = waiting.popleft()
-        for connection in connections:
-            if connection.source == source and connection.target not in order:
-                order[connection.target] = None
-                waiting.append(connection.target)
-    return list(order)
+def _in_time(
+    connections: tuple[Connection, ...], start: str, rules: Rules
+) -> tuple[tuple[Connection, ...], dict[str, int], tuple[str, ...]]:
+    """Connections with their waits; the timesteps that every layer stands still, in order of the data; notes."""
+    shortest, longest = shortest_depths(connections, start), longest_depths(connections, start)
+    notes: tuple[str, ...] = ()
+    if longest is None:
+        notes = ("NIR: a loop over several layers takes a timestep per connection, where frameworks take one in all",)
+    elif rules.align == "on":
+        connections = aligned(connections, longest)
+        waits = [f"{c.name} {c.wait}" for c in connections if c.wait]
+        more = f" and {len(waits) - 5} more" if len(waits) > 5 else ""
+        if waits:
+            notes = (f"NIR: short paths wait for long ones (align=on), in timesteps: {', '.join(waits[:5])}{more}",)
+    depths = longest or shortest
+    return connections, {name: depths[name] if rules.bias == "input" else 0 for name in shortest}, notes
 
 
-# --- the graph ------------------------------------------------------------------------------------------------
+def _notes(graph: Graph, choice: Chosen, time: Timestep) -> tuple[str, ...]:
+    """What was assumed about the neurons, and a warning about coarse steps."""
+    if not any(isinstance(node, NEURONS) for node in graph.nodes.values()):
+        return ()
+    source = f"rules of {choice.framework}" if choice.framework else "plain rules, no framework recognised"
+    recognised = ", recognised by its fields" if choice.recognised else ""
+    notes = [f"NIR: {source}{recognised}; {time.words}; {choice.rules.words}"]
+    if time.dt and not time.told and choice.rules.leak == "euler" and (coarse := leak_note(time.dt, graph.nodes)):
+        notes.append(coarse)
+    return tuple(notes)
 
 
 def _graph(nir_graph: nir.NIRGraph) -> Graph:
@@ -281,15 +335,24 @@ def _inlined(nir_graph: nir.NIRGraph, prefix: str) -> tuple[dict[str, nir.NIRNod
                 known = ", ".join(map(repr, list(nodes)[:10]))
                 raise NetworkError(f"edge {source!r} -> {target!r} names {end!r}, which is no node: there are {known}")
         if pair in edges:
-            raise NetworkError(f"edge {source!r} -> {target!r} occurs twice: keep one, and a Scale of 2 if it is meant")
+            raise NetworkError(
+                f"edge {source!r} -> {target!r} occurs twice, NIR allows it once: keep one, and a Scale of 2 if the "
+                "framework adds both (x + x)"
+            )
         edges[pair] = None
     return nodes, edges
+
+
+CURES = {  # of several ends
+    nir.Input: "join them in one Input that has all their elements",
+    nir.Output: "keep the one of the layer that is the result",
+}
 
 
 def _only_node(nir_graph: nir.NIRGraph, kind: type, where: str, prefix: str) -> str:
     found = [f"{prefix}{name}" for name, node in nir_graph.nodes.items() if isinstance(node, kind)]
     if len(found) != 1:
-        listed = f": {', '.join(map(repr, found))}: merge them into one" if found else ": add one"
+        listed = f": {', '.join(map(repr, found))}: {CURES[kind]}" if found else ": add one"
         raise NetworkError(f"{where} has {len(found)} {kind.__name__} nodes where one is expected{listed}")
     return found[0]
 
@@ -326,35 +389,7 @@ def _output_layer(graph: Graph, paths: list) -> str:
     return last.pop() if len(last) == 1 else graph.output
 
 
-# --- time -----------------------------------------------------------------------------------------------------
-
-
-def _timestep(graph: Graph, metadata: dict, dt_s: float | None) -> float | None:
-    """Seconds per timestep: the caller's, else the graph's own; None if nothing in the graph has a time."""
-    where = "the timestep given"
-    if dt_s is None and "dt" in metadata:
-        dt_s, where = metadata["dt"], "'dt' in the graph's metadata"
-    if dt_s is None:
-        for name, node in graph.nodes.items():
-            if isinstance(node, NEEDS_DT):
-                raise NetworkError(
-                    f"{graph.called(name)} has times in seconds, but the graph tells no timestep: "
-                    "give --dt SECONDS (for example --dt 1e-3)"
-                )
-        return None
-    try:
-        dt = float(np.asarray(dt_s, np.float64).reshape(()))
-    except (TypeError, ValueError):
-        dt = math.nan
-    if not (math.isfinite(dt) and dt > 0):
-        raise NetworkError(f"{where} is {str(dt_s)[:40]!r}, not a positive number of seconds: give --dt SECONDS")
-    return dt
-
-
-# --- shapes ---------------------------------------------------------------------------------------------------
-
-
-def _shapes(graph: Graph, dt_s: float | None) -> tuple[dict[str, Shape], dict[str, Operation]]:
+def _shapes(graph: Graph, dt: float | None) -> tuple[dict[str, Shape], dict[str, Operation]]:
     """The shape of what leaves each node, and the operation of each linear node, following the data."""
     first = graph.nodes[graph.input]
     shapes = {graph.input: layer_shape(graph.called(graph.input), first.input_type.get("input"))}
@@ -373,13 +408,13 @@ def _shapes(graph: Graph, dt_s: float | None) -> tuple[dict[str, Shape], dict[st
             if graph.ends_path(name):
                 shapes[name] = own_shape(name, node, arriving)
             else:
-                operations[name] = operation(name, node, arriving, dt_s)
+                flat = graph.nodes[source]
+                if isinstance(flat, nir.Flatten) and isinstance(node, nir.Conv1d | nir.Conv2d):
+                    arriving = before_convolution(name, node, source, flat, arrived[source])
+                operations[name] = operation(name, node, arriving, dt)
                 shapes[name] = operations[name].target_shape
             waiting.append(name)
     return shapes, operations
-
-
-# --- connections and biases -----------------------------------------------------------------------------------
 
 
 def _connection(shapes: dict[str, Shape], start: str, chain: list[Operation], end: str) -> Connection:
@@ -442,11 +477,17 @@ def _stimulus(stored: object, inputs: int) -> NDArray[np.bool_] | None:
 
 
 def _layer(
-    graph: Graph, name: str, shape: Shape, bias: NDArray | float, dt_s: float | None, input_on_chip: bool
+    graph: Graph,
+    name: str,
+    shape: Shape,
+    bias: NDArray | float,
+    time: Timestep,
+    rules: Rules,
+    input_on_chip: bool,
 ) -> Layer:
     if name == graph.input:
         return Layer(name, shape, Relay(), on_chip=input_on_chip)
     node = graph.nodes[name]
     if not isinstance(node, NEURONS):
         return Layer(name, shape, Activation(rectify=False, bias=bias))
-    return Layer(name, shape, neuron(name, node, shape, bias, dt_s))
+    return Layer(name, shape, neuron(name, node, shape, bias, time.dt, rules, time.own))

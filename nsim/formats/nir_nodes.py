@@ -1,11 +1,11 @@
 """One NIR node: what its fields hold, and the operation or the neuron that it is.
 
-NIR is written in continuous time; here the equations take one forward Euler step per timestep:
+NIR is written in continuous time; here the equations take one step per timestep, by `nir_rules.Rules`. Plain ones:
   LIF      v += dt/tau * (v_leak - v + r * sum); fires if v > v_threshold, then v = v_reset
   CubaLIF  i += dt/tau_syn * (w_in * sum - i) first, then v += dt/tau_mem * (v_leak - v + r * i)
   LI and CubaLI are the same without threshold
   IF, I    v += r * sum: what arrives in a timestep is an impulse, so dt cancels and the timestep is the unit of time
-A bias is part of the sum, from the first timestep on.
+A bias is part of the sum.
 
 Sources: Pedersen et al. 2024, "Neuromorphic intermediate representation", Nature Communications 15:8122, and the
 docstrings of the nir package; pooling and padding as in PyTorch, which NIR's definitions refer to.
@@ -21,20 +21,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from nsim.errors import NetworkError
+from nsim.errors import NetworkError, available_bytes
 from nsim.formats.linear_maps import Form
-from nsim.memory import available_bytes
-from nsim.network import MAX_DELAY
-from nsim.neurons import Lif, Neuron, Threshold
-from nsim.synapses import Convolution, Shape, convolved_shape
+from nsim.formats.nir_rules import Rules
+from nsim.network.layers import MAX_DELAY
+from nsim.network.neurons import Lif, Neuron, Threshold
+from nsim.network.synapses import Convolution, Shape, convolved_shape
 
 NEURONS = (nir.LIF, nir.CubaLIF, nir.IF, nir.LI, nir.CubaLI, nir.I, nir.Threshold)
 LINEAR = (
     *(nir.Linear, nir.Affine, nir.Scale, nir.Conv1d, nir.Conv2d, nir.SumPool2d, nir.AvgPool2d),
     *(nir.Flatten, nir.Delay, nir.Input, nir.Output),  # ends of sub-graphs pass on what they get
 )
-SPARSE = "sparse"  # key of a Linear's or Affine's metadata
-NEEDS_DT = (nir.LIF, nir.CubaLIF, nir.LI, nir.CubaLI, nir.Delay)
+PLAIN = Rules()
+SPARSE, ZEROS = "sparse", "zeros"  # keys of a Linear's or Affine's metadata
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,28 +67,34 @@ def called(name: str, node: nir.NIRNode) -> str:
     return f"node {name!r} ({type(node).__name__})"
 
 
-# --- shapes ---------------------------------------------------------------------------------------------------
-
-
 def layer_shape(where: str, shape) -> Shape:
     """(C, H, W) of NIR's shape: (n,) is (n, 1, 1), (C, N) is (C, 1, N); leading ones are a batch of one."""
     try:
         given = np.atleast_1d(shape).ravel()
+        if given.dtype.kind not in "iuf":
+            raise ValueError
         sizes = [int(size) for size in given]
         if any(size != exact for size, exact in zip(sizes, given, strict=True)):
             raise ValueError
     except (TypeError, ValueError, OverflowError):
-        raise NetworkError(f"{where} has no shape ({str(shape)[:40]!r}): export the graph with shapes") from None
+        raise NetworkError(f"{where} has no shape ({_shown(shape)!r}): export the graph with shapes") from None
     while len(sizes) > 3 and sizes[0] == 1:
         sizes.pop(0)
     if len(sizes) > 3 or min(sizes, default=1) < 1:
-        raise NetworkError(f"{where} has shape {tuple(sizes)}: expected up to three positive sizes (C, H, W)")
+        raise NetworkError(f"{where} has shape {_shown(tuple(sizes))}: expected up to three positive sizes (C, H, W)")
     neurons, most = math.prod(sizes), min(2**31 - 1, available_bytes() // 64)
     if neurons > most:
-        raise NetworkError(f"{where} has shape {tuple(sizes)}, {neurons} elements, but {most} fit: make it smaller")
+        raise NetworkError(
+            f"{where} has shape {_shown(tuple(sizes))}, {_shown(neurons)} elements, but {most} fit: make it smaller"
+        )
     sizes[1:1] = [1] * (3 - len(sizes))
     channels, rows, columns = sizes
     return channels, rows, columns
+
+
+def _shown(value: object) -> str:
+    """A value in an error: on one line, and short."""
+    return " ".join(str(value).split())[:60]
 
 
 def agree(first: Shape, second: Shape) -> bool:
@@ -119,15 +125,12 @@ def own_shape(name: str, node: nir.NIRNode, arriving: Shape) -> Shape:
     else:
         own = arriving
         for field in _fields(node):
-            if np.size(value := getattr(node, field)) > 1:
+            if np.size(value := np.asarray(getattr(node, field))) > 1:
                 own = layer_shape(f"{field} of {called(name, node)}", np.shape(value))
                 break
     if not agree(arriving, own):
         raise mismatch(name, node, arriving, own, "has")
     return _more_spatial(arriving, own)
-
-
-# --- parameters -----------------------------------------------------------------------------------------------
 
 
 def _fields(node: nir.NIRNode) -> list[str]:
@@ -178,7 +181,7 @@ def _whole_pair(name: str, node: nir.NIRNode, field: str, least: int) -> tuple[i
     """One or two whole numbers, for rows and columns; in one dimension the rows are single."""
     values = _numbers(name, node, field).ravel()
     if values.size > 2 or (values != np.rint(values)).any() or values.min() < least or values.max() >= 2**31:
-        shown = str(getattr(node, field))[:40]
+        shown = _shown(getattr(node, field))
         raise NetworkError(
             f"{field} of {called(name, node)} is {shown}: expected one or two whole numbers from {least} up"
         )
@@ -194,10 +197,7 @@ def true_or_false(value: object, where: str) -> bool:
     return bool(flag)
 
 
-# --- linear nodes ---------------------------------------------------------------------------------------------
-
-
-def operation(name: str, node: nir.NIRNode, arriving: Shape, dt_s: float | None) -> Operation:
+def operation(name: str, node: nir.NIRNode, arriving: Shape, dt: float | None) -> Operation:
     """What a linear node does with what arrives."""
     if isinstance(node, nir.Linear | nir.Affine):
         return _matrix_operation(name, node, arriving)
@@ -208,34 +208,100 @@ def operation(name: str, node: nir.NIRNode, arriving: Shape, dt_s: float | None)
     if isinstance(node, nir.Scale):
         return Operation(name, arriving, _scale_factors(name, node, arriving))
     if isinstance(node, nir.Delay):
-        assert dt_s is not None  # a Delay is among NEEDS_DT
-        return Operation(name, arriving, delay=_delay_steps(name, node, arriving, dt_s))
+        assert dt is not None  # a graph with Delay nodes has a timestep
+        return Operation(name, arriving, delay=_delay_steps(name, node, arriving, dt))
     return _identity_operation(name, node, arriving)
 
 
 def _identity_operation(name: str, node: nir.NIRNode, arriving: Shape) -> Operation:
-    """Flatten, or an end of a sub-graph.
-
-    Row-major flattening moves no neuron, whatever its start_dim: exporters disagree on whether that counts a batch
-    dimension, which NIR's types do not have. So only the number of elements is compared, by the node that follows.
-    """
+    """Flatten, or an end of a sub-graph: row-major flattening moves no neuron, whatever its dimensions."""
     declared = node.input_type.get("input") if node.input_type else None
     if declared is not None and not agree(expected := layer_shape(f"node {name!r}", declared), arriving):
         raise mismatch(name, node, arriving, expected)
-    target = (math.prod(arriving), 1, 1) if isinstance(node, nir.Flatten) else arriving
-    return Operation(name, target)
+    if not isinstance(node, nir.Flatten):
+        return Operation(name, arriving)
+    flat = flattened(name, node, arriving)
+    return Operation(name, flat[0] if len(flat) == 1 else (math.prod(arriving), 1, 1))
+
+
+def flattened(name: str, node: nir.Flatten, arriving: Shape) -> list[Shape]:
+    """The shapes that a Flatten may leave: exporters disagree on whether its dimensions count one of the batch.
+
+    NIR's types have none, PyTorch's do; one shape if both readings agree or only one is possible.
+    """
+    declared = node.input_type.get("input") if node.input_type else None
+    sizes = [int(size) for size in np.ravel(arriving if declared is None else declared)]
+    found: list[Shape] = []
+    for batch in ([], [1]):
+        first, last = (_dimension(name, node, field, len(batch + sizes)) for field in ("start_dim", "end_dim"))
+        if first is None or last is None or not len(batch) <= first <= last:
+            continue
+        whole = batch + sizes
+        left = [*whole[:first], math.prod(whole[first : last + 1]), *whole[last + 1 :]]
+        shape = layer_shape(f"node {name!r}", left[len(batch) :])
+        found += [shape] if shape not in found else []
+    if not found:
+        raise NetworkError(
+            f"{called(name, node)} has start_dim {node.start_dim} and end_dim {node.end_dim}, but shape "
+            f"{tuple(sizes)} arrives: give dimensions that it has"
+        )
+    return found
+
+
+def _dimension(name: str, node: nir.Flatten, field: str, dimensions: int) -> int | None:
+    """A dimension counted from 0, or None if there are not so many."""
+    given = np.asarray(getattr(node, field))
+    if given.dtype.kind not in "iu" or given.size != 1:
+        raise NetworkError(f"{field} of {called(name, node)} is {_shown(given)!r}, no whole number: export it again")
+    number = int(given.ravel()[0])
+    return number % dimensions if -dimensions <= number < dimensions else None
+
+
+def before_convolution(name: str, node: nir.NIRNode, before: str, flatten: nir.Flatten, arriving: Shape) -> Shape:
+    """What a Flatten leaves for a convolution: of both readings the one that has its channels."""
+    weight, groups = np.shape(node.weight), np.ravel(node.groups)
+    channels = weight[1] * int(groups[0]) if len(weight) > 1 and groups.size and groups.dtype.kind in "iu" else 0
+    found = flattened(before, flatten, arriving)
+    fitting = [shape for shape in found if shape[0] == channels]
+    if len(fitting) == 1:
+        return fitting[0]
+    shapes = " or ".join(str((shape[0], *(size for size in shape[1:] if size > 1))) for shape in found)
+    raise NetworkError(
+        f"{called(name, node)} takes {channels} channels, but {called(before, flatten)} with start_dim "
+        f"{flatten.start_dim} and end_dim {flatten.end_dim} makes {shapes} of {arriving}: give the dimensions that "
+        "leave its channels"
+    )
 
 
 def _matrix_operation(name: str, node: nir.Linear | nir.Affine, arriving: Shape) -> Operation:
     weight = _numbers(name, node, "weight")
     if weight.ndim != 2:
         raise NetworkError(f"weight of {called(name, node)} has shape {weight.shape}: expected (outputs, inputs)")
+    if weight.shape[1] != math.prod(arriving) == weight.shape[0]:
+        raise NetworkError(
+            f"weight of {called(name, node)} has shape {weight.shape}, inputs first: NIR has (outputs, inputs), "
+            "transpose it"
+        )
     if weight.shape[1] != math.prod(arriving):
         raise mismatch(name, node, arriving, weight.shape[1:])
     target = (weight.shape[0], 1, 1)
     flagged = true_or_false(node.metadata.get(SPARSE, False), f"{SPARSE!r} in the metadata of {called(name, node)}")
-    form = sparse.csr_array(weight) if flagged else weight
+    form = _stored(name, node, weight) if flagged else weight
     return Operation(name, target, form, _per_channel(name, node, "bias", target))
+
+
+def _stored(name: str, node: nir.Linear | nir.Affine, weight: NDArray) -> sparse.csr_array:
+    """The weights that are not zero, and the zeros that the node lists as synapses."""
+    zeros = np.asarray(node.metadata.get(ZEROS, np.zeros(0, np.int64)))
+    if zeros.dtype.kind not in "iu" or (zeros.size and not 0 <= zeros.min() <= zeros.max() < weight.size):
+        raise NetworkError(
+            f"{ZEROS!r} in the metadata of {called(name, node)} are no places in {weight.size} weights: give numbers "
+            f"from 0 to {weight.size - 1}"
+        )
+    stored = weight != 0
+    stored.ravel()[zeros.ravel().astype(np.int64)] = True
+    rows, columns = np.nonzero(stored)
+    return sparse.csr_array((weight[rows, columns], (rows, columns)), shape=weight.shape)
 
 
 def _scale_factors(name: str, node: nir.Scale, arriving: Shape) -> NDArray:
@@ -262,7 +328,7 @@ def _convolution_operation(name: str, node: nir.Conv1d | nir.Conv2d, arriving: S
     kernel = kernel.reshape(*kernel.shape[:2], -1, kernel.shape[-1])  # Conv1d: a kernel of one row
     stride, dilation = _whole_pair(name, node, "stride", 1), _whole_pair(name, node, "dilation", 1)
     groups = _whole_pair(name, node, "groups", 1)[0]
-    padding = _padding(name, node, kernel, stride, dilation)
+    kernel, padding = _padded(name, node, kernel, stride, dilation)
     if dimensions == 1:
         stride, dilation, padding = (1, stride[1]), (1, dilation[1]), (0, padding[1])
     expected = (kernel.shape[1] * groups, *arriving[1:])
@@ -276,12 +342,18 @@ def _convolution_operation(name: str, node: nir.Conv1d | nir.Conv2d, arriving: S
     return Operation(name, form.target_shape, form, bias)
 
 
-def _padding(name: str, node, kernel: NDArray, stride: tuple[int, int], dilation: tuple[int, int]) -> tuple[int, int]:
-    """Zeros before the first row and column, as many as after the last."""
+def _padded(
+    name: str, node, kernel: NDArray, stride: tuple[int, int], dilation: tuple[int, int]
+) -> tuple[NDArray, tuple[int, int]]:
+    """The kernel, and zeros before the first row and column, as many as after the last.
+
+    'same' with an even kernel pads one zero more after the last, as PyTorch does: a tap of zeros in front of the
+    kernel's own makes that one on both sides.
+    """
     if not isinstance(node.padding, str):
-        return _whole_pair(name, node, "padding", 0)
+        return kernel, _whole_pair(name, node, "padding", 0)
     if node.padding == "valid":
-        return 0, 0
+        return kernel, (0, 0)
     axes = (1,) if isinstance(node, nir.Conv1d) else (0, 1)
     reach = [dilation[axis] * (kernel.shape[2 + axis] - 1) for axis in (0, 1)]
     if any(stride[axis] != 1 for axis in axes):
@@ -289,12 +361,14 @@ def _padding(name: str, node, kernel: NDArray, stride: tuple[int, int], dilation
             f"{called(name, node)} has padding 'same' with stride {stride}: 'same' needs stride 1, "
             f"give the padding in numbers"
         )
-    if any(reach[axis] % 2 for axis in axes):
+    odd = [axis in axes and reach[axis] % 2 for axis in (0, 1)]
+    if any(odd[axis] and dilation[axis] > 1 for axis in (0, 1)):
         raise NetworkError(
             f"{called(name, node)} has padding 'same' with a kernel {kernel.shape[2:]} and dilation "
             f"{dilation}, which pads one side more than the other: use an odd kernel, or padding in numbers"
         )
-    return reach[0] // 2, reach[1] // 2
+    kernel = np.pad(kernel, ((0, 0), (0, 0), (int(odd[0]), 0), (int(odd[1]), 0)))
+    return kernel, ((reach[0] + 1) // 2, (reach[1] + 1) // 2)
 
 
 def _pool_operation(name: str, node: nir.SumPool2d | nir.AvgPool2d, arriving: Shape) -> Operation:
@@ -337,40 +411,78 @@ def _delay_steps(name: str, node: nir.Delay, shape: Shape, dt_s: float) -> NDArr
     return int(steps[0]) if (steps == steps[0]).all() else steps.astype(np.int64)
 
 
-# --- neurons --------------------------------------------------------------------------------------------------
+def neuron(
+    name: str,
+    node: nir.NIRNode,
+    shape: Shape,
+    bias: NDArray | float,
+    dt: float | None,
+    rules: Rules = PLAIN,
+    forgets: bool = False,
+) -> Neuron:
+    """The model of a neuron node.
 
-
-def neuron(name: str, node: nir.NIRNode, shape: Shape, bias: NDArray | float, dt_s: float | None) -> Neuron:
-    """The model of a neuron node; the equations are at the head of this module."""
+    dt       timestep in the unit of the time constants
+    rules    what NIR leaves open
+    forgets  whether an Euler step may be a whole time constant
+    """
     given = {field: _parameter(name, node, field, shape) for field in _fields(node)}
     if isinstance(node, nir.Threshold):
-        return Threshold(_compact(given["threshold"]), bias)
-    threshold = _compact(given["v_threshold"]) if "v_threshold" in given else None
-    reset = _compact(given.get("v_reset", np.zeros(1)))
+        return Threshold(_compact(given["threshold"]), bias, at_threshold=rules.threshold == "ge")
+    if rules.spikes == "many" and "v_threshold" in given and given["v_threshold"].min() <= 0:
+        raise NetworkError(
+            f"v_threshold of {called(name, node)} is {given['v_threshold'].min():g}: spikes=many needs one above 0"
+        )
+    return Lif(
+        **_integration(name, node, given, dt, rules, forgets),
+        threshold=_compact(given["v_threshold"]) if "v_threshold" in given else None,
+        reset=_compact(given.get("v_reset", np.zeros(1))),
+        bias=bias,
+        reset_by=rules.reset,
+        at_threshold=rules.threshold == "ge",
+        many=rules.spikes == "many",
+        floor=rules.floor,
+    )
+
+
+def _integration(
+    name: str, node: nir.NIRNode, given: dict[str, NDArray], dt: float | None, rules: Rules, forgets: bool
+) -> dict[str, NDArray | float]:
+    """Leaks and gains of the membrane, and of the current where there is one."""
     if isinstance(node, nir.IF | nir.I):
-        return Lif(0.0, _compact(given["r"]), threshold, reset=reset, bias=bias)
-    leak = _leak(name, node, "tau" if "tau" in given else "tau_mem", given, dt_s)
-    current_leak: NDArray | float | None = None
-    current_gain: NDArray | float = 1.0
+        if rules.charge == "impulse":
+            return {"leak": 0.0, "gain": _compact(given["r"])}
+        assert dt is not None  # a graph whose charges are currents has a timestep
+        return {"leak": 0.0, "gain": _compact(given["r"] * dt)}
+    assert dt is not None  # a graph with time constants has a timestep
+    leak = _leak(name, node, "tau" if "tau" in given else "tau_mem", given, dt, rules, forgets)
+    gain = given["r"] * leak
+    if rules.gain == "whole":
+        decayed = rules.current == "decayed" and isinstance(node, nir.LI)  # then v is itself a current
+        gain = 1 - leak if decayed else np.ones(1)
+    result = {"leak": _compact(leak), "gain": _compact(gain), "rest": _compact(given["v_leak"])}
     if "tau_syn" in given:
-        filtering = _leak(name, node, "tau_syn", given, dt_s)
-        current_leak, current_gain = _compact(filtering), _compact(given["w_in"] * filtering)
-    gain, rest = _compact(given["r"] * leak), _compact(given["v_leak"])
-    return Lif(_compact(leak), gain, threshold, rest, reset, bias, current_leak, current_gain)
+        filtering = _leak(name, node, "tau_syn", given, dt, rules, forgets)
+        taken = {"filter": filtering, "jump": np.ones(1), "decayed": 1 - filtering}[rules.current]
+        result |= {"current_leak": _compact(filtering), "current_gain": _compact(given["w_in"] * taken)}
+    return result
 
 
-def _leak(name: str, node: nir.NIRNode, field: str, given: dict[str, NDArray], dt_s: float | None) -> NDArray:
-    """dt / tau, where Euler's step is stable."""
-    assert dt_s is not None  # nodes with time constants are among NEEDS_DT
+def _leak(
+    name: str, node: nir.NIRNode, field: str, given: dict[str, NDArray], dt: float, rules: Rules, forgets: bool
+) -> NDArray:
+    """What a step loses: dt / tau, below 1 or at most 1, or 1 - exp(-dt / tau)."""
     shortest = given[field].min()
     if shortest <= 0:
-        raise NetworkError(f"{field} of {called(name, node)} is {shortest:g} s: time constants must be positive")
-    if dt_s > 2 * shortest:
+        raise NetworkError(f"{field} of {called(name, node)} is {shortest:g}: time constants must be positive")
+    if rules.leak == "exponential":
+        return -np.expm1(-dt / given[field])
+    if dt > shortest * (1 + 1e-6) or (dt >= shortest and not forgets):
         raise NetworkError(
-            f"{field} of {called(name, node)} is {shortest:g} s, but the timestep is {dt_s:g} s: "
-            f"Euler steps longer than twice a time constant diverge, give --dt {2 * shortest:g} or less"
+            f"{field} of {called(name, node)} is {shortest:g} s, but the timestep is {dt:g} s: an Euler step would "
+            f"lose {dt / shortest:.3g} of the distance, 1 or more; give the --dt that it was trained with"
         )
-    return dt_s / given[field]
+    return np.minimum(dt / given[field], 1.0)
 
 
 def _compact(values: NDArray) -> NDArray | float:

@@ -16,11 +16,12 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nsim.errors import InputError
-from nsim.memory import available_bytes
+from nsim.errors import InputError, available_bytes, check_no_pointer
 
 ARRAY_SUFFIXES = (".npy", ".npz")
-EVENT_ARRAYS = ("t", "x", "y", "p", "times", "units")
+EVENT_ARRAYS = ("t", "x", "y", "p", "times", "units", "timestamp", "timestamps", "ts", "polarity", "polarities", "pol")
+NEARLY_EMPTY_BYTES, DENSE_RATIO = 1 << 28, 100  # an array this large is not packed better than so many times
+LABELS = ("label", "labels", "target", "targets")  # arrays that may lie beside an input
 
 
 def existing(path: Path, suffixes: Iterable[str], names: Iterable[str] = ()) -> Path:
@@ -41,6 +42,7 @@ def existing(path: Path, suffixes: Iterable[str], names: Iterable[str] = ()) -> 
             raise InputError(f"{path} is no regular file: copy its data into one")
         if path.stat().st_size == 0:
             raise InputError(f"{path} is empty: write it again")
+        check_no_pointer(path, InputError)
     except OSError as fault:
         raise InputError(f"{path} cannot be read: {fault.strerror}: check path and permissions") from fault
     return path
@@ -81,6 +83,7 @@ def read_npz(path: Path, choose: Callable[[list[str]], list[str]]) -> dict[str, 
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
             arrays = {}
             for name in choose(list(members)):
+                _check_ratio(members[name], f"{path}, array {name!r}")
                 with archive.open(members[name]) as stream:
                     arrays[name] = _read_array(stream, members[name].file_size, f"{path}, array {name!r}")
             return arrays
@@ -90,12 +93,22 @@ def read_npz(path: Path, choose: Callable[[list[str]], list[str]]) -> dict[str, 
         raise InputError(f"{path} cannot be read as .npz archive: {_one_line(fault)}: write it again") from fault
 
 
+def _check_ratio(member: zipfile.ZipInfo, name: str) -> None:
+    """Refuse a large array that is packed into next to nothing."""
+    if member.file_size > max(NEARLY_EMPTY_BYTES, DENSE_RATIO * member.compress_size):
+        raise InputError(
+            f"{name} unpacks {member.compress_size:,} to {member.file_size:,} bytes: it is nearly empty, give "
+            "events or a part of it"
+        )
+
+
 def _array_or_events(path: Path, names: list[str]) -> list[str]:
-    """The one array of an archive, or the arrays of an event list."""
-    if len(names) == 1:
-        return names
+    """The one array of an archive beside its labels, or the arrays of an event list."""
+    inputs = [name for name in names if name not in LABELS] or names
+    if len(inputs) == 1:
+        return inputs
     wanted = [name for name in EVENT_ARRAYS if name in names]
-    if not ({"t", "x"} <= set(wanted) or {"times", "units"} <= set(wanted)):
+    if not ({"x"} < set(wanted) or {"times", "units"} <= set(wanted)):
         raise InputError(
             f"{path} holds {len(names)} arrays, {sorted(names)[:10]}: give a single array, or events "
             "as t, x, y, p or times, units"

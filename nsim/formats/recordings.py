@@ -30,15 +30,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nsim.errors import InputError
+from nsim.errors import InputError, available_bytes
 from nsim.formats import decode_recording
 from nsim.formats.numpy_files import read_npy
-from nsim.memory import available_bytes
 
 SUFFIXES = (".aedat4", ".raw", ".dat")
 AEDAT_MAGIC = b"#!AER-DAT4.0\r\n"
 SECONDS_PER_MEGABYTE = 2.0  # faery takes about 0.07; a decoder still at work after that is going round in circles
-START_SECONDS = 60.0
+START_SECONDS = 20.0
 LONGEST_LINE = 4096  # bytes of a header
 _EVT_WORD_BYTES = {"2": 4, "2.0": 4, "EVT2": 4, "3": 2, "3.0": 2, "EVT3": 2}
 _DAT_POLARITY_BIT = {"1": 17, "2": 28}  # of the second word of an event; four bits

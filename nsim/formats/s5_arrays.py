@@ -1,8 +1,8 @@
 """S5 networks as files that numpy.savez writes, named .s5: NIR and lava-dl's format have no complex eigenvalues.
 
 Arrays, of numbers that are used as they are: encoder_weight [H, inputs], encoder_bias [H]; for every block, from 0,
-block0_eigenvalues and so on with the names of `nsim.workloads.s5.S5Block`; decoder_weight [outputs, H], decoder_bias
-[outputs]; weight_bits, one integer.
+block0_eigenvalues and so on with the names of `nsim.network.builtin.s5.S5Block`; decoder_weight [outputs, H],
+decoder_bias [outputs]; weight_bits, one integer.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from nsim.errors import InputError, NetworkError, OutputError
 from nsim.formats.numpy_files import read_npz
-from nsim.network import Network
-from nsim.workloads.s5 import S5Block, Vector, s5_network
+from nsim.network.builtin.s5 import S5Block, Vector, s5_network
+from nsim.network.layers import Network
 
 BLOCK_FIELDS = tuple(field.name for field in fields(S5Block))
 ENDS = ("encoder_weight", "encoder_bias", "decoder_weight", "decoder_bias", "weight_bits")

@@ -9,17 +9,18 @@ Source: Cramer et al., "The Heidelberg Spiking Data Sets", IEEE TNNLS 2020, arXi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from nsim.errors import InputError
+from nsim.errors import InputError, available_bytes
 from nsim.formats.hdf5 import checked_hdf5
-from nsim.memory import available_bytes
 
+T = TypeVar("T")
 Spikes = tuple[NDArray[np.float64], NDArray[np.int64]]
 
 
@@ -33,9 +34,23 @@ def read_shd(path: str | Path, samples: int | None = None) -> tuple[list[Spikes]
     Half precision has a step of about 1 ms at 1 s, so the order of near spikes means nothing.
     h5py 3.16 hands out arrays of foreign byte order unswapped but marked as native: they are refused.
     """
+    return _guarded(path, lambda file: _read(file, path, samples))
+
+
+def read_shd_labels(path: str | Path) -> NDArray[np.int64]:
+    """The labels of all samples of a file in SHD layout: int64[samples].
+
+    raises   InputError if there are none
+    """
+    return _guarded(
+        path, lambda file: _dataset(file, "labels", path, "iu", "integers", ragged=False)[:].astype(np.int64)
+    )
+
+
+def _guarded(path: str | Path, read: Callable[[h5py.File], T]) -> T:
     try:
         with checked_hdf5(path, error=InputError) as file:
-            return _read(file, path, samples)
+            return read(file)
     except (KeyError, ValueError, TypeError) as fault:  # what h5py raises on damaged types and names
         cause = " ".join(str(fault).split())[:120]
         raise InputError(f"{path}: damaged HDF5 file ({cause}): fetch or write it again") from fault

@@ -1,73 +1,73 @@
-"""Closed form: as many cores for every layer as its measured work asks for, cut so that the shares' work is even.
+"""As many cores for every layer as its measured work asks for, counted by timestep.
 
-For a number of cores, the smallest largest share follows by bisection: a limit on the time of a share gives the fewest
-shares of every layer, and their total falls as the limit rises. More cores are not always faster, since every share
-receives its own copies, so a ladder of core numbers is simulated, and the best kept.
+Begin with the fewest cores and give the next ones, again and again, to the layer whose best cut saves most time for
+each core that it adds, by the bound with soft maxima: a timestep waits for its busiest core, so a layer that binds in a
+few timesteps counts there, however small its sum. More cores are not always faster: the allocations on that way with
+the lowest bounds are simulated, and the best is kept.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from nsim.mapping.partition import Share
+from nsim.optimize.bound import SOFT, Bound, State
 from nsim.optimize.candidate import Candidate
-from nsim.optimize.cuts import NO_LIMIT_PS
-from nsim.optimize.history import History, Progress
+from nsim.optimize.history import History
+from nsim.optimize.offers import bound_of
 from nsim.optimize.problem import PLACINGS, Problem
-from nsim.optimize.workers import Workers
 
-LADDER = (1.0, 0.85, 0.7, 0.6, 0.5, 0.42, 0.35, 0.3, 0.25, 0.2, 0.16, 0.125, 0.1)  # of the allowed cores
+SIMULATED = 12  # allocations with the lowest bounds
 
 
-def search(
-    problem: Problem,
-    rng: np.random.Generator,
-    budget: int,
-    workers: Workers | None = None,
-    progress: Progress | None = None,
-) -> History:
+def search(history: History, rng: np.random.Generator) -> None:
     """A dozen evaluations; uses no chance, so `rng` is not drawn from."""
-    history = History(problem, "balanced", budget, workers or Workers(problem), progress)
-    with history.until_stopped():
-        history.begin()
-        cuts = [balanced_shares(problem, max(1, int(share * problem.most_cores))) for share in LADDER]
-        candidates = [problem.candidate(shares) for shares in dict.fromkeys(cut for cut in cuts if cut)]
-        candidates += _light_ones_together(problem)
-        history.evaluate(candidates)
-        history.keep_best(candidates)
-        best = history.last.candidate
-        others = [problem.candidate(best.shares, best.cores, placing) for placing in PLACINGS]
-        history.evaluate(others)
-        history.keep_best(others)
-    return history
+    allocate(history, bound_of(history.problem))
 
 
-def balanced_shares(problem: Problem, cores: int) -> tuple[tuple[Share, ...], ...] | None:
-    """Shares of all layers on so many cores in all, their largest as small as can be; None if they need more."""
-    low, high = 0, 2 * sum(problem.loads(problem.candidate(tuple(_wholes(problem))))) + 1
-    if _shares_under(problem, high, cores) is None:
-        return None
-    while high - low > max(1, high // 1000):
-        middle = (low + high) // 2
-        low, high = (middle, high) if _shares_under(problem, middle, cores) is None else (low, middle)
-    return _shares_under(problem, high, cores)
+def allocate(history: History, bound: Bound) -> None:
+    """Simulate the allocations, and the best at other places."""
+    candidates = [bound.candidate(state) for state in allocations(bound)] + _light_ones_together(history.problem)
+    history.evaluate(candidates)
+    history.keep_best(candidates)
+    place(history)
 
 
-def _wholes(problem: Problem) -> list[tuple[Share, ...]]:
-    """The fewest shares of every layer; the one that it has where no cut along one axis fits."""
-    cuts = [problem.cutter.under(layer, NO_LIMIT_PS) for layer in problem.layers]
-    return [cut or held for cut, held in zip(cuts, problem.start.shares, strict=True)]
+def place(history: History) -> None:
+    """The best so far at other places."""
+    best = history.last.candidate
+    others = [history.problem.candidate(best.slices, best.cores, placing) for placing in PLACINGS]
+    history.evaluate(others)
+    history.keep_best(others)
 
 
-def _shares_under(problem: Problem, limit_ps: int, cores: int) -> tuple[tuple[Share, ...], ...] | None:
-    shares, used = [], 0
-    for layer in problem.layers:
-        cut = problem.cutter.under(layer, limit_ps)
-        used += len(cut) if cut else 0
-        if cut is None or used > cores:
-            return None
-        shares.append(cut)
-    return tuple(shares)
+def allocations(bound: Bound) -> list[State]:
+    """Those on the way from the fewest cores to the most that have the lowest bounds, within the allowed cores."""
+    problem = bound.problem
+    found = {state: bound.of(state) for state in _way(bound)}
+    allowed = [state for state, least in found.items() if least.cores <= problem.most_cores]
+    return sorted(allowed, key=lambda state: problem.key(found[state]))[:SIMULATED]
+
+
+def _way(bound: Bound) -> list[State]:
+    """From the fewest cores on, always to the cut that saves most for each core that it adds."""
+    state: State | None = bound.fewest()
+    way = []
+    while state is not None:
+        way.append(state)
+        state = _next(bound, state)
+    return way
+
+
+def _next(bound: Bound, state: State) -> State | None:
+    best, most = None, 0.0
+    for layer, cut in enumerate(state):
+        time_ps, _, cores = bound.line(state, layer, SOFT[0])
+        more = cores - cores[cut]
+        room = (more > 0) & (cores <= bound.problem.most_cores)
+        saved = np.where(room, (time_ps[cut] - time_ps) / np.maximum(more, 1), 0)
+        if saved.max() > most:
+            most, best = float(saved.max()), (*state[:layer], int(saved.argmax()), *state[layer + 1 :])
+    return best
 
 
 def _light_ones_together(problem: Problem) -> list[Candidate]:

@@ -1,8 +1,8 @@
-"""Where to cut a layer, so that the measured work of its shares and not their number of neurons is even.
+"""Where to cut a layer, so that the measured work of its slices and not their number of neurons is even.
 
-Along one axis the work of a share is nearly closed: the synops of a message add up over the positions, every position
-costs its neurons' updates, and a message is received once by a share if it reaches any position of it. So the smallest
-largest share follows from prefix sums. The simulation, not this estimate, decides what is kept.
+Along one axis the work of a slice is nearly closed: the synops of a message add up over the positions, every position
+costs its neurons' updates, and a message is received once by a slice if it reaches any position of it. So the smallest
+largest slice follows from prefix sums. The simulation, not this estimate, decides what is kept.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from nsim.mapping.partition import AXES, Share, even_shares, shares_of_sizes, spatial
-from nsim.network import Layer
+from nsim.mapping.cores.partition import AXES, Slice, even_slices, slices_of_sizes, spatial
+from nsim.network.layers import Layer
+from nsim.network.synapses import Box
 from nsim.optimize.evaluation import Simulator
-from nsim.synapses import Box
 
 NO_LIMIT_PS = 1 << 62
 
@@ -50,7 +50,7 @@ class Cutter:
     def __init__(self, simulator: Simulator) -> None:
         self.simulator = simulator
         self.profiles: dict[tuple[str, str], Profile] = {}
-        self.cuts: dict[tuple, tuple[Share, ...] | None] = {}
+        self.cuts: dict[tuple, tuple[Slice, ...] | None] = {}
 
     def axes(self, layer: Layer) -> tuple[str, ...]:
         """Those along which the layer can be cut, the most usual first."""
@@ -61,10 +61,10 @@ class Cutter:
     def granules(self, layer: Layer, axis: str) -> int:
         return layer.shape[AXES.index(axis)] // layer.neuron.granule
 
-    def under(self, layer: Layer, limit_ps: int) -> tuple[Share, ...] | None:
-        """The fewest shares none of which takes longer, along the axis that needs fewest; None if there is no such cut.
+    def under(self, layer: Layer, limit_ps: int) -> tuple[Slice, ...] | None:
+        """The fewest slices none of which takes longer, along the axis that needs fewest; None if there is no such cut.
 
-        Of equal numbers the one that receives fewer messages, and of these the one whose largest share is smaller.
+        Of equal numbers the one that receives fewer messages, and of these the one whose largest slice is smaller.
         """
         key = (layer.name, limit_ps)
         if key not in self.cuts:
@@ -72,19 +72,19 @@ class Cutter:
             self.cuts[key] = min(found, key=self._merit) if found else None
         return self.cuts[key]
 
-    def _merit(self, shares: tuple[Share, ...]) -> tuple[int, int, int]:
-        works = [self.simulator.work(share) for share in shares]
-        return len(shares), sum(work.source.size for work in works), max(work.load_ps for work in works)
+    def _merit(self, slices: tuple[Slice, ...]) -> tuple[int, int, int]:
+        works = [self.simulator.work(piece) for piece in slices]
+        return len(slices), sum(work.source.size for work in works), max(work.load_ps for work in works)
 
-    def _under(self, layer: Layer, axis: str, limit_ps: int) -> tuple[Share, ...] | None:
+    def _under(self, layer: Layer, axis: str, limit_ps: int) -> tuple[Slice, ...] | None:
         profile = self.profile(layer, axis)
         parts = int(fill(limit_ps, *_arrays(profile), np.empty(profile.granules, np.int64)))  # type: ignore[call-arg]
         return None if parts < 0 else self.into(layer, axis, parts)
 
-    def into(self, layer: Layer, axis: str, parts: int, even: bool = False) -> tuple[Share, ...] | None:
-        """Shares along an axis, as even in work (or in neurons) as can be; more of them if so few do not fit the chip.
+    def into(self, layer: Layer, axis: str, parts: int, even: bool = False) -> tuple[Slice, ...] | None:
+        """Slices along an axis, as even in work (or in neurons) as can be; more of them if so few do not fit the chip.
 
-        None if no number of shares fits.
+        None if no number of slices fits.
         """
         key = (layer.name, axis, parts, even)
         if key not in self.cuts:
@@ -93,10 +93,10 @@ class Cutter:
             self.cuts[key] = next((cut for cut in cuts if self.fits(cut)), None)
         return self.cuts[key]
 
-    def filled(self, layer: Layer) -> tuple[Share, ...] | None:
-        """Shares as large as a core can hold, and a rest: what takes fewest cores once rests are put together.
+    def filled(self, layer: Layer) -> tuple[Slice, ...] | None:
+        """Slices as large as a core can hold, and a rest: what takes fewest cores once rests are put together.
 
-        Along the axis that needs fewest shares; of equal numbers the smallest rest. None if no axis will do.
+        Along the axis that needs fewest slices; of equal numbers the smallest rest. None if no axis will do.
         """
         key = (layer.name, "filled")
         if key not in self.cuts:
@@ -104,9 +104,9 @@ class Cutter:
             self.cuts[key] = min(found, key=lambda cut: (len(cut), cut[-1].box.neurons)) if found else None
         return self.cuts[key]
 
-    def _filled(self, layer: Layer, axis: str) -> tuple[Share, ...] | None:
+    def _filled(self, layer: Layer, axis: str) -> tuple[Slice, ...] | None:
         granules, low = self.granules(layer, axis), 0
-        shares = []
+        slices = []
         while low < granules:
             fitting, too_many = low, granules + 1
             while too_many - fitting > 1:
@@ -115,22 +115,22 @@ class Cutter:
                 fitting, too_many = (middle, too_many) if fits else (fitting, middle)
             if fitting == low:
                 return None
-            shares.append(share_of(layer, axis, low, fitting))
+            slices.append(share_of(layer, axis, low, fitting))
             low = fitting
-        return tuple(shares)
+        return tuple(slices)
 
-    def fits(self, shares: tuple[Share, ...]) -> bool:
-        return all(self.simulator.fits(share) for share in shares)
+    def fits(self, slices: tuple[Slice, ...]) -> bool:
+        return all(self.simulator.fits(piece) for piece in slices)
 
-    def _cut(self, layer: Layer, axis: str, parts: int, even: bool) -> tuple[Share, ...] | None:
+    def _cut(self, layer: Layer, axis: str, parts: int, even: bool) -> tuple[Slice, ...] | None:
         if even:
-            return tuple(even_shares(layer, parts, axis))
+            return tuple(even_slices(layer, parts, axis))
         profile = self.profile(layer, axis)
         sizes = np.empty(profile.granules, np.int64)
         used = int(least_largest(parts, *_arrays(profile), sizes))  # type: ignore[call-arg]
         if used < 0:
             return None
-        return tuple(shares_of_sizes(layer, (sizes[:used] * layer.neuron.granule).tolist(), axis))
+        return tuple(slices_of_sizes(layer, (sizes[:used] * layer.neuron.granule).tolist(), axis))
 
     def profile(self, layer: Layer, axis: str) -> Profile:
         key = (layer.name, axis)
@@ -166,12 +166,17 @@ class Cutter:
         )
 
 
-def share_of(layer: Layer, axis: str, low: int, high: int) -> Share:
-    """The share with these granules of positions along an axis."""
+def share_of(layer: Layer, axis: str, low: int, high: int) -> Slice:
+    """The slice with these granules of positions along an axis."""
     ranges = [(0, n) for n in layer.shape]
     ranges[AXES.index(axis)] = (low * layer.neuron.granule, high * layer.neuron.granule)
     box = Box(*ranges)
-    return Share(layer.name, box, box.neurons)
+    return Slice(layer.name, box, box.neurons)
+
+
+def whole(layer: Layer) -> Slice:
+    """All of a layer in one slice."""
+    return Slice(layer.name, Box.whole(layer.shape), layer.neurons)
 
 
 def _arrays(profile: Profile) -> tuple:
@@ -181,16 +186,16 @@ def _arrays(profile: Profile) -> tuple:
 
 @njit(cache=True, nogil=True)
 def share_ps(low, high, work_ps, compute_ps, ended, begun, messages, received_ps):
-    """Time of the share that holds granules low..high: its synapses or its sweep, whichever takes longer."""
+    """Time of the slice that holds granules low..high: its synapses or its sweep, whichever takes longer."""
     received = messages - ended[low] - begun[high]
     return max(work_ps[high] - work_ps[low] + received * received_ps, compute_ps[high] - compute_ps[low])
 
 
 @njit(cache=True, nogil=True)
 def fill(limit_ps, work_ps, compute_ps, ended, begun, messages, received_ps, longest, sizes):
-    """Fill one share after another up to the limit; how many there are, or -1 if one granule alone is too much.
+    """Fill one slice after another up to the limit; how many there are, or -1 if one granule alone is too much.
 
-    sizes   int64[granules], granules of each share, set
+    sizes   int64[granules], granules of each slice, set
     """
     granules = work_ps.size - 1
     low, parts = 0, 0
@@ -210,7 +215,7 @@ def fill(limit_ps, work_ps, compute_ps, ended, begun, messages, received_ps, lon
 
 @njit(cache=True, nogil=True)
 def least_largest(parts, work_ps, compute_ps, ended, begun, messages, received_ps, longest, sizes):
-    """The cut into at most so many shares whose largest is smallest; how many there are, or -1 if they cannot fit."""
+    """The cut into at most so many slices whose largest is smallest; how many there are, or -1 if they cannot fit."""
     low, high = np.int64(-1), np.int64(1 << 62)  # too little, enough
     same = work_ps, compute_ps, ended, begun, messages, received_ps, longest, sizes
     used = fill(high, *same)

@@ -1,12 +1,13 @@
 """One evaluation: the exact time and energy of a candidate on recorded activity, in milliseconds.
 
-It is the simulation of `nsim.simulate` on the neurons that fire and no others, with what a share causes kept for the
-next candidate that holds the same share. The event loop, its rules and its costs are those of every other run.
+It is the simulation of `nsim.simulate` on the neurons that fire and no others, with what a slice causes kept for the
+next candidate that holds the same slice. The event loop, its rules and its costs are those of every other run.
 """
 
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,39 +15,40 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from nsim import merge_loop
-from nsim.activity import Activity, layer_offsets
-from nsim.critical_path import ENTRY, PathTimes
-from nsim.energy import energy_of
-from nsim.engine_compiled import fabric_of, lines_for
+from nsim.chip.timesteps import Management
 from nsim.errors import SimulationError
-from nsim.event_loop import Load
-from nsim.mapping.partition import Demand, Rules, Share
-from nsim.mapping.storage import FORMATS, message_work
+from nsim.machine.compiled import merge as merge_loop
+from nsim.machine.compiled.timesteps import fabric_of, lines_for
+from nsim.machine.compiled.timesteps_hooks import Load
+from nsim.machine.path import ENTRY, PathTimes
+from nsim.machine.stations import KINDS, build_machine
+from nsim.mapping.cores.partition import Demand, Rules, Slice
+from nsim.mapping.cores.storage import FORMATS, message_work
+from nsim.network.activity import Activity, layer_offsets
 from nsim.optimize.candidate import Candidate
-from nsim.stations import KINDS, build_machine
+from nsim.optimize.objectives import Taken
+from nsim.result.energy import energy_of, running_fj
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation:
+class Evaluation(Taken):
     """What a candidate takes, summed over the evaluated timesteps, barriers included.
 
-    energy_fj   what is known of it
-    path        what the critical paths consist of; None if not asked for
+    path   what the critical paths consist of; None if not asked for
     """
 
     time_ps: int
-    energy_fj: float
-    cores: int
     barrier_ps: int
+    management_ps: int
     path: PathTimes | None
 
     @property
     def states(self) -> dict[str, int]:
         """Time on the critical path by state; it sums to `time_ps`."""
         assert self.path is not None
-        times = self.path.by_state_ps(KINDS, self.barrier_ps)
-        return {state: int(each.sum()) for state, each in times.items()}
+        times = {state: int(each.sum()) for state, each in self.path.by_state_ps(KINDS).items()}
+        behind = {"barrier": self.barrier_ps, "management": self.management_ps}
+        return times | {state: each * len(self.path.by_kind_ps) for state, each in behind.items()}
 
     @property
     def state(self) -> str:
@@ -55,12 +57,13 @@ class Evaluation:
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """What the activity makes of one share. Neurons are numbered among those that fire.
+    """What the activity makes of one slice. Neurons are numbered among those that fire.
 
     source, time_ps      int64[copies]    neurons whose messages cause work there, and for how long each
-    neurons, place       int64[fired]     the share's own that fire, and their places in its sweep
+    neurons, place       int64[fired]     the slice's own that fire, and their places in its sweep
     synops, words        over all evaluated timesteps; synops by format
     memory_ps, compute_ps   time of its synapses and of its sweep, over all evaluated timesteps
+    update_ps, updates      time of an update, and updates of a timestep by action
     """
 
     source: NDArray[np.int64]
@@ -71,6 +74,8 @@ class Work:
     words: int
     memory_ps: int
     compute_ps: int
+    update_ps: int
+    updates: dict[str, int]
 
     @property
     def load_ps(self) -> int:
@@ -81,7 +86,9 @@ class Work:
 class Copies:
     """The copies of messages that a candidate makes, by neuron that fires (CSR): target cores and time at synapses.
 
-    core, slot   int64[fired]   physical core of each neuron, and place in its sweep
+    core, slot   int64[fired]   physical core of each neuron, and where its update in the sweep ends, less 1, in ps
+    allocated    int64[cores]   the whole sweep, in ps
+    updates      neurons updated in a timestep, by action; used: cores
     """
 
     def __init__(self, simulator: Simulator, candidate: Candidate) -> None:
@@ -90,16 +97,20 @@ class Copies:
         self.core, self.slot = np.full(fired, simulator.rules.chip.cores), np.zeros(fired, np.int64)
         self.allocated = np.zeros(simulator.machine.cores, np.int64)
         for logical in np.argsort(candidate.placement).tolist():
-            core, swept = candidate.placement[logical], 0
-            for share in candidate.partition[logical]:
-                work = simulator.work(share)
-                self.core[work.neurons], self.slot[work.neurons] = core, swept + work.place
-                swept += share.box.neurons
-                self.allocated[core] += share.allocated
+            core, swept_ps = candidate.placement[logical], 0
+            for piece in candidate.partition[logical]:
+                work = simulator.work(piece)
+                self.core[work.neurons] = core
+                self.slot[work.neurons] = swept_ps + (work.place + 1) * work.update_ps - 1
+                swept_ps += piece.box.neurons * work.update_ps
+                self.allocated[core] += piece.allocated * work.update_ps
                 works.append(work)
                 cores.append(core)
         self.synops = np.sum([work.synops for work in works], axis=0)
         self.words = sum(work.words for work in works)
+        self.used, self.updates = len(set(cores)), Counter[str]()
+        for work in works:
+            self.updates.update(work.updates)
         lengths = np.array([work.source.size for work in works])
         source, time_ps = (np.concatenate([getattr(work, name) for work in works]) for name in ("source", "time_ps"))
         received_ps = simulator.rules.chip.actions.message_in.latency_ps
@@ -134,11 +145,11 @@ class Simulator:
         ends = np.searchsorted(self.fired, offsets)
         self.ranges = {layer.name: slice(*ends[k : k + 2]) for k, layer in enumerate(rules.network.layers)}
         self.offsets = dict(zip(rules.network.by_name, offsets.tolist(), strict=False))
-        routers = np.array([chip.router_of(core) for core in range(chip.cores + 1)])
-        self.router_of, self.columns = routers, chip.mesh.columns
-        self.works: dict[Share, Work] = {}
-        self.demands: dict[Share, Demand] = {}
-        self.fitting: dict[Share, bool] = {}
+        routers = chip.core_routers
+        self.router_of, self.columns = routers, chip.columns
+        self.works: dict[Slice, Work] = {}
+        self.demands: dict[Slice, Demand] = {}
+        self.fitting: dict[Slice, bool] = {}
         self.journal = np.empty(0, ENTRY)
 
     @cached_property
@@ -158,30 +169,30 @@ class Simulator:
         shapes = {layer.name: layer.shape for layer in self.rules.network.layers}
         return {layer: np.array(np.unravel_index(local, shapes[layer])) for layer, local in self.local.items()}
 
-    def demand(self, share: Share) -> Demand:
-        if share not in self.demands:
-            self.demands[share] = self.rules.demand(share)
-        return self.demands[share]
+    def demand(self, piece: Slice) -> Demand:
+        if piece not in self.demands:
+            self.demands[piece] = self.rules.demand(piece)
+        return self.demands[piece]
 
-    def fits(self, share: Share) -> bool:
-        """Whether a core can hold the share alone."""
-        if share not in self.fitting:
-            self.fitting[share] = self.demand(share).overload(self.rules.chip) <= 1
-        return self.fitting[share]
+    def fits(self, piece: Slice) -> bool:
+        """Whether a core can hold the slice alone."""
+        if piece not in self.fitting:
+            self.fitting[piece] = self.demand(piece).overload(self.rules.chip) <= 1
+        return self.fitting[piece]
 
-    def work(self, share: Share) -> Work:
-        if share not in self.works:
-            self.works[share] = self.measure(share)
-        return self.works[share]
+    def work(self, piece: Slice) -> Work:
+        if piece not in self.works:
+            self.works[piece] = self.measure(piece)
+        return self.works[piece]
 
-    def measure(self, share: Share) -> Work:
-        """The work of a share that will not be asked for again."""
+    def measure(self, piece: Slice) -> Work:
+        """The work of a slice that will not be asked for again."""
         actions, network = self.rules.chip.actions, self.rules.network
         sources, times, synops, words = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], np.zeros(len(FORMATS)), 0
-        for connection in network.incoming(share.layer):
+        for connection in network.incoming(piece.layer):
             among = self.local[connection.source]
             form, source, done, read, time_ps = message_work(
-                connection, share.box, self.rules.chip, self.rules.dense_layers, among
+                connection, piece.box, self.rules.chip, self.rules.dense_layers, among
             )
             number = self.ranges[connection.source].start + source
             sources.append(number)
@@ -189,9 +200,11 @@ class Simulator:
             synops[FORMATS.index(form)] += self.times_fired[number] @ done
             words += int(self.times_fired[number] @ read)
         source, time_ps = np.concatenate(sources), np.concatenate(times)
-        neurons, place = self._held(share)
+        neurons, place = self._held(piece)
         received = self.messages_from(source)
         spikes = int(self.times_fired[neurons].sum())
+        action = self.rules.chip.update_action(network.by_name[piece.layer].neuron.microcode)
+        update_ps = getattr(actions, action).latency_ps
         return Work(
             source,
             time_ps,
@@ -200,7 +213,9 @@ class Simulator:
             synops.astype(np.int64),
             words,
             int(self.times_fired[source] @ time_ps) + received * actions.message_in.latency_ps,
-            self.steps * share.allocated * actions.neuron_update.latency_ps + spikes * actions.spike.latency_ps,
+            self.steps * piece.allocated * update_ps + spikes * actions.spike.latency_ps,
+            max(1, update_ps),
+            {action: piece.allocated},
         )
 
     def messages_from(self, source: NDArray[np.int64]) -> int:
@@ -209,13 +224,13 @@ class Simulator:
         sends[source] = True
         return int(self.times_fired[sends].sum())
 
-    def _held(self, share: Share) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The share's neurons that fire, and their places in its sweep, which goes through its box row by row."""
-        position = self.positions[share.layer]
-        low, high = np.array([share.box.channels, share.box.rows, share.box.columns]).T
+    def _held(self, piece: Slice) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The slice's neurons that fire, and their places in its sweep, which goes through its box row by row."""
+        position = self.positions[piece.layer]
+        low, high = np.array([piece.box.channels, piece.box.rows, piece.box.columns]).T
         inside = ((position >= low[:, None]) & (position < high[:, None])).all(axis=0)
-        place = np.ravel_multi_index(tuple(position[:, inside] - low[:, None]), share.box.extent)
-        return self.ranges[share.layer].start + np.flatnonzero(inside), place
+        place = np.ravel_multi_index(tuple(position[:, inside] - low[:, None]), piece.box.extent)
+        return self.ranges[piece.layer].start + np.flatnonzero(inside), place
 
     def axons_out(self, copies: Copies) -> int:
         """The most outgoing axons of any core: one per neuron and destination core."""
@@ -227,9 +242,12 @@ class Simulator:
         copies = copies or Copies(self, candidate)
         duration_ps, paths = self._simulated(copies, path)
         routers = np.unique(self.router_of[list(candidate.placement)]).size
-        barrier_ps = self.rules.chip.barrier_ps(routers)
-        time_ps = int(duration_ps.sum()) + barrier_ps * self.steps
-        return Evaluation(time_ps, self._energy_fj(copies, time_ps), candidate.used, barrier_ps, paths)
+        chips = self.chips_of(candidate)
+        barrier_ps = self.rules.chip.barrier_ps(routers, chips)
+        management_ps = self.rules.chip.management_ps(Management())
+        time_ps = int(duration_ps.sum()) + (barrier_ps + management_ps) * self.steps
+        energy_fj = self._energy_fj(copies, time_ps, chips)
+        return Evaluation(time_ps, energy_fj, candidate.used, barrier_ps, management_ps, paths)
 
     def _simulated(self, copies: Copies, path: bool) -> tuple[NDArray[np.int64], PathTimes | None]:
         chip, stations = self.rules.chip, self.machine.stations
@@ -240,7 +258,7 @@ class Simulator:
             copies.target,
             copies.service_ps,
             copies.allocated,
-            chip.actions.neuron_update.latency_ps,
+            1,
             chip.actions.spike.latency_ps,
         )
         duration_ps, blocked_ps, queue = (
@@ -266,21 +284,28 @@ class Simulator:
         """Room for the services of the longest timestep, used again."""
         sent = np.diff(copies.indptr)[self.firing]
         most = max(int(sent[a:b].sum()) for a, b in zip(self.indptr, self.indptr[1:], strict=False))
-        services = most * (self.rules.chip.mesh.columns + self.rules.chip.mesh.rows + 4)
+        services = most * (self.rules.chip.columns + self.rules.chip.rows + 4)
         services += int(np.diff(self.indptr).max()) + self.machine.cores
         if self.journal.size < services:
             self.journal = np.empty(services, ENTRY)
         return self.journal
 
-    def _energy_fj(self, copies: Copies, time_ps: int) -> float:
-        """Counts times costs, as `nsim.result` counts them."""
+    def chips_of(self, candidate: Candidate) -> int:
+        """How many chips a candidate is on."""
+        return len({self.rules.chip.chip_of(core) for core in candidate.placement})
+
+    def _energy_fj(self, copies: Copies, time_ps: int, chips: int) -> float:
+        """Counts times costs, as `nsim.result.timesteps` counts them."""
         chip, routers = self.rules.chip, self.router_of
         x, y = routers % self.columns, routers // self.columns
-        received, sent, columns, rows = _messages(
-            copies.core, self.times_fired, copies.indptr, copies.target, x, y, chip.cores
-        )
+        sending = copies.core, self.times_fired, copies.indptr, copies.target
+        received, sent, columns, rows = _messages(*sending, x, y, chip.cores)
+        between = {}
+        if chip.chips > 1:
+            _, _, *crossed = _messages(*sending, x // chip.mesh.columns, y // chip.mesh.rows, chip.cores)
+            columns, rows, between = columns - crossed[0], rows - crossed[1], {"chip_to_chip": sum(crossed)}
         actions = {
-            "neuron_update": int(copies.allocated[: chip.cores].sum()) * self.steps,
+            **{action: count * self.steps for action, count in copies.updates.items()},
             "spike": self.spikes,
             "message_out": sent,
             "message_in": received,
@@ -288,7 +313,9 @@ class Simulator:
             "word_read": copies.words,
         }
         ends = {"core_to_router": received, "router_to_core": received}
-        return energy_of(chip, actions, {**ends, "east_west": columns, "north_south": rows}, time_ps).known_fj
+        counts = {**actions, **ends, "east_west": columns, "north_south": rows, **between}
+        more = running_fj(chip, Management(), self.steps, 1, copies.used, time_ps, chips)
+        return energy_of(chip, counts, time_ps, more, chips).known_fj
 
     def traffic(self, candidate: Candidate, copies: Copies) -> NDArray[np.int64]:
         """Messages between logical cores, over all evaluated timesteps; the host is the last row and column."""
@@ -304,19 +331,19 @@ class Simulator:
 
 @njit(cache=True, nogil=True)
 def _merged(cores, lengths, source, time_ps, neurons, received_ps):
-    """One copy per neuron and core, ordered by both: shares on one core have one copy, whose work adds up.
+    """One copy per neuron and core, ordered by both: slices on one core have one copy, whose work adds up.
 
-    cores, lengths    int64[shares]   physical core of each share, ascending, and how many sources it has
-    source, time_ps   int64           of one share after another
+    cores, lengths    int64[slices]   physical core of each slice, ascending, and how many sources it has
+    source, time_ps   int64           of one slice after another
     returns           indptr int64[neurons + 1], target int32[copies], service_ps int64[copies]
     """
     last = np.full(neurons, -1, np.int64)
     indptr = np.zeros(neurons + 1, np.int64)
     k = 0
-    for share in range(cores.size):
-        for _ in range(lengths[share]):
-            if last[source[k]] != cores[share]:
-                last[source[k]] = cores[share]
+    for piece in range(cores.size):
+        for _ in range(lengths[piece]):
+            if last[source[k]] != cores[piece]:
+                last[source[k]] = cores[piece]
                 indptr[source[k] + 1] += 1
             k += 1
     for neuron in range(neurons):
@@ -325,12 +352,12 @@ def _merged(cores, lengths, source, time_ps, neurons, received_ps):
     target, service_ps = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], np.int64)
     last[:] = -1
     k = 0
-    for share in range(cores.size):
-        for _ in range(lengths[share]):
+    for piece in range(cores.size):
+        for _ in range(lengths[piece]):
             neuron = source[k]
-            if last[neuron] != cores[share]:
-                last[neuron] = cores[share]
-                target[ends[neuron]], service_ps[ends[neuron]] = cores[share], received_ps
+            if last[neuron] != cores[piece]:
+                last[neuron] = cores[piece]
+                target[ends[neuron]], service_ps[ends[neuron]] = cores[piece], received_ps
                 ends[neuron] += 1
             service_ps[ends[neuron] - 1] += time_ps[k]
             k += 1

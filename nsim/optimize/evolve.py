@@ -1,6 +1,6 @@
 """Nested evolution: partitions outside, placements inside, as in Pierro et al., arXiv:2602.04717.
 
-Outside, pymoo evolves a genome of whole numbers: for every layer how many cores, along which axis, whether shares are
+Outside, pymoo evolves a genome of whole numbers: for every layer how many cores, along which axis, whether slices are
 even in work or in neurons, and whether they go to the cores of the layer before. Inside, a (1 + lambda) evolution
 strategy reorders the logical cores over the places nearest to the host, so that messages cross few links; this costs no
 simulation. Every genome then takes one.
@@ -18,12 +18,11 @@ from numba import njit
 from numpy.typing import NDArray
 
 from nsim.errors import OptimizationError
-from nsim.mapping.partition import Share
+from nsim.mapping.cores.partition import Slice
 from nsim.optimize.candidate import Candidate, numbered, own_cores
 from nsim.optimize.evaluation import Copies, Evaluation
-from nsim.optimize.history import History, Progress
+from nsim.optimize.history import History
 from nsim.optimize.problem import Problem
-from nsim.optimize.workers import Workers
 
 GENES = 4  # of a layer: cores, axis, even in work, with the layer before
 SCALE = 31  # steps of the first, from the fewest cores that fit to the most there can be, in equal ratios
@@ -34,39 +33,28 @@ IDLE = 20  # generations without a new mapping within the limits after which it 
 Genome = tuple[int, ...]
 
 
-def search(
-    problem: Problem,
-    rng: np.random.Generator,
-    budget: int,
-    workers: Workers | None = None,
-    progress: Progress | None = None,
-    pareto: bool = False,
-) -> History:
-    """Evolve until the budget is used up.
+def search(history: History, rng: np.random.Generator) -> None:
+    """Evolve until the budget is used up: the objective, or the front of time, energy and cores.
 
-    pareto   evolve the front of time, energy and cores instead of the objective
     raises   OptimizationError without pymoo
     """
-    history = History(problem, "evolve", budget, workers or Workers(problem), progress)
-    with history.until_stopped():
-        history.begin()
-        algorithm = _algorithm(problem, int(rng.integers(1 << 31)), pareto)
-        known: dict[Genome, tuple[Candidate, Evaluation | None]] = {}
-        idle = 0  # generations in which nothing was simulated
-        while history.left and idle < IDLE:
-            population = algorithm.ask()
-            if population is None or not len(population):
-                break
-            genomes = [tuple(int(gene) for gene in row) for row in population.get("X")]
-            new = [genome for genome in dict.fromkeys(genomes) if genome not in known][: history.left]
-            for genome, found in zip(new, history.workers.map(express, new), strict=True):
-                known[genome] = found
-                history.add(*found)
-            idle = 0 if any(known[genome][1] for genome in new) else idle + 1
-            population.set("F", np.array([_merit(problem, known.get(genome), pareto) for genome in genomes]))
-            algorithm.tell(infills=population)
-            history.keep_best([known[genome][0] for genome in new])
-    return history
+    problem, pareto = history.problem, history.pareto
+    algorithm = _algorithm(problem, int(rng.integers(1 << 31)), pareto)
+    known: dict[Genome, tuple[Candidate, Evaluation | None]] = {}
+    idle = 0  # generations in which nothing was simulated
+    while history.left and idle < IDLE:
+        population = algorithm.ask()
+        if population is None or not len(population):
+            break
+        genomes = [tuple(int(gene) for gene in row) for row in population.get("X")]
+        new = [genome for genome in dict.fromkeys(genomes) if genome not in known][: history.left]
+        for genome, found in zip(new, history.workers.map(express, new), strict=True):
+            known[genome] = found
+            history.add(*found)
+        idle = 0 if any(known[genome][1] for genome in new) else idle + 1
+        population.set("F", np.array([_merit(problem, known.get(genome), pareto) for genome in genomes]))
+        algorithm.tell(infills=population)
+        history.keep_best([known[genome][0] for genome in new])
 
 
 def _algorithm(problem: Problem, seed: int, pareto: bool) -> Any:
@@ -106,9 +94,6 @@ def _merit(problem: Problem, found: tuple[Candidate, Evaluation | None] | None, 
     return [first + 1e-6 * second if problem.objective == "cores" else first]
 
 
-# --- from a genome to a mapping
-
-
 def express(problem: Problem, genome: Genome) -> tuple[Candidate, Evaluation | None]:
     """The candidate of a genome, placed by the strategy inside, and its evaluation."""
     candidate = _outer(problem, genome)
@@ -119,7 +104,7 @@ def express(problem: Problem, genome: Genome) -> tuple[Candidate, Evaluation | N
     places = np.array(problem.near_host[: candidate.used])
     rng = np.random.default_rng([*genome])  # of the genome alone, so that it does not matter who asks, and when
     order = evolve_order(traffic + traffic.T, hops_between(problem, places), rng, PLACEMENTS, LAMBDA)
-    placed = Candidate(candidate.shares, candidate.cores, tuple(places[order].tolist()), "by evolution")
+    placed = Candidate(candidate.slices, candidate.cores, tuple(places[order].tolist()), "by evolution")
     return placed, problem.simulated(placed, copies=copies.moved(candidate, placed))
 
 
@@ -127,47 +112,44 @@ def _outer(problem: Problem, genome: Genome) -> Candidate:
     """The partition of a genome. If it needs too many cores, all layers give some back in proportion."""
     genes = np.array(genome).reshape(-1, GENES)
     for scale in np.linspace(1, 0, 9):
-        shares = tuple(_shares(problem, number, row, scale) for number, row in enumerate(genes.tolist()))
-        least = sum(len(held) for held, row in zip(shares, genes, strict=True) if not row[3])
+        slices = tuple(_slices_of(problem, number, row, scale) for number, row in enumerate(genes.tolist()))
+        least = sum(len(held) for held, row in zip(slices, genes, strict=True) if not row[3])
         if least > problem.most_cores and scale:
             continue
-        candidate = problem.candidate(shares, _joined(problem, shares, genes[:, 3].tolist()))
+        candidate = problem.candidate(slices, _joined(problem, slices, genes[:, 3].tolist()))
         if candidate.used <= problem.most_cores:
             break
     return candidate
 
 
-def _shares(problem: Problem, number: int, genes: list[int], scale: float) -> tuple[Share, ...]:
+def _slices_of(problem: Problem, number: int, genes: list[int], scale: float) -> tuple[Slice, ...]:
     layer, cutter = problem.layers[number], problem.cutter
     axes = cutter.axes(layer)
     axis, even = axes[genes[1] % len(axes)], genes[2] == 0
     fewest = cutter.into(layer, axis, 1, even)
     if fewest is None:
-        return problem.start.shares[number]
+        return problem.start.slices[number]
     low, high = len(fewest), min(problem.most_cores, cutter.granules(layer, axis))
     parts = round(low * (max(low, high) / low) ** (scale * genes[0] / SCALE))
     return cutter.into(layer, axis, parts, even) or fewest
 
 
-def _joined(problem: Problem, shares: tuple[tuple[Share, ...], ...], flags: list[int]) -> Any:
-    """Cores of all shares: those of the layer before where the gene says so and they have room."""
-    cores = [list(held) for held in own_cores(shares)]
+def _joined(problem: Problem, slices: tuple[tuple[Slice, ...], ...], flags: list[int]) -> Any:
+    """Cores of all slices: those of the layer before where the gene says so and they have room."""
+    cores = [list(held) for held in own_cores(slices)]
     held = {
-        core: [share] for layer, own in zip(shares, cores, strict=True) for share, core in zip(layer, own, strict=True)
+        core: [piece] for layer, own in zip(slices, cores, strict=True) for piece, core in zip(layer, own, strict=True)
     }
-    for number in range(1, len(shares)):
+    for number in range(1, len(slices)):
         if not flags[number]:
             continue
         before = cores[number - 1]
-        for part, share in enumerate(shares[number][: len(before)]):
+        for part, piece in enumerate(slices[number][: len(before)]):
             core = before[part]
-            if problem.fits_together([*held[core], share]):
+            if problem.fits_together([*held[core], piece]):
                 cores[number][part] = core
-                held[core].append(share)
+                held[core].append(piece)
     return numbered(cores)
-
-
-# --- placement
 
 
 def hops_between(problem: Problem, places: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -2,10 +2,11 @@
 
 Each round takes the state with the largest share of the critical path and tries its moves, all at once:
   memory, compute   cut every layer whose busiest core is above a fraction of the busiest core's time into fewer,
-                    evener or more shares, so that none is above it; or only the layers of the cores that bind
+                    evener or more slices, so that none is above it; or the layers of the cores that bind, together and
+                    one by one, to a fraction of their own time
   traffic           fewer copies: put the layers that receive from the sender that binds on fewer cores, or cut them
                     along another axis; other places
-  barrier           put light shares together, and everything near the host: fewer routers
+  barrier           put light slices together, and everything near the host: fewer routers
   none of these, if cores are what is to be saved: light shares together, and cores as full as can be
 If none of them helps, the next state is looked at. Where cores have run out, layers with time to spare give some back.
 After the stand-in for the floorline-informed partitioning of Yik et al., arXiv:2511.21549, whose step list was not
@@ -18,41 +19,30 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from nsim.mapping.partition import Share
+from nsim.mapping.cores.partition import Slice
 from nsim.optimize.candidate import Candidate
 from nsim.optimize.cuts import NO_LIMIT_PS
-from nsim.optimize.history import History, Move, Progress
+from nsim.optimize.history import History, Move
 from nsim.optimize.problem import PLACINGS, Problem
-from nsim.optimize.workers import Workers
 
-FRACTIONS = (0.5, 0.65, 0.8, 0.9, 0.97)  # of the busiest core's time
+FRACTIONS = (0.5, 0.65, 0.8, 0.9, 0.97)  # of the time of a core, that is left to it
 SLACK = (1.0, 0.9, 0.75)  # of the timestep, that a layer on fewer cores may take
 WIDER = (1.0, 1.5, 2.0, 4.0, 16.0)  # the same if cores are to be saved
 BINDING = 3  # stations with most of the critical path that are looked at
 
 
-def search(
-    problem: Problem,
-    rng: np.random.Generator,
-    budget: int,
-    workers: Workers | None = None,
-    progress: Progress | None = None,
-) -> History:
-    """Begin with the problem's first partition; uses no chance, so `rng` is not drawn from."""
-    history = History(problem, "floorline", budget, workers or Workers(problem), progress)
-    with history.until_stopped():
-        history.begin()
-        while history.left and _step(history):
-            pass
-    return history
+def search(history: History, rng: np.random.Generator) -> None:
+    """Begin with what was kept last; uses no chance, so `rng` is not drawn from."""
+    while history.left and _step(history):
+        pass
 
 
 def _step(history: History) -> bool:
     """Try the moves of one state after another; whether one was kept."""
     problem, now = history.problem, history.last
-    shares = sorted(now.found.states.items(), key=lambda item: -item[1])
+    slices = sorted(now.found.states.items(), key=lambda item: -item[1])
     tried: set[Candidate] = {now.candidate}
-    for state, _ in shares:
+    for state, _ in slices:
         moves = [each for each in dict.fromkeys(_moves(problem, now, state)) if each not in tried]
         tried.update(moves)
         history.evaluate(moves, path=True)
@@ -71,36 +61,45 @@ def _moves(problem: Problem, now: Move, state: str) -> Iterator[Candidate]:
     elif state == "barrier":
         yield from together(problem, now, SLACK)
         yield from placed(problem, now.candidate)
-    else:
+    elif state != "management":  # which no mapping shortens
         yield from relieved(problem, now)
 
 
 def relieved(problem: Problem, now: Move) -> Iterator[Candidate]:
-    """Less work for the busiest cores, at several fractions of theirs."""
-    candidate, loads = now.candidate, problem.loads(now.candidate)
+    """Less work for the busiest cores, at several fractions of theirs.
+
+    Loads are summed over timesteps, while every timestep waits for its own busiest core: a layer that works while the
+    others rest binds although its sum is small. So the layers on the critical path are held to their own loads.
+    """
+    loads = dict(enumerate(problem.loads(now.candidate)))
     bound = binding_layers(problem, now)
     for fraction in FRACTIONS:
-        limit_ps = int(fraction * max(loads))
-        over = {number for number, load_ps in enumerate(loads) if load_ps > limit_ps}
-        for chosen in (over, over & bound):
-            cuts = _under(problem, chosen, limit_ps)
-            if not cuts:
-                continue
-            split = problem.recut(candidate, cuts)
-            if split.used > problem.most_cores:  # take the cores from layers with time to spare
-                every = _under(problem, set(range(len(loads))), limit_ps)
-                shares = tuple(every.get(number, held) for number, held in enumerate(candidate.shares))
-                split = problem.candidate(shares, placing=candidate.placing)
-                if split.used > problem.most_cores:
-                    split = problem.packed(shares, limit_ps, candidate.placing)
-            yield split
+        limit_ps = int(fraction * max(loads.values()))
+        own = {number: int(fraction * loads[number]) for number in bound}
+        over = {number: limit_ps for number, load_ps in loads.items() if load_ps > limit_ps}
+        for limits in (over, own, *({number: own[number]} for number in own)):
+            cuts = {number: cut for number, most in limits.items() for cut in _under(problem, {number}, most).values()}
+            if cuts:
+                yield _with_room(problem, now.candidate, cuts, max(limits.values()))
+
+
+def _with_room(problem: Problem, now: Candidate, cuts: dict[int, tuple[Slice, ...]], limit_ps: int) -> Candidate:
+    """The cuts, and if cores run out, other layers on fewer where none is busy for longer than the limit."""
+    split = problem.recut(now, cuts)
+    if split.used <= problem.most_cores:
+        return split
+    others = _under(problem, set(range(len(problem.layers))) - set(cuts), limit_ps)
+    spared = {number: cut for number, cut in others.items() if len(cut) < now.parts(number)}
+    slices = tuple((spared | cuts).get(number, held) for number, held in enumerate(now.slices))
+    split = problem.candidate(slices, placing=now.placing)
+    return split if split.used <= problem.most_cores else problem.packed(slices, limit_ps, now.placing)
 
 
 def thinned(problem: Problem, now: Move) -> Iterator[Candidate]:
     """Fewer copies from the sender that binds: its targets on fewer cores, or cut along another axis."""
     candidate = now.candidate
     receivers = _receivers(problem, now)
-    limits = [int(share * now.found.time_ps) for share in SLACK]
+    limits = [int(piece * now.found.time_ps) for piece in SLACK]
     for limit_ps in limits:
         for chosen in (receivers, *({number} for number in receivers)):
             yield problem.recut(candidate, _under(problem, set(chosen), limit_ps))
@@ -114,29 +113,29 @@ def thinned(problem: Problem, now: Move) -> Iterator[Candidate]:
 
 
 def together(problem: Problem, now: Move, slack: tuple[float, ...]) -> Iterator[Candidate]:
-    """Shares with time to spare on fewer cores, alone and together."""
+    """Slices with time to spare on fewer cores, alone and together."""
     candidate = now.candidate
-    for share in slack:
-        limit_ps = int(share * now.found.time_ps)
-        yield problem.packed(candidate.shares, limit_ps, candidate.placing)
+    for piece in slack:
+        limit_ps = int(piece * now.found.time_ps)
+        yield problem.packed(candidate.slices, limit_ps, candidate.placing)
         cuts = _under(problem, set(range(len(problem.layers))), limit_ps)
-        shares = tuple(cuts.get(number, held) for number, held in enumerate(candidate.shares))
-        yield problem.packed(shares, limit_ps, candidate.placing)
+        slices = tuple(cuts.get(number, held) for number, held in enumerate(candidate.slices))
+        yield problem.packed(slices, limit_ps, candidate.placing)
 
 
 def full(problem: Problem, candidate: Candidate) -> Iterator[Candidate]:
     """Cores as full as can be: all of them, or those of one layer, and the rests put together."""
     cuts = [problem.cutter.filled(layer) for layer in problem.layers]
     for chosen in ({*range(len(cuts))}, *({number} for number in range(len(cuts)))):
-        held = zip(cuts, candidate.shares, strict=True)
-        shares = tuple(cut if cut and number in chosen else own for number, (cut, own) in enumerate(held))
-        yield problem.packed(shares, NO_LIMIT_PS, candidate.placing)
+        held = zip(cuts, candidate.slices, strict=True)
+        slices = tuple(cut if cut and number in chosen else own for number, (cut, own) in enumerate(held))
+        yield problem.packed(slices, NO_LIMIT_PS, candidate.placing)
 
 
 def placed(problem: Problem, candidate: Candidate) -> Iterator[Candidate]:
     """The same cores at other places."""
     for placing in PLACINGS:
-        yield problem.candidate(candidate.shares, candidate.cores, placing)
+        yield problem.candidate(candidate.slices, candidate.cores, placing)
 
 
 def binding_layers(problem: Problem, now: Move) -> set[int]:
@@ -156,7 +155,7 @@ def _layers_on(problem: Problem, candidate: Candidate, station: int) -> list[int
     core = station - machine.number(machine.kind(station), 0)
     if machine.kind(station) == "mesh" or core not in candidate.placement:
         return []
-    names = {share.layer for share in candidate.partition[candidate.placement.index(core)]}
+    names = {piece.layer for piece in candidate.partition[candidate.placement.index(core)]}
     return [number for number, layer in enumerate(problem.layers) if layer.name in names]
 
 
@@ -177,7 +176,7 @@ def _receivers(problem: Problem, now: Move) -> list[int]:
     return [number for number, layer in enumerate(problem.layers) if layer.name in targets]
 
 
-def _under(problem: Problem, numbers: set[int], limit_ps: int) -> dict[int, tuple[Share, ...]]:
-    """Cuts of these layers with no share above the limit, where there are such cuts."""
+def _under(problem: Problem, numbers: set[int], limit_ps: int) -> dict[int, tuple[Slice, ...]]:
+    """Cuts of these layers with no slice above the limit, where there are such cuts."""
     cuts = {number: problem.cutter.under(problem.layers[number], limit_ps) for number in sorted(numbers)}
     return {number: cut for number, cut in cuts.items() if cut is not None}

@@ -8,71 +8,77 @@ and so on. A fully connected layer takes one processor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nsim.activity import Activity, Densities, prescribe
+from nsim.chip.frames import FrameChip
 from nsim.errors import MappingError, OptimizationError
-from nsim.frame.activity import evaluate_frames
-from nsim.frame.chip import FrameChip
-from nsim.frame.mapping import FrameMapping, map_frames
-from nsim.frame.plan import MODES, Plan, Planner
-from nsim.frame.run import joined, read_frames, simulate_activity
-from nsim.frame.stages import Stage, stages
-from nsim.network import Network
-from nsim.optimize.problem import choose
-from nsim.simulation import chosen_densities
+from nsim.mapping.frames.calibrate import read_frames
+from nsim.mapping.frames.mapping import FrameMapping, map_frames
+from nsim.mapping.frames.plan import MODES, Plan, Planner, modes_of
+from nsim.mapping.frames.stages import Stage, stages
+from nsim.network.activity import Activity, Densities, prescribe
+from nsim.network.frames_activity import evaluate_frames
+from nsim.network.layers import Network
+from nsim.optimize.history import History, Progress, Space, every
+from nsim.optimize.objectives import Taken, choose
+from nsim.result.run_frames import joined, simulate_activity
+from nsim.result.run_timesteps import chosen_densities
 
 OBJECTIVES = ("time", "latency", "energy", "energy-delay", "cores")
 DEFAULT_FRAMES = 8
 BUDGET = 200
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
-class Tried:
+class Tried(Taken):
     """A mapping and what it takes. time_ps: between frames; energy_fj: of a frame at that rate, where it is known."""
 
     mapping: FrameMapping
-    time_ps: float
     latency_ps: int
-    energy_fj: float
-    bottleneck: str
+    bottleneck: Mapping[str, Any]
 
     def key(self, objective: str) -> tuple[float, ...]:
-        """The objective, then what decides between equals; smaller is better."""
-        time, energy, cores = self.time_ps, self.energy_fj, float(self.mapping.processors)
-        return {
-            "time": (time, energy, cores),
-            "latency": (float(self.latency_ps), time, cores),
-            "energy": (energy, time, cores),
-            "energy-delay": (energy * time, time, cores),
-            "cores": (cores, time, energy),
-        }[objective]
+        if objective == "latency":
+            return float(self.latency_ps), self.time_ps, float(self.cores)
+        return super().key(objective)
 
 
 @dataclass(frozen=True, eq=False)
-class FrameSearch:
-    """What was tried: the vendor's modes first, then the limits, the largest first.
+class Modes(Space):
+    """The space of a network on a chip with frames: mapping modes with their limits, tried on the same frames.
 
-    interrupted   whether there was more to try
+    whole   what is sent in all of the frames
+    cuts    modes with limits that lead to different cuts, the largest limits first
     """
 
+    network: Network
+    chip: FrameChip
+    whole: Activity
     objective: str
-    tried: tuple[Tried, ...]
-    interrupted: bool = False
+    cuts: tuple[str, ...]
 
-    @property
-    def best(self) -> Tried:
-        return min(self.tried, key=lambda each: each.key(self.objective))
+    def beginning(self) -> tuple[str, str]:
+        return MODES[0], f"the vendor's mode {MODES[0]}"
 
-    def of_mode(self, mode: str) -> Tried:
-        return next(each for each in self.tried if each.mapping.mode == mode)
+    def candidates(self) -> Iterator[str]:
+        yield from (*modes_of(self.chip)[1:], *self.cuts)
+
+    def evaluate(self, candidate: str, path: bool = False) -> Tried:
+        mapping = map_frames(self.network, self.chip, candidate)
+        result = simulate_activity(mapping, self.whole)
+        energy_fj = result.summary()["known_energy_per_frame_fj"]
+        limit = result.bottleneck
+        return Tried(result.interval_ps, energy_fj, mapping.processors, mapping, result.latency_ps, limit)
+
+    def difference(self, before: str, after: str) -> str:
+        return f"mode {after}"
 
 
 def optimize_frames(
@@ -86,9 +92,10 @@ def optimize_frames(
     objective: str = "time",
     budget: int = BUDGET,
     seed: int = 0,
+    pareto: bool = False,
     progress: Progress | None = None,
-) -> FrameSearch:
-    """Try all limits of a processor on a few frames, which are evaluated once.
+) -> History:
+    """Try all limits of a processor on a few frames, which are evaluated once; candidates are mapping modes.
 
     network   quantised
     frames    to try every mapping on: the first of the inputs, or drawn; 8 by default
@@ -108,18 +115,13 @@ def optimize_frames(
         whole = joined(evaluate_frames(network, given[: min(frames or DEFAULT_FRAMES, len(given))]))
     else:
         densities = chosen_densities(network, activity)
+        if activity is None:
+            network = network.with_notes(network.activity_notes)
         whole = joined(prescribe(network, densities, frames or DEFAULT_FRAMES, np.random.default_rng(seed)))
-    tried: list[Tried] = []
-    try:
-        for number, mode in enumerate((*MODES, *wanted)):
-            tried.append(_tried(map_frames(network, chip, mode), whole))
-            if progress:
-                progress(number + 1, len(MODES) + len(wanted))
-    except KeyboardInterrupt:
-        if not tried:
-            raise
-        return FrameSearch(objective, tuple(tried), True)
-    return FrameSearch(objective, tuple(tried))
+    space = Modes(network, chip, whole, objective, tuple(wanted))
+    history = History(space, "every", len(modes_of(chip)) + len(wanted), progress=progress, pareto=pareto)
+    history.run(every, np.random.default_rng(seed))
+    return history
 
 
 def _plans(chip: FrameChip, steps: list[Stage], halved: bool = False) -> Iterator[str]:
@@ -134,13 +136,13 @@ def _plans(chip: FrameChip, steps: list[Stage], halved: bool = False) -> Iterato
             f"no layer of the network is cut over processors of chip {chip.name!r}, so there is nothing to move: only "
             "convolutions behind the input block are"
         )
-    shapes = [stage.connection.synapses.source_shape for stage in cut]
+    shapes = [(stage.connection.synapses.source_shape, stage.whole_windows) for stage in cut]
     most = chip.processor_limits
     planner = Planner(chip, steps)
     known = {_cut(plan) for plan in (planner.minimal, planner.all_processors())}
-    filters = _sizes([stage.filters for stage in cut], most["filters"], halved)
-    for columns in _sizes([shape[2] for shape in shapes], most["columns"], halved):
-        for rows in _sizes([shape[1] for shape in shapes], most["rows"], halved):
+    filters = _sizes([(stage.filters, 1) for stage in cut], most["filters"], halved)
+    for columns in _sizes([(shape[2], whole) for shape, whole in shapes], most["columns"], halved):
+        for rows in _sizes([(shape[1], whole) for shape, whole in shapes], most["rows"], halved):
             try:
                 tiled = Planner(chip.with_processor_limits({"columns": columns, "rows": rows}), steps)
             except MappingError:  # more tiles than processors
@@ -155,11 +157,11 @@ def _plans(chip: FrameChip, steps: list[Stage], halved: bool = False) -> Iterato
                     yield f"minimal:columns={columns},rows={rows},filters={limit}"
 
 
-def _sizes(lengths: list[int], most: int, halved: bool) -> list[int]:
-    """Sizes of equal parts of the lengths, the largest first."""
+def _sizes(lengths: list[tuple[int, int]], most: int, halved: bool) -> list[int]:
+    """Sizes of equal parts of the lengths, each a whole multiple of the number beside it, the largest first."""
     found = {
-        -(-length // parts)
-        for length in lengths
+        -(-length // (parts * multiple)) * multiple
+        for length, multiple in lengths
         for parts in range(1, length + 1)
         if not halved or parts.bit_count() == 1
     }
@@ -169,9 +171,3 @@ def _sizes(lengths: list[int], most: int, halved: bool) -> list[int]:
 def _cut(plan: Plan) -> tuple:
     """What tells plans apart."""
     return tuple((stage.stage.name, stage.tiles, stage.groups) for each in plan.sequences for stage in each)
-
-
-def _tried(mapping: FrameMapping, whole: Activity) -> Tried:
-    result = simulate_activity(mapping, whole)
-    told = result.summary()
-    return Tried(mapping, result.interval_ps, result.latency_ps, told["known_energy_per_frame_fj"], result.bottleneck)

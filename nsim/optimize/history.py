@@ -1,19 +1,59 @@
-"""What a search tried, what it kept, and why."""
+"""What a search tried, what it kept, and why; and what it needs to know of the space it moves in."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-from nsim.errors import MappingError
-from nsim.optimize.candidate import Candidate, difference
-from nsim.optimize.evaluation import Evaluation
-from nsim.optimize.problem import Problem
+import numpy as np
+
+from nsim.errors import OptimizationError
+from nsim.optimize.objectives import Floor, Taken
 from nsim.optimize.workers import Workers
 
 Progress = Callable[[int, int], None]
+
+
+class Space:
+    """Candidates for a mapping, of one kind for each kind of chip, and what they take."""
+
+    objective: str
+
+    def beginning(self) -> tuple[Any, str]:
+        """The candidate that a search begins with, and what it is in words."""
+        raise NotImplementedError
+
+    def evaluate(self, candidate: Any, path: bool = False) -> Any | None:
+        """What it takes; None if it breaks a limit. path: say what its critical path consists of, if known."""
+        raise NotImplementedError
+
+    def difference(self, before: Any, after: Any) -> str:
+        """What was changed, in words."""
+        raise NotImplementedError
+
+    def allows(self, candidate: Any) -> bool:
+        """Whether it keeps the limits that are known before it is evaluated."""
+        return True
+
+    def refuse(self, candidate: Any) -> None:
+        """Raise what is wrong with a candidate that cannot be evaluated."""
+        raise OptimizationError(f"cannot begin with {candidate}: it breaks a limit of the chip")
+
+    def has_path(self, found: Any) -> bool:
+        """Whether there is nothing more to know of what was found."""
+        return True
+
+    def key(self, found: Any) -> tuple[float, ...]:
+        """The objective, then what decides between equals; smaller is better."""
+        return found.key(self.objective)
+
+
+class Search(Protocol):
+    """Evaluate candidates in the history, which has its start, and keep there what is better, within its budget."""
+
+    def __call__(self, history: History, rng: np.random.Generator) -> None: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,8 +65,8 @@ class Move:
     """
 
     words: str
-    candidate: Candidate
-    found: Evaluation
+    candidate: Any
+    found: Any
     evaluations: int
 
 
@@ -37,44 +77,67 @@ class History:
     tried        everything that was evaluated, in order
     evaluations  simulations done; what breaks a limit takes none
     interrupted  the user stopped the search
+    pareto       look for the front of time, energy and cores, too
+    floor        the least floorline of all that was looked at; None if the search knows none
     """
 
-    def __init__(self, problem: Problem, search: str, budget: int, workers: Workers, progress: Progress | None) -> None:
-        self.problem, self.search, self.budget = problem, search, budget
-        self.workers, self.progress = workers, progress
+    def __init__(
+        self,
+        problem: Any,
+        search: str,
+        budget: int,
+        workers: Workers | None = None,
+        progress: Progress | None = None,
+        pareto: bool = False,
+    ) -> None:
+        self.problem, self.search, self.budget, self.pareto = problem, search, budget, pareto
+        self.workers, self.progress = workers or Workers(problem), progress
         self.moves: list[Move] = []
-        self.tried: dict[Candidate, Evaluation] = {}
+        self.tried: dict[Any, Any] = {}
         self.evaluations = 0
         self.interrupted = False
+        self.floor: Floor | None = None
 
-    # --- during the search
+    def run(self, search: Search, rng: np.random.Generator) -> None:
+        """Evaluate where the search starts, then search. Ctrl-C ends it and keeps what was found."""
+        with self.until_stopped():
+            self.begin()
+            search(self, rng)
 
     def begin(self) -> None:
-        """Evaluate where the search starts; on the fewest cores that can be if it takes more than are allowed.
+        """Evaluate where the search starts.
 
-        raises   MappingError if that breaks a limit, too
+        raises   MappingError or OptimizationError if that breaks a limit
         """
-        candidate, words = self.problem.start, "the partition to begin with"
-        if candidate.used > self.problem.most_cores:
-            candidate, words = self.problem.fewest_cores(), "as few cores as can be"
+        candidate, words = self.problem.beginning()
         found = self.evaluate([candidate])[0]
         if found is None:
-            self.problem.check(candidate)
-            raise MappingError(f"no partition of {self.problem.rules.network.name!r} to begin with keeps all limits")
+            self.problem.refuse(candidate)
         self.moves.append(self._move(words, candidate, found))
 
-    def evaluate(self, candidates: Sequence[Candidate], path: bool = False) -> list[Evaluation | None]:
+    @contextmanager
+    def beside(self) -> Iterator[History]:
+        """Another search from the same start and on the same budget; the better of the two is kept in the end."""
+        other = History(self.problem, self.search, self.left, self.workers)
+        other.moves.append(self.first)
+        yield other
+        self.tried |= other.tried
+        self.evaluations += other.evaluations
+        self.keep_best([other.last.candidate], least=0)
+
+    def evaluate(self, candidates: Sequence[Any], path: bool = False) -> list[Any | None]:
         """Simulate candidates; None for those that break a limit, and for those that the budget does not reach.
 
         A candidate seen before is not simulated again, unless its critical path is asked for and not known.
         """
-        new = [c for c in dict.fromkeys(candidates) if c not in self.tried or (path and self.tried[c].path is None)]
-        new = [c for c in new if self.problem.allows(c)][: self.left]
+        tried, space = self.tried, self.problem
+        new = [c for c in dict.fromkeys(candidates) if c not in tried or (path and not space.has_path(tried[c]))]
+        new = [c for c in new if space.allows(c)][: self.left]
         for candidate, found in zip(new, self.workers.map(with_path if path else without_path, new), strict=True):
             self.add(candidate, found)
         return [self.tried.get(candidate) for candidate in candidates]
 
-    def add(self, candidate: Candidate, found: Evaluation | None) -> None:
+    def add(self, candidate: Any, found: Any | None) -> None:
         """Book an evaluation; nothing was simulated if there is none."""
         if found is None:
             return
@@ -83,7 +146,7 @@ class History:
         if self.progress:
             self.progress(min(self.evaluations, self.budget), self.budget)
 
-    def keep_best(self, candidates: Sequence[Candidate], least: float = 1e-4) -> bool:
+    def keep_best(self, candidates: Sequence[Any], least: float = 1e-4) -> bool:
         """Keep the best of some evaluated candidates, if it is better than the last one kept.
 
         least   share by which the objective must fall, unless it is equal and what decides between equals is better
@@ -93,18 +156,15 @@ class History:
             return False
         best = min(known, key=lambda candidate: self.problem.key(self.tried[candidate]))
         new, old = self.problem.key(self.tried[best]), self.problem.key(self.last.found)
-        if not (new[0] <= (1 - least) * old[0] or (new[0] == old[0] and new < old)):
+        if not new < old or (1 - least) * old[0] < new[0] < old[0]:
             return False
-        self.moves.append(
-            self._move(difference(self.problem.layers, self.last.candidate, best), best, self.tried[best])
-        )
+        words = self.problem.difference(self.last.candidate, best)
+        self.moves.append(self._move(words, best, self.tried[best]))
         return True
 
-    def _move(self, words: str, candidate: Candidate, found: Evaluation) -> Move:
-        if found.path is None:  # the same run again, to say what limits it
-            path = self.problem.evaluate(candidate, path=True)
-            assert path is not None
-            found = replace(found, path=path.path)
+    def _move(self, words: str, candidate: Any, found: Any) -> Move:
+        if not self.problem.has_path(found):  # the same run again, to say what limits it
+            found = self.problem.evaluate(candidate, path=True)
         return Move(words, candidate, found, self.evaluations)
 
     @contextmanager
@@ -116,8 +176,6 @@ class History:
             if not self.moves:
                 raise
             self.interrupted = True
-
-    # --- afterwards
 
     @property
     def left(self) -> int:
@@ -132,11 +190,16 @@ class History:
         return self.moves[-1]
 
     @property
-    def front(self) -> list[tuple[Candidate, Evaluation]]:
+    def best(self) -> Any:
+        """What the best of all takes."""
+        return min(self.tried.values(), key=self.problem.key)
+
+    @property
+    def front(self) -> list[tuple[Any, Taken]]:
         """What was tried and is not beaten in time, energy and cores at once, fastest first."""
         points = [(c, e, (e.time_ps, e.energy_fj, e.cores)) for c, e in self.tried.items()]
         points.sort(key=lambda point: point[2])
-        front: list[tuple[Candidate, Evaluation, tuple]] = []
+        front: list[tuple[Any, Taken, tuple]] = []
         for point in points:
             if not any(all(a <= b for a, b in zip(kept[2], point[2], strict=True)) for kept in front):
                 front.append(point)
@@ -165,9 +228,16 @@ class History:
         return [f"{said}: {a} -> {b}" for said, a, b in zip(words, told, told[1:], strict=False)]
 
 
-def with_path(problem: Problem, candidate: Candidate) -> Evaluation | None:
+def every(history: History, rng: np.random.Generator) -> None:
+    """Try all candidates that the problem lists, as far as the budget reaches; no chance is in it."""
+    for candidate in history.problem.candidates():
+        history.evaluate([candidate])
+        history.keep_best([candidate], least=0)
+
+
+def with_path(problem: Any, candidate: Any) -> Any | None:
     return problem.evaluate(candidate, path=True)
 
 
-def without_path(problem: Problem, candidate: Candidate) -> Evaluation | None:
+def without_path(problem: Any, candidate: Any) -> Any | None:
     return problem.evaluate(candidate)

@@ -1,4 +1,4 @@
-"""What `nsim optimize` shows: what was gained, every move that was kept, what no partition can beat; and its figure."""
+"""What `nsim optimize` shows: what was gained, every move that was kept, how far limits are away; and its figure."""
 
 from __future__ import annotations
 
@@ -8,24 +8,31 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from nsim.answer import answered
-from nsim.bottleneck import bottleneck_of
-from nsim.frame.plan import MODES
-from nsim.optimize import Optimized, mapping_of
-from nsim.optimize.frames import FrameSearch, Tried
+from nsim.mapping.frames.plan import MODES
+from nsim.optimize.frames import Tried
 from nsim.optimize.history import History
-from nsim.optimize.streams import Placed, StreamSearch
-from nsim.plots import Workload, draw_floorline
-from nsim.screen import console, facts_grid, joules, seconds
-from nsim.simulation import Sent, run_activity
+from nsim.optimize.search import Optimized, mapping_of
+from nsim.optimize.streams import Placed
+from nsim.report.answer import answered
+from nsim.report.plots import draw_floorline
+from nsim.report.screen import console, facts_grid
+from nsim.report.units import amount, joules, seconds
+from nsim.report.words import frames_limit
+from nsim.result.limits.bounds import Workload
+from nsim.result.limits.timesteps_bottleneck import bottleneck_of
+from nsim.result.run_timesteps import Sent, run_activity
 
 FRONT_ROWS = 20
+WAITS = 3  # of what the timesteps of the best floorline wait for
 
 
-def show_optimized(found: Optimized, out: Path | None, plot: Path | None) -> None:
-    """The result in ten seconds, then the moves, then the front if there is more than one point on it."""
+def show_optimized(found: Optimized, out: Path | None, plot: Path | None, command: str) -> None:
+    """The result in ten seconds, then the moves, then the front if there is more than one point on it.
+
+    command   what runs the best, if it is written to a partition file, or writes it
+    """
     history, facts = found.history, found.summary()
-    if answered(lambda: {**facts, "notes": _notes(found), "partition_file": out, "plot": plot}):
+    if answered(lambda: {**facts, "notes": _notes(found), "partition_file": out, "plot": plot, "command": command}):
         return
     screen = console()
     rules, problem = history.problem.rules, history.problem
@@ -37,12 +44,12 @@ def show_optimized(found: Optimized, out: Path | None, plot: Path | None) -> Non
     if len(history.front) > 1:
         screen.print()
         screen.print(Text(_front_title(history)))
-        screen.print(_front(history))
+        screen.print(_front(history, problem.activity.timesteps))
     for line in _notes(found):
         screen.print(Text(line, style="dim"))
-    for file, what in ((out, "Partition: nsim run --partition"), (plot, "Figure:")):
-        if file:
-            screen.print(f"{what} {file}")
+    if plot:
+        screen.print(f"Figure: {plot}")
+    screen.print(f"{'Run it' if out else 'Keep it'}: {command}", soft_wrap=True)
 
 
 def _gains(facts: dict[str, Any]) -> Table:
@@ -57,11 +64,19 @@ def _gains(facts: dict[str, Any]) -> Table:
         grid.add_row("Energy", joules(facts["known_energy_per_timestep_fj"]), f"per timestep, {change} than {before}")
     grid.add_row("Cores", str(facts["cores"]), f"of {facts['most_cores']} allowed; {facts['cores_before']} before")
     grid.add_row("Limit", facts["limit"], f"{facts['limit_share']:.0%} of the critical path now")
+    if facts["reachable_time_ps"] is not None:
+        most = sorted(facts["reachable_time_shares"].items(), key=lambda item: -item[1])[:WAITS]
+        grid.add_row(
+            "Reachable",
+            seconds(facts["reachable_time_ps"]),
+            f"per timestep if no message waited for another, the least of {facts['bounds']:,} floorlines: "
+            f"{', '.join(f'{name} {share:.0%}' for name, share in most)}. This one takes "
+            f"{facts['over_reachable_time']:.2f} times that",
+        )
     grid.add_row(
-        "Physical",
+        "Ideal",
         seconds(facts["least_time_ps"]),
-        f"per timestep can no partition beat, set by {facts['least_time_set_by']}; this one takes "
-        f"{facts['over_least_time']:.2f} times that",
+        f"per timestep with all work spread perfectly, set by {facts['least_time_set_by']}: no partition can beat it",
     )
     grid.add_row(
         "Search",
@@ -85,8 +100,9 @@ def _moves(history: History) -> Table:
     return table
 
 
-def _front(history: History) -> Table:
-    steps, front = history.problem.activity.timesteps, history.front
+def _front(history: History, steps: int) -> Table:
+    """Time and energy per timestep, or as they are for 1."""
+    front = history.front
     shown = front[:: -(-len(front) // FRONT_ROWS)]
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
     for heading in ("time", "energy", "cores"):
@@ -108,7 +124,7 @@ def _notes(found: Optimized) -> list[str]:
     lines = [
         f"Spread perfectly over all allowed cores, synapses would take {seconds(limits.memory_ps)} and sweeps "
         f"{seconds(limits.compute_ps)}; the host sends for {seconds(limits.host_ps)}, the barrier takes "
-        f"{seconds(limits.barrier_ps)}."
+        f"{seconds(limits.barrier_ps)} and management {seconds(limits.management_ps)}."
     ]
     if limits.binding == "the host's input":
         lines.append("The host's input is what no partition can shorten: fewer or sparser input messages can.")
@@ -118,54 +134,54 @@ def _notes(found: Optimized) -> list[str]:
     return lines + [f"Note: {note}." for note in network.notes]
 
 
-# --- chips on which all mappings are tried
-
 SHOWN = 5  # of those that were tried
 
 
-def show_limits(found: FrameSearch) -> None:
+def show_limits(history: History, command: str) -> None:
     """Chips with frames: the best limits of a processor and the vendor's modes, and the command for the best."""
-    best = found.best
-    chip, network = best.mapping.chip, best.mapping.network
-    ranked = sorted(found.tried, key=lambda each: each.key(found.objective))
-    if answered(lambda: {**_about(best), "objective": found.objective, "tried": [_of_mode(each) for each in ranked]}):
+    best: Tried = history.best
+    ranked: list[Tried] = sorted(history.tried.values(), key=history.problem.key)
+    tried = [_of_mode(each) for each in ranked]
+    if answered(lambda: {**_about(best), "objective": history.problem.objective, "tried": tried, "command": command}):
         return
-    screen = console()
-    screen.print(
-        Text(f"{network.name} on {chip.title}: {len(found.tried)} mappings for {found.objective}", style="bold")
-    )
     table = _tried_table("mode", "between frames", "latency", "energy", "processors")
-    modes = [found.of_mode(mode) for mode in MODES if any(each.mapping.mode == mode for each in found.tried)]
+    modes = [history.tried[mode] for mode in MODES if mode in history.tried]
     for each in [*ranked[:SHOWN], *(mode for mode in modes if mode not in ranked[:SHOWN])]:
         row = each.mapping.mode, seconds(each.time_ps), seconds(each.latency_ps), joules(each.energy_fj)
         table.add_row(*row, str(each.mapping.processors))
-    screen.print(table)
-    screen.print(Text(f"Limit now: {best.bottleneck}.", style="dim"))
-    for note in network.notes:
-        screen.print(Text(f"Note: {note}.", style="dim"))
-    screen.print(f"Best: nsim run --mode {best.mapping.mode}", soft_wrap=True)
+    _show_tried(history, table, [f"Limit now: {frames_limit(best.bottleneck)}."], command)
 
 
-def show_faster_cores(found: StreamSearch, events: int) -> None:
+def show_faster_cores(history: History, events: int, command: str) -> None:
     """Chips without timesteps: which layers are on the faster cores, the rate that is kept up with, and the command."""
-    best = found.best
-    chip, network = best.mapping.chip, best.mapping.network
-    ranked = sorted(found.tried, key=lambda each: (each.busiest_ps, each.end_ps))
-    if answered(lambda: {**_about(best), "events": events, "tried": [_of_placement(each) for each in ranked]}):
+    best: Placed = history.best
+    ranked: list[Placed] = sorted(history.tried.values(), key=history.problem.key)
+    tried = [_of_placement(each) for each in ranked]
+    if answered(lambda: {**_about(best), "events": events, "tried": tried, "command": command}):
         return
-    screen = console()
-    faster = " and ".join(map(str, chip.parallel.cores))
-    screen.print(Text(f"{network.name} on {chip.title}: {len(found.tried)} mappings", style="bold"))
-    table = _tried_table(f"on cores {faster}", "events/s at most", "all over after", "energy")
+    faster = best.mapping.chip.parallel.cores
+    cores = f"core{'s' * (len(faster) > 1)} {' and '.join(map(str, faster))}"
+    table = _tried_table(f"on {cores}", "events/s at most", "all over after", "energy")
     for each in ranked:
-        held = [layer.name for layer in each.mapping.layers if layer.core in chip.parallel.cores]
-        words = f"{', '.join(held) or 'no layer'}{' (default)' if each is found.default else ''}"
-        rate = f"{events / each.busiest_ps * 1e12:,.0f}" if each.busiest_ps else "any"
+        held = [layer.name for layer in each.mapping.layers if layer.core in faster]
+        words = f"{', '.join(held) or 'no layer'}{' (default)' if each is history.first.found else ''}"
+        rate = amount(events / each.time_ps * 1e12) if each.time_ps else "any"
         table.add_row(words, rate, seconds(each.end_ps), joules(each.energy_fj))
+    _show_tried(history, table, [], command)
+
+
+def _show_tried(history: History, table: Table, lines: list[str], command: str) -> None:
+    """All mappings were tried: the best of them, the front if it was asked for, notes, and the command for the best."""
+    screen, mapping = console(), history.best.mapping
+    title = f"{mapping.network.name} on {mapping.chip.title}: {len(history.tried)} mappings for "
+    screen.print(Text(title + history.problem.objective, style="bold"))
     screen.print(table)
-    for note in network.notes:
-        screen.print(Text(f"Note: {note}.", style="dim"))
-    screen.print(f"Best: nsim run --core-options {best.core_options}", soft_wrap=True)
+    if history.pareto:
+        screen.print(Text(_front_title(history)))
+        screen.print(_front(history, 1))
+    for line in [*lines, *(f"Note: {note}." for note in mapping.network.notes)]:
+        screen.print(Text(line, style="dim"))
+    screen.print(f"Best: {command}", soft_wrap=True)
 
 
 def _about(best: Tried | Placed) -> dict[str, Any]:
@@ -179,7 +195,7 @@ def _of_mode(each: Tried) -> dict[str, Any]:
 
 
 def _of_placement(each: Placed) -> dict[str, Any]:
-    times = {"busiest_station_ps": each.busiest_ps, "end_ps": each.end_ps, "known_energy_fj": each.energy_fj}
+    times = {"busiest_station_ps": each.time_ps, "end_ps": each.end_ps, "known_energy_fj": each.energy_fj}
     return {"core_options": each.core_options, **times}
 
 
@@ -197,9 +213,7 @@ def draw_trajectory(history: History, path: Path) -> None:
     for number, move in enumerate(history.moves):
         points.append(_point(history, number, move.words))
     chip = problem.rules.chip
-    draw_floorline(
-        points, path, f"{problem.rules.network.name} on {chip.title}: {history.search}", chip.power.static_mw
-    )
+    draw_floorline(points, path, f"{problem.rules.network.name} on {chip.title}: {history.search}", chip.static_mw)
 
 
 def _point(history: History, number: int, words: str) -> Workload:

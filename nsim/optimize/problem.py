@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from nsim.activity import Activity
-from nsim.barrier_chip import BarrierChip
+from nsim.chip.timesteps import BarrierChip, Management
 from nsim.errors import MappingError, OptimizationError
-from nsim.mapping.partition import Demand, Rules, Share, check_axons_out, check_partition, on_chip_layers
-from nsim.mapping.place import place
-from nsim.mapping.route import distance
-from nsim.mapping.storage import FORMATS
-from nsim.network import Layer
-from nsim.optimize.candidate import ROW_MAJOR, Candidate, Cores, Shares, numbered, own_cores
-from nsim.optimize.cuts import NO_LIMIT_PS, Cutter
+from nsim.mapping.cores.partition import Demand, Rules, Slice, check_axons_out, check_partition, on_chip_layers
+from nsim.mapping.cores.place import place
+from nsim.mapping.cores.route import distance
+from nsim.mapping.cores.storage import FORMATS
+from nsim.network.activity import Activity
+from nsim.network.layers import Layer
+from nsim.optimize.candidate import ROW_MAJOR, Candidate, Cores, Slices, difference, numbered, own_cores
+from nsim.optimize.cuts import NO_LIMIT_PS, Cutter, whole
 from nsim.optimize.evaluation import Copies, Evaluation, Simulator, Work
-from nsim.synapses import Box
+from nsim.optimize.history import Space
 
-OBJECTIVES = ("time", "energy", "energy-delay", "cores")
 PLACINGS = (ROW_MAJOR, "near the host", "greedily")
 
 
 @dataclass(frozen=True)
-class Problem:
+class Problem(Space):
     """Everything a search needs to know; small enough to be sent to other processes.
 
     activity    the timesteps that every evaluation simulates
     most_cores  that the mapping may take
     first       what a search begins with; None: as few cores as can be
+    tiles       whether layers in space may be cut along several axes at once
     """
 
     rules: Rules
@@ -40,6 +39,7 @@ class Problem:
     objective: str
     most_cores: int
     first: Candidate | None
+    tiles: bool = False
 
     @cached_property
     def simulator(self) -> Simulator:
@@ -54,81 +54,77 @@ class Problem:
         """Layers on the chip, in the order of a candidate."""
         return on_chip_layers(self.rules.network)
 
-    # --- what is better
+    def difference(self, before: Candidate, after: Candidate) -> str:
+        return difference(self.layers, before, after)
 
-    def key(self, found: Evaluation) -> tuple[float, ...]:
-        """The objective, then what decides between equals; smaller is better."""
-        time, energy, cores = float(found.time_ps), found.energy_fj, float(found.cores)
-        return {
-            "time": (time, energy, cores),
-            "energy": (energy, time, cores),
-            "energy-delay": (energy * time, time, cores),
-            "cores": (cores, time, energy),
-        }[self.objective]
-
-    # --- candidates
-
-    def candidate(self, shares: Shares, cores: Cores | None = None, placing: str = ROW_MAJOR) -> Candidate:
-        """Shares on these logical cores (one for each if None), placed by a rule; row by row by none of PLACINGS."""
-        cores = cores or own_cores(shares)
+    def candidate(self, slices: Slices, cores: Cores | None = None, placing: str = ROW_MAJOR) -> Candidate:
+        """Slices on these logical cores (one for each if None), placed by a rule; row by row by none of PLACINGS."""
+        cores = cores or own_cores(slices)
         used = 1 + max(max(layer) for layer in cores)
-        row_major = Candidate(shares, cores, tuple(range(used)), ROW_MAJOR)
+        row_major = Candidate(slices, cores, tuple(range(used)), ROW_MAJOR)
         if placing not in PLACINGS[1:] or used > self.rules.chip.cores:
             return row_major
         if placing == "near the host":
-            return Candidate(shares, cores, tuple(self.near_host[:used]), placing)
+            return Candidate(slices, cores, tuple(self.near_host[:used]), placing)
         traffic = self.simulator.traffic(row_major, Copies(self.simulator, row_major))
         location = place(self.rules.chip, traffic, "greedy")
-        return Candidate(shares, cores, tuple(location.tolist()), placing)
+        return Candidate(slices, cores, tuple(location.tolist()), placing)
 
     @cached_property
     def start(self) -> Candidate:
         """Where a search begins; it may take more cores than are allowed."""
         return self.first or self.fewest_cores()
 
-    def recut(
-        self, before: Candidate, shares: Mapping[int, tuple[Share, ...]], placing: str | None = None
-    ) -> Candidate:
-        """Other shares for some layers, each on a core of its own; the rest stays together as it was.
+    def beginning(self) -> tuple[Candidate, str]:
+        if self.start.used > self.most_cores:
+            return self.fewest_cores(), "as few cores as can be"
+        return self.start, "the partition to begin with"
 
-        shares   by number of the layer
+    def recut(
+        self, before: Candidate, slices: Mapping[int, tuple[Slice, ...]], placing: str | None = None
+    ) -> Candidate:
+        """Other slices for some layers, each on a core of its own; the rest stays together as it was.
+
+        slices   by number of the layer
         """
         cores: list[list[object]] = []
         for number, held in enumerate(before.cores):
-            if number in shares:
-                cores.append([(number, part) for part in range(len(shares[number]))])
+            if number in slices:
+                cores.append([(number, part) for part in range(len(slices[number]))])
             else:
                 cores.append(list(held))
-        every = tuple(shares.get(number, held) for number, held in enumerate(before.shares))
+        every = tuple(slices.get(number, held) for number, held in enumerate(before.slices))
         return self.candidate(every, numbered(cores), placing or before.placing)
 
     @cached_property
     def near_host(self) -> list[int]:
-        """Physical cores, those with the fewest hops to the host first."""
+        """Physical cores, those with the fewest hops to the host first; a whole chip before the next one."""
         chip = self.rules.chip
-        host = chip.router_of(chip.cores)
-        return sorted(range(chip.cores), key=lambda core: (distance(chip, host, chip.router_of(core)), core))
-
-    # --- limits
+        hops = [distance(chip, chip.router_of(chip.cores), chip.router_of(core)) for core in range(chip.cores)]
+        of = [chip.chip_of(core) for core in range(chip.cores)]
+        nearest: dict[int, int] = {}
+        for number, far in zip(of, hops, strict=True):
+            nearest[number] = min(far, nearest.get(number, far))
+        return sorted(range(chip.cores), key=lambda core: (nearest[of[core]], of[core], hops[core], core))
 
     def allows(self, candidate: Candidate) -> bool:
         """Whether all limits of the chip and of the search hold. Outgoing axons are looked at by `evaluate`."""
         chip = self.rules.chip
         if candidate.used > min(self.most_cores, chip.cores):
             return False
-        for shares in candidate.partition:
-            if len({share.layer for share in shares}) < len(shares):
-                return False  # their neurons would take turns in the sweep: one share of a layer per core is enough
-            if not self.fits_together(shares):
+        for slices in candidate.partition:
+            if len({piece.layer for piece in slices}) < len(slices):
+                return False  # their neurons would take turns in the sweep: one slice of a layer per core is enough
+            if not self.fits_together(slices):
                 return False
         return True
 
-    def fits_together(self, shares: Sequence[Share]) -> bool:
-        if len(shares) == 1:
-            return self.simulator.fits(shares[0])
+    def fits_together(self, slices: Sequence[Slice]) -> bool:
+        if len(slices) == 1:
+            return self.simulator.fits(slices[0])
         demand = Demand(0, 0, 0)
-        for share in shares:
-            demand += self.simulator.demand(share)
+        for piece in slices:
+            demand += self.simulator.demand(piece)
         return demand.overload(self.rules.chip) <= 1
 
     def evaluate(self, candidate: Candidate, path: bool = False) -> Evaluation | None:
@@ -143,28 +139,30 @@ class Problem:
             return None
         return self.simulator.evaluate(candidate, copies, path)
 
-    def check(self, candidate: Candidate) -> None:
-        """Refuse a candidate that breaks a limit of the chip or of the search, by name."""
-        for core, shares in enumerate(candidate.partition):
-            names = [share.layer for share in shares]
+    def has_path(self, found: Evaluation) -> bool:
+        return found.path is not None
+
+    def refuse(self, candidate: Candidate) -> None:
+        """Name the limit of the chip or of the search that a candidate breaks."""
+        for core, slices in enumerate(candidate.partition):
+            names = [piece.layer for piece in slices]
             if len(set(names)) < len(names):
                 twice = next(name for name in names if names.count(name) > 1)
-                raise OptimizationError(f"core {core} holds two shares of layer {twice!r}: make them one, or move one")
+                raise OptimizationError(f"core {core} holds two slices of layer {twice!r}: make them one, or move one")
         check_partition(self.rules, candidate.partition)
         copies = Copies(self.simulator, candidate)
         used = np.bincount(copies.core, np.diff(copies.indptr), minlength=self.rules.chip.cores + 1)
         check_axons_out(self.rules, candidate.partition, used[list(candidate.placement)].astype(int).tolist())
-
-    # --- work
+        raise MappingError(f"no partition of {self.rules.network.name!r} to begin with keeps all limits")
 
     def loads(self, candidate: Candidate) -> list[int]:
-        """The longest time a core with a share of each layer is busy, over all evaluated timesteps."""
-        works = [[self.simulator.work(share) for share in shares] for shares in candidate.partition]
+        """The longest time a core with a slice of each layer is busy, over all evaluated timesteps."""
+        works = [[self.simulator.work(piece) for piece in slices] for slices in candidate.partition]
         core_ps = [max(sum(w.memory_ps for w in each), sum(w.compute_ps for w in each)) for each in works]
         return [max(core_ps[core] for core in cores) for cores in candidate.cores]
 
     def fewest_cores(self) -> Candidate:
-        """As few cores as full shares, and the rests put together, can do with: a heuristic, not the least.
+        """As few cores as full slices, and the rests put together, can do with: a heuristic, not the least.
 
         raises   MappingError if even these are more than the limit
         """
@@ -180,56 +178,44 @@ class Problem:
         if packed.used > self.most_cores:
             cure = "allow more (--cores)" if packed.used <= chip.cores else "use a smaller network"
             raise MappingError(
-                f"network {network.name!r} needs {packed.used} cores of chip {chip.name!r} with all light shares put "
+                f"network {network.name!r} needs {packed.used} cores of chip {chip.name!r} with all light slices put "
                 f"together, but {self.most_cores} are allowed, of {chip.cores}: {cure}"
             )
         return packed
 
-    def packed(self, shares: Shares, limit_ps: int, placing: str = ROW_MAJOR) -> Candidate:
-        """Light shares of different layers together on cores, none busy for longer: first fit, heaviest first."""
-        parts = [(layer, part) for layer, held in enumerate(shares) for part in range(len(held))]
-        work = {each: self.simulator.work(shares[each[0]][each[1]]) for each in parts}
+    def packed(self, slices: Slices, limit_ps: int, placing: str = ROW_MAJOR) -> Candidate:
+        """Light slices of different layers together on cores, none busy for longer: first fit, heaviest first."""
+        parts = [(layer, part) for layer, held in enumerate(slices) for part in range(len(held))]
+        work = {each: self.simulator.work(slices[each[0]][each[1]]) for each in parts}
         parts.sort(key=lambda each: -work[each].load_ps)
         cores: list[list[tuple[int, int]]] = []
         for each in parts:
-            room = (core for core in cores if self._has_room(core, each, shares, work, limit_ps))
+            room = (core for core in cores if self._has_room(core, each, slices, work, limit_ps))
             core = next(room, None)
             if core is None:
                 cores.append([each])
             else:
                 core.append(each)
         named = {each: number for number, core in enumerate(cores) for each in core}
-        own = [[named[layer, part] for part in range(len(held))] for layer, held in enumerate(shares)]
-        return self.candidate(shares, numbered(own), placing)
+        own = [[named[layer, part] for part in range(len(held))] for layer, held in enumerate(slices)]
+        return self.candidate(slices, numbered(own), placing)
 
     def _has_room(
         self,
         core: list[tuple[int, int]],
         part: tuple[int, int],
-        shares: Shares,
+        slices: Slices,
         work: dict[tuple[int, int], Work],
         limit_ps: int,
     ) -> bool:
-        """Whether a core can take one more (layer, part): one share of each layer, no longer busy than the limit."""
+        """Whether a core can take one more (layer, part): one slice of each layer, no longer busy than the limit."""
         every = [*core, part]
         memory_ps, compute_ps = (
             sum(getattr(work[each], name) for each in every) for name in ("memory_ps", "compute_ps")
         )
         if any(layer == part[0] for layer, _ in core) or max(memory_ps, compute_ps) > limit_ps:
             return False
-        return self.fits_together([shares[layer][number] for layer, number in every])
-
-
-def choose(name: str, names: Sequence[str], what: str) -> str:
-    """One of the names.
-
-    raises   OptimizationError for another one, with the nearest
-    """
-    if name in names:
-        return name
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}? " if near else ""
-    raise OptimizationError(f"no {what} {name!r}: {hint}choose from {', '.join(names)}")
+        return self.fits_together([slices[layer][number] for layer, number in every])
 
 
 def check_chip(chip: object) -> BarrierChip:
@@ -260,13 +246,14 @@ class Limits:
 
     memory, compute   total work of synapses and of sweeps, each message received once, spread perfectly over all cores
     host              the host sends every message once, whatever it is sent to
-    barrier           over one router; the other three come before it
+    barrier           over one router, and management: the other three come before them
     """
 
     memory_ps: float
     compute_ps: float
     host_ps: float
     barrier_ps: float
+    management_ps: float
 
     @property
     def binding(self) -> str:
@@ -275,7 +262,7 @@ class Limits:
 
     @property
     def least_ps(self) -> float:
-        return max(self.memory_ps, self.compute_ps, self.host_ps) + self.barrier_ps
+        return max(self.memory_ps, self.compute_ps, self.host_ps) + self.barrier_ps + self.management_ps
 
 
 def physical_limits(problem: Problem) -> Limits:
@@ -285,7 +272,7 @@ def physical_limits(problem: Problem) -> Limits:
     """
     simulator, rules = problem.simulator, problem.rules
     chip, steps = rules.chip, problem.activity.timesteps
-    wholes = [simulator.measure(Share(x.name, Box.whole(x.shape), x.neurons)) for x in problem.layers]
+    wholes = [simulator.measure(whole(layer)) for layer in problem.layers]
     sources = np.unique(np.concatenate([work.source for work in wholes]))
     fired = simulator.times_fired[sources]
     synop_ps = np.array([getattr(chip.actions, f"synop_{form}").latency_ps for form in FORMATS])
@@ -297,4 +284,5 @@ def physical_limits(problem: Problem) -> Limits:
         on_host |= (sources >= own.start) & (sources < own.stop) & (not layer.on_chip)
     host_ps = fired[on_host].sum() * max(1, chip.host_message_ps)
     spread = steps * problem.most_cores
-    return Limits(float(memory_ps) / spread, compute_ps / spread, float(host_ps) / steps, float(chip.barrier_ps(1)))
+    end_ps = float(chip.barrier_ps(1)), float(chip.management_ps(Management()))
+    return Limits(float(memory_ps) / spread, compute_ps / spread, float(host_ps) / steps, *end_ps)

@@ -6,57 +6,73 @@ all choices that fit are tried. Decimators and balancers change what is computed
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, permutations
 
 import numpy as np
 
+from nsim.chip.events import StreamChip
 from nsim.errors import MappingError, OptimizationError
-from nsim.events import EventStream
-from nsim.network import Network
-from nsim.stream.chip import StreamChip
-from nsim.stream.mapping import StreamMapping, map_stream
-from nsim.stream.quantize import quantized
-from nsim.stream.run import simulate_stream
+from nsim.mapping.events.mapping import StreamMapping, map_stream
+from nsim.mapping.events.quantize import quantized
+from nsim.network.inputs import EventStream
+from nsim.network.layers import Network
+from nsim.optimize.history import History, Progress, Space, every
+from nsim.optimize.objectives import Taken, choose
+from nsim.result.run_events import simulate_stream
 
-Progress = Callable[[int, int], None]
+OBJECTIVES = ("time", "energy", "energy-delay")  # a layer takes one core, so the number of cores is fixed
 
 
 @dataclass(frozen=True, eq=False)
-class Placed:
+class Placed(Taken):
     """A mapping and what it takes, over all streams.
 
-    busiest_ps   work of the busiest station: no stream can be served faster for long
-    end_ps       until all is over, the streams one after another
+    time_ps     work of the busiest station: no stream can be served faster for long
+    energy_fj   until all is over, as far as it is known
+    end_ps      until all is over, the streams one after another
     """
 
+    time_ps: int
     mapping: StreamMapping
-    busiest_ps: int
     end_ps: int
-    energy_fj: float
 
     @property
     def core_options(self) -> str:
         """For `nsim run --core-options`."""
         return ",".join(f"core.{layer.name}={layer.core}" for layer in self.mapping.layers)
 
+    def key(self, objective: str) -> tuple[float, ...]:
+        """The objective; of equals, the one that is over first."""
+        return super().key(objective)[0], float(self.end_ps)
+
 
 @dataclass(frozen=True, eq=False)
-class StreamSearch:
-    """What was tried: the default mapping first. interrupted: whether there was more to try."""
+class Placings(Space):
+    """The space of a network on a chip without timesteps: mappings with other layers on the faster cores."""
 
-    tried: tuple[Placed, ...]
-    interrupted: bool = False
+    mappings: tuple[StreamMapping, ...]
+    streams: Sequence[EventStream]
+    tick_s: float | None
+    objective: str
 
-    @property
-    def default(self) -> Placed:
-        return self.tried[0]
+    def beginning(self) -> tuple[StreamMapping, str]:
+        return self.mappings[0], "the default mapping"
 
-    @property
-    def best(self) -> Placed:
-        """With the least work of the busiest station; of equals, the one that is over first."""
-        return min(self.tried, key=lambda each: (each.busiest_ps, each.end_ps))
+    def candidates(self) -> Sequence[StreamMapping]:
+        return self.mappings[1:]
+
+    def evaluate(self, candidate: StreamMapping, path: bool = False) -> Placed:
+        results = [simulate_stream(candidate, stream, dt_s=self.tick_s) for stream in self.streams]
+        busy_ps = np.sum([result.times.busy_ps for result in results], axis=0)
+        busy_ps[results[0].machine.number("clock")] = 0
+        end_ps = sum(result.times.end_ps for result in results)
+        energy_fj = sum(result.energy.known_fj for result in results)
+        return Placed(int(busy_ps.max()), energy_fj, len(candidate.layers), candidate, end_ps)
+
+    def difference(self, before: StreamMapping, after: StreamMapping) -> str:
+        return f"{', '.join(sorted(_on_faster(after))) or 'no layer'} on the faster cores"
 
 
 def optimize_stream(
@@ -65,29 +81,25 @@ def optimize_stream(
     streams: Sequence[EventStream],
     *,
     tick_s: float | None = None,
+    objective: str = "time",
+    pareto: bool = False,
     progress: Progress | None = None,
-) -> StreamSearch:
+) -> History:
     """Try all choices of layers for the faster cores on these streams. Ctrl-C returns what was tried until then.
 
     raises   OptimizationError without streams, or if no core is faster; MappingError if the network does not fit
     """
+    choose(objective, OBJECTIVES, "objective")
     if not streams:
         raise OptimizationError("no events to try mappings on: give at least one stream")
     if not chip.parallel.cores:
         raise OptimizationError(f"all cores of chip {chip.name!r} are equally fast: there is nothing to move")
-    whole = quantized(network, chip)
-    mappings = list(_mappings(whole, chip))
-    tried: list[Placed] = []
-    try:
-        for number, mapping in enumerate(mappings):
-            tried.append(_placed(mapping, streams, tick_s))
-            if progress:
-                progress(number + 1, len(mappings))
-    except KeyboardInterrupt:
-        if not tried:
-            raise
-        return StreamSearch(tuple(tried), True)
-    return StreamSearch(tuple(tried))
+    mappings = tuple(_mappings(quantized(network, chip), chip))
+    history = History(
+        Placings(mappings, streams, tick_s, objective), "every", len(mappings), progress=progress, pareto=pareto
+    )
+    history.run(every, np.random.default_rng(0))
+    return history
 
 
 def _mappings(network: Network, chip: StreamChip) -> Iterator[StreamMapping]:
@@ -116,11 +128,3 @@ def _fitting(network: Network, chip: StreamChip, chosen: Sequence[str]) -> Strea
         except MappingError:
             continue
     return None
-
-
-def _placed(mapping: StreamMapping, streams: Sequence[EventStream], tick_s: float | None) -> Placed:
-    results = [simulate_stream(mapping, stream, tick_s=tick_s) for stream in streams]
-    busy_ps = np.sum([result.times.busy_ps for result in results], axis=0)
-    busy_ps[results[0].machine.number("clock")] = 0
-    end_ps = sum(result.times.end_ps for result in results)
-    return Placed(mapping, int(busy_ps.max()), end_ps, sum(result.energy.known_fj for result in results))

@@ -8,24 +8,22 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any, TypeVar
 
-from nsim.optimize.problem import Problem
-
 Item = TypeVar("Item")
 Found = TypeVar("Found")
-_problem: Problem | None = None  # of a worker process
+_problem: Any | None = None  # of a worker process
 
 
 class Workers:
     """Runs functions of (problem, item) on many items, in this process or in several others."""
 
-    def __init__(self, problem: Problem, processes: int = 1) -> None:
+    def __init__(self, problem: Any, processes: int = 1) -> None:
         self.problem, self.processes = problem, processes
         self.pool: ProcessPoolExecutor | None = None
         if processes > 1:
             context = multiprocessing.get_context("spawn")
             self.pool = ProcessPoolExecutor(processes, context, _begin, (problem,))
 
-    def map(self, function: Callable[[Problem, Item], Found], items: Sequence[Item]) -> list[Found]:
+    def map(self, function: Callable[[Any, Item], Found], items: Sequence[Item]) -> list[Found]:
         """Results in the order of the items."""
         if self.pool is None or len(items) < 2:
             return [function(self.problem, item) for item in items]
@@ -40,13 +38,13 @@ class Workers:
             self.pool.shutdown(cancel_futures=True)
 
 
-def _begin(problem: Problem) -> None:
+def _begin(problem: Any) -> None:
     global _problem
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that shows what was found
     _problem = problem
 
 
-def _run(task: tuple[Callable[[Problem, Any], Any], Any]) -> Any:
+def _run(task: tuple[Callable[[Any, Any], Any], Any]) -> Any:
     function, item = task
     assert _problem is not None
     return function(_problem, item)

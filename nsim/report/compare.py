@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nsim.errors import InputError, OutputError
-from nsim.plots import FORMATS
 from nsim.report.content import compared, known_fj, span_ps
+from nsim.report.plots import FORMATS
 from nsim.report.run_folder import Run
+from nsim.result.folder import check_replaceable
 
 if TYPE_CHECKING:
     import pandas as pd
 
 OUT = (".csv", ".html", *FORMATS)
+RANGED = {"time": "ps", "energy": "fj"}  # headlines that have ranges, and their units
 SAME = ("reproducibility", "energy_by_action_fj", "neurobench_per_timestep", "violations", "sequences")
 
 
@@ -44,8 +46,8 @@ def compare(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["what", "key", *names, "ratio"])
 
 
-def facts(found: pd.DataFrame) -> dict[str, Any]:
-    """The same for scripts: the runs by name, and a row for all that differs, with a value for each run."""
+def facts(found: pd.DataFrame, runs: Sequence[Run]) -> dict[str, Any]:
+    """The same for scripts: runs by name, a row for all that differs, with a value for each run, and what is open."""
     names = list(found.columns[2:-1])
     rows = found.astype(object).to_dict("records")
     return {
@@ -54,15 +56,17 @@ def facts(found: pd.DataFrame) -> dict[str, Any]:
             {"what": row["what"], "key": row["key"], "values": {n: row[n] for n in names}, "ratio": row["ratio"]}
             for row in rows
         ],
+        "undecided": undecided(runs),
     }
 
 
-def check_comparison(path: Path) -> None:
+def check_comparison(path: Path, force: bool = False) -> None:
     """Refuse a comparison that cannot be written."""
     if path.suffix.lower() not in OUT:
         raise OutputError(f"comparison {path} has no format that can be written: end its name in {', '.join(OUT)}")
     if not path.parent.is_dir():
         raise OutputError(f"comparison {path} is to go to a folder that does not exist: make {path.parent} first")
+    check_replaceable(path, force)
 
 
 def write_comparison(runs: Sequence[Run], table: pd.DataFrame, path: Path) -> None:
@@ -101,6 +105,33 @@ def _all_of(names: Iterable[str]) -> str:
     return " and ".join(dict.fromkeys(names))
 
 
+def undecided(runs: Sequence[Run]) -> list[str]:
+    """Where the ranges of constants leave open which of the first and the last run takes more, in sentences."""
+    (first, *_, last), (name, *_, other) = runs, _short_names(runs)
+    said = []
+    for what, unit in RANGED.items():
+        ratios = _ratios(first, last, f"{what}_{unit}")
+        if ratios is not None and ratios[0] < 1 < ratios[1]:
+            low, high = ratios
+            found = f"{other} takes {low:.3g} to {high:.3g}x the {what} of {name}"
+            said.append(f"Undecided: within the ranges of constants, {found}.")
+    return said
+
+
+def _ratios(first: Run, last: Run, key: str) -> tuple[float, float] | None:
+    """The least and the greatest ratio of the last to the first; None if ranges were not sought, or not known.
+
+    On one chip file the runs are compared draw by draw, since they have the same constants; else by their ranges.
+    """
+    low, high = (key.replace("_", f"_{end}_") for end in ("low", "high"))
+    if any(run.summary[each] is None or not run.summary[low] for run in (first, last) for each in (low, high)):
+        return None
+    if len({run.summary["reproducibility"]["chip_sha256"] for run in (first, last)}) == 1:
+        drawn = last.tables["ranges"][key] / first.tables["ranges"][key]
+        return float(drawn.min()), float(drawn.max())
+    return last.summary[low] / first.summary[high], last.summary[high] / first.summary[low]
+
+
 def _changes(runs: Sequence[Run]) -> list[str]:
     """How the last run compares with the first, in sentences."""
     (first, *_, last), (name, *_, other) = runs, _short_names(runs)
@@ -113,7 +144,7 @@ def _changes(runs: Sequence[Run]) -> list[str]:
             said.append(f"{other} takes the same {what} as {name}.")
         else:
             said.append(f"{other} takes {after / before:.3g}x the {what} of {name}.")
-    return said
+    return said + undecided(runs)
 
 
 def _values(run: Run) -> dict[tuple[str, str], Any]:

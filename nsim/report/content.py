@@ -13,17 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from nsim import critical_path
-from nsim.plots import ABOVE, COLOURS, FLOORS, NOT_RECORDED, Workload
+from nsim.machine.path import STATE_OF_KIND
+from nsim.report.plots import ABOVE, COLOURS, FLOORS, NOT_RECORDED
 from nsim.report.run_folder import Run
-from nsim.stream import critical_path as stream_critical_path
+from nsim.result.limits.bounds import Workload
 
 MOST_POINTS = 2000  # of a line or a cloud; more are reduced, and the text says so
 MOST_STATIONS = 10  # of a critical path
 METRICS = {"synops": "synops", "busy": "busy", "blocked": "blocked", "queue": "longest queue", "energy": "energy"}
 UNITS = {"synops": "", "busy": "us", "blocked": "us", "queue": "messages", "energy": "nJ"}
 STAGES = {"link": "link into it", "synapses": "synaptic operations", "send": "sending"}  # of a core on a stream chip
-SPANS = {"barrier": "timestep", "frame": "frame", "stream": "stream", "tick": "tick"}
 CORE_COLUMNS = {
     "barrier": {
         "busy": ("neurons_busy_ps", "send_busy_ps", "synapses_busy_ps"),
@@ -166,9 +165,6 @@ def extremes(values: np.ndarray) -> tuple[np.ndarray, str]:
     )
 
 
-# --- floorline
-
-
 def _floorline(run: Run) -> Floorline | None:
     facts = run.facts["floorline"]
     if facts is None:
@@ -213,11 +209,7 @@ def _timestep_states(run: Run) -> list[str]:
 
 def state_of(run: Run) -> str:
     """The state with the largest share of the run's critical path."""
-    path_ps = run.summary.get("critical_path_ps")
-    return max(path_ps, key=path_ps.__getitem__) if path_ps else NOT_RECORDED
-
-
-# --- maps
+    return run.summary["limit"] if run.summary["critical_path_ps"] else NOT_RECORDED
 
 
 def _core_values(run: Run) -> dict[str, list[float | None]]:
@@ -233,7 +225,10 @@ def _core_values(run: Run) -> dict[str, list[float | None]]:
 
 
 def _link_values(run: Run, links: Any) -> dict[str, list[float | None]]:
-    kinds = ["east_west" if way in ("east", "west") else "north_south" for way in links["direction"]]
+    kinds = [
+        kind if kind == "chip_to_chip" else "east_west" if way in ("east", "west") else "north_south"
+        for kind, way in zip(links["kind"], links["direction"], strict=True)
+    ]
     costs = [run.facts["link_energy_fj"].get(kind) for kind in kinds]
     pairs = zip(costs, links["messages"].tolist(), strict=True)
     return {
@@ -249,7 +244,7 @@ def _mesh(run: Run) -> Mesh | None:
     if run.facts["mesh"] is None or run.discipline not in CORE_COLUMNS:
         return None
     links = run.tables["links"]
-    links = links[links["kind"] == "mesh"]
+    links = links[links["kind"].isin(("mesh", "chip_to_chip"))]
     ways = [list(map(int, re.findall(r"\d+", name))) for name in links["link"]]
     of_cores, of_links = _core_values(run), _link_values(run, links)
     arrows = Marks(
@@ -298,14 +293,11 @@ def _tiles(run: Run) -> Grid | None:
     return Grid("tiles", "Tiles", text, counts, "rows read")
 
 
-# --- bars and times
-
-
 def _load(run: Run) -> Bars | None:
     if run.discipline != "stream":
         return None
     cores = run.tables["cores"]
-    names = [f"{layer} (core {core})" for layer, core in zip(cores["layer"], cores["core"], strict=True)]
+    names = [f"{layer}<br>core {core}" for layer, core in zip(cores["layer"], cores["core"], strict=True)]
     colours = (COLOURS["traffic"], COLOURS["memory"], COLOURS["compute"])
     series = [
         Series(name, cores[f"{stage}_load"].tolist(), colour)
@@ -322,7 +314,7 @@ def _time(run: Run) -> Trace | None:
     name = {"barrier": "timesteps", "frame": "frames", "tick": "timesteps"}.get(run.discipline)
     if name is None or "duration_ps" not in run.tables[name]:
         return None
-    unit = SPANS[run.discipline]
+    unit = run.summary["span"]
     values = run.tables[name]["duration_ps"].to_numpy() / 1e6
     keep, reduced = extremes(values)
     text = (
@@ -351,11 +343,10 @@ def _stations(run: Run) -> Bars | None:
     table = run.tables.get("critical_path")
     if table is None or table.empty:
         return None
-    kinds = stream_critical_path.STATE_OF_KIND if run.discipline == "stream" else critical_path.STATE_OF_KIND
     rows = table.head(MOST_STATIONS).to_dict("records")
     times: dict[str, list[float]] = {state: [0.0] * len(rows) for state in run.summary["critical_path_ps"]}
     for place, row in enumerate(rows):
-        times[kinds.get(row["kind"], "traffic")][place] += row["service_ps"] / 1e6
+        times[STATE_OF_KIND.get(row["kind"], "traffic")][place] += row["service_ps"] / 1e6
         times["traffic"][place] += row["wire_ps"] / 1e6
     series = [Series(state, list(values), COLOURS[state]) for state, values in times.items() if any(values)]
     share = 100 * table["share"].head(len(rows)).sum()
@@ -407,19 +398,18 @@ def _layer_energy(run: Run) -> Bars | None:
     return Bars("layer-energy", "Energy by layer", text, layers["layer"].tolist(), series, "energy", "uJ")
 
 
-# --- several runs
-
-
 def compared(runs: Sequence[Run], names: Sequence[str]) -> list[Content]:
     """Time and energy of a span of each run, a bar each."""
-    unit = SPANS[runs[0].discipline]
+    unit = runs[0].summary["span"]
     return [_compared_times(runs, list(names), unit), _compared_energies(runs, list(names), unit)]
 
 
 def span_ps(run: Run) -> float | None:
     """Time of a span: what the critical path of a run adds up to."""
-    key = {"barrier": "time_per_timestep_ps", "frame": "latency_ps", "stream": "end_ps", "tick": "time_per_timestep_ps"}
-    return run.summary[key[run.discipline]]
+    if run.discipline == "frame":
+        return run.summary["latency_ps"]
+    time_ps = run.summary["time_ps"]
+    return None if time_ps is None else time_ps / run.summary["spans"]
 
 
 def _compared_times(runs: Sequence[Run], names: list[str], unit: str) -> Bars:
@@ -442,7 +432,7 @@ def _compared_energies(runs: Sequence[Run], names: list[str], unit: str) -> Bars
     dynamic, static = [], []
     missing: dict[str, list[str]] = {}  # runs by what is not known of them
     for name, run in zip(names, runs, strict=True):
-        energies, spans = run.summary["energy_by_action_fj"], _spans(run)
+        energies, spans = run.summary["energy_by_action_fj"], run.summary["spans"]
         known = [energy for action, energy in energies.items() if action != "static" and energy is not None]
         dynamic.append(sum(known) / spans / 1e9 if known else None)
         static.append(None if energies.get("static") is None else energies["static"] / spans / 1e9)
@@ -461,9 +451,4 @@ def _compared_energies(runs: Sequence[Run], names: list[str], unit: str) -> Bars
 def known_fj(run: Run) -> float | None:
     """Energy of a span, of the known terms; None if there are none."""
     known = [energy for energy in run.summary["energy_by_action_fj"].values() if energy is not None]
-    return sum(known) / _spans(run) if known else None
-
-
-def _spans(run: Run) -> int:
-    key = {"barrier": "timesteps", "frame": "frames", "tick": "timesteps"}.get(run.discipline)
-    return run.summary[key] if key else 1
+    return sum(known) / run.summary["spans"] if known else None

@@ -7,10 +7,17 @@ from functools import singledispatch
 from math import ceil, floor, log10
 from typing import Any
 
-from nsim.plots import COLOURS, MARKERS, floorline_of, state_label
 from nsim.report.content import METRICS, Bars, Content, Floorline, Grid, Marks, Mesh, Trace, digits, shown
+from nsim.report.plots import COLOURS, MARKERS, floorline_of, state_label
 
-SYMBOLS = {"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "X": "x"}  # matplotlib's, as Plotly's
+SYMBOLS = {
+    "o": "circle",
+    "s": "square",
+    "^": "triangle-up",
+    "D": "diamond",
+    "X": "x",
+    "P": "cross",
+}  # matplotlib's, as Plotly's
 ROW_REM = 2.1  # height of a horizontal bar, in the page's rem
 MOST_UPRIGHT = 8  # of more bars the names would fall on each other
 

@@ -8,12 +8,13 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nsim.answer import finite
 from nsim.errors import OutputError
+from nsim.report.answer import finite
 from nsim.report.content import Content, contents, knows_energy
 from nsim.report.figures import sections
 from nsim.report.run_folder import Run
-from nsim.report.verdict import verdict
+from nsim.report.told import told_of_folder
+from nsim.result.folder import check_replaceable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +30,7 @@ def render(run: Run) -> str:
         "page.html.j2",
         contents(run),
         heading=f"{run.summary['network']} on {run.facts['title']}",
-        verdict=verdict(run),
+        told=told_of_folder(run),
         run=run,
         layers=cells(table, knows_energy(run)),
         headlines=headlines(run),
@@ -96,12 +97,13 @@ def _cell(value: Any) -> str:
     return _number(value) if isinstance(value, float) else str(value)
 
 
-def check_report(path: Path) -> None:
-    """Refuse a report that cannot be written, before anything is simulated."""
+def check_report(path: Path, force: bool = False) -> None:
+    """Refuse a report that cannot be written, or would replace somebody else's file, before anything is simulated."""
     if path.suffix.lower() not in (".html", ".htm"):
         raise OutputError(f"report {path} is a web page: end its name in .html")
     if not path.parent.is_dir():
         raise OutputError(f"report {path} is to go to a folder that does not exist: make {path.parent} first")
+    check_replaceable(path, force)
 
 
 def write_report(run: Run, path: Path) -> None:

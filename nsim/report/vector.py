@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from nsim.errors import InputError, OutputError
-from nsim.plots import COLOURS, FORMATS, draw_time, save_figure
 from nsim.report.content import Bars, Content, Floorline, Grid, Marks, Mesh, Trace
+from nsim.report.plots import COLOURS, FORMATS, draw_time, save_figure
 
 FOLDER = "figures"  # within that of a run
 STYLE = Path(__file__).with_name("figures.mplstyle")

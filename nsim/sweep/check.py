@@ -4,34 +4,27 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 
+from nsim.chip.discipline import discipline_of
+from nsim.chip.frames import CLOCK_MODES
 from nsim.errors import MappingError, NsimError, SweepError
-from nsim.frame.plan import MODES
-from nsim.mapping import parse_even
-from nsim.mapping.place import PLACEMENTS
-from nsim.mosaic.chip import MosaicChip
-from nsim.stream.options import parse_core_options
+from nsim.mapping.cores.mapping import parse_even
+from nsim.mapping.cores.place import PLACEMENTS
+from nsim.mapping.cores.precision import CHOICES as PRECISIONS
+from nsim.mapping.events.options import parse_core_options
+from nsim.mapping.frames.plan import MODES
+from nsim.mapping.tiles.mapping import PLACEMENTS as PLACES
+from nsim.mapping.tiles.mapping import ROUTES, parse_grid
+from nsim.network.builtin import BUILTIN, options
 from nsim.sweep.evaluate import activity, chip_of, file_chip, file_digest, files_of, network_of
-from nsim.sweep.points import Point, Points
+from nsim.sweep.points import Point, Points, Value
 from nsim.sweep.schedules import check_schedule
 from nsim.sweep.spec import Block, Spec
-from nsim.workloads import BUILTIN, options
 
 CHECKED_POINTS = 10_000  # of larger sweeps so many, evenly spread; what is wrong with others is found as they run
-# What only some chips know, of a point, by discipline, and what they work on
-OWN = {
-    "barrier": (
-        {"partition", "placement", "weight_format", "timesteps", "samples", "activation_sparsity"},
-        "timesteps",
-    ),
-    "frame": ({"mode", "clock_mode", "samples", "activation_sparsity", "critical_path"}, "frames"),
-    "stream": ({"core_options"}, "events as they come"),
-}
-OWN["barrier"][0].add("critical_path")
-CLOCK_MODES = ("performance", "economy", "low-power")
 
 
 def check(spec: Spec, points: Points) -> list[str]:
@@ -43,15 +36,19 @@ def check(spec: Spec, points: Points) -> list[str]:
 def names(block: Block) -> Iterator[str]:
     """What is wrong with single names, whatever they are combined with."""
     checks: dict[str, Callable] = {
-        "networks": network_of,
-        "chips": _chip,
+        "chips": file_chip,
+        "networks": partial(_network, block),
         "schedules": check_schedule,
         "partitions": _partition,
         "placements": _placement,
         "weight_formats": lambda name: choose(name, ("dense", "sparse")),
+        "precisions": lambda name: choose(name, PRECISIONS),
         "modes": lambda name: choose(name.partition(":")[0], MODES),
         "clock_modes": lambda name: choose(name, CLOCK_MODES),
         "core_options": parse_core_options,
+        "grids": parse_grid,
+        "places": lambda name: choose(name, PLACES),
+        "routes": lambda name: choose(name, ROUTES),
     }
     for axis, look in checks.items():
         for name in getattr(block, axis) or ():
@@ -78,12 +75,11 @@ def choose(name: str, known: tuple[str, ...]) -> None:
         raise SweepError(f"no {name!r}: {hint}choose from {', '.join(known)}")
 
 
-def _chip(name: str) -> None:
-    chip = file_chip(name)
-    if isinstance(chip, MosaicChip):
-        raise SweepError(
-            f"chip {name!r} has neuron tiles, which sweeps do not cover: choose one with timesteps, frames or streams"
-        )
+def _network(block: Block, name: str) -> None:
+    """Load it as every chip of the block takes it; what is wrong with a chip is said elsewhere."""
+    for chip in block.chips:
+        if error_of(file_chip, chip) is None:
+            network_of(name, None, block.dt_s, file_chip(chip).discipline)
 
 
 def _partition(name: str) -> None:
@@ -124,12 +120,15 @@ def problems_of(point: Point) -> Iterator[str]:
     if problem:
         yield problem
         return
-    known, unit = OWN[file_chip(point.chip).discipline]
-    for name in sorted(set().union(*(own for own, _ in OWN.values())) - known):
-        if value := getattr(point, name):
-            yield f"{name} = {value!r} is not for chip {point.chip!r}, which works on {unit}: leave it out"
-    yield from filter(None, (network_problem(point.network, point.weight_sparsity is not None, point.dt_s),))
-    yield from filter(None, (layers_problem(point.network, point.partition),))
+    own = discipline_of(file_chip(point.chip))
+    given = dict(point.options)
+    if point.activation_sparsity is not None and "activity" not in own.run_options:
+        given["activation_sparsity"] = point.activation_sparsity
+    for name, value in sorted(given.items()):
+        if name not in own.options:
+            yield f"{name} = {value!r} is not for chip {point.chip!r}, which works on {own.works_on}: leave it out"
+    yield from filter(None, (network_problem(point.network, point.weight_sparsity is not None),))
+    yield from filter(None, (layers_problem(point.network, point.option("partition"), point.dt_s),))
     for path in files_of(point):
         yield from filter(None, (error_of(file_digest, path),))
     if point.schedule and not point.schedule.startswith("random"):
@@ -142,7 +141,7 @@ def chip_problem(chip: str, parameters: tuple) -> str | None:
 
 
 @cache
-def network_problem(network: str, sparse: bool, dt_s: float | None) -> str | None:
+def network_problem(network: str, sparse: bool) -> str | None:
     base = network.partition(":")[0]
     if sparse and (base not in BUILTIN or "density" not in options(base)):
         return f"weight_sparsity is for built-in networks, whose weights are drawn, but {network!r} is a file"
@@ -152,11 +151,11 @@ def network_problem(network: str, sparse: bool, dt_s: float | None) -> str | Non
 
 
 @cache
-def layers_problem(network: str, partition: str | None) -> str | None:
+def layers_problem(network: str, partition: Value | None, dt_s: float | None) -> str | None:
     """Layers that a partition names and the network does not have."""
-    if partition is None or not partition.startswith("even:") or "=" not in partition:
+    if not isinstance(partition, str) or not partition.startswith("even:") or "=" not in partition:
         return None
-    layers = [layer.name for layer in network_of(network).layers if layer.on_chip]
+    layers = [layer.name for layer in network_of(network, None, dt_s).layers if layer.on_chip]
     cores = parse_even(partition.removeprefix("even:"))
     for name in cores if isinstance(cores, dict) else ():
         if problem := error_of(choose, name, tuple(layers)):

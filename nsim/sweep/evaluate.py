@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache, lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -15,35 +15,26 @@ from typing import Any
 from pydantic import ValidationError
 
 import nsim
-from nsim.barrier_chip import BarrierChip
-from nsim.chip import Chip, Table, nearest
-from nsim.chip_file import describe, keys_at, load_chip
-from nsim.errors import ChipError, InterruptedRunError, NsimError, SweepError
-from nsim.formats import SUFFIXES, load_network
-from nsim.frame.chip import FrameChip
-from nsim.mapping import Mapping, map_network
-from nsim.network import Network
-from nsim.simulation import DEFAULT_TIMESTEPS, Sent, Simulator, sent_messages, simulate
-from nsim.stream.options import parse_core_options
+from nsim.chip.chip import Chip, Table, nearest
+from nsim.chip.discipline import DISCIPLINES, RUN_OPTIONS, discipline_of
+from nsim.chip.file import describe, keys_at, load_chip, own_files
+from nsim.chip.timesteps import BarrierChip
+from nsim.errors import ChipError, InterruptedRunError, NsimError, SweepError, open_regular
+from nsim.formats.made_events import is_event_name
+from nsim.formats.network import SUFFIXES
+from nsim.mapping.cores.mapping import Mapping
+from nsim.mapping.network import map_network
+from nsim.mapping.tiles.read import SUFFIXES as MATRICES
+from nsim.network.layers import Network
+from nsim.result.run import simulate
+from nsim.result.run_timesteps import DEFAULT_TIMESTEPS, Sent, Simulator, sent_messages
 from nsim.sweep.points import Point
 from nsim.sweep.schedules import densities
-from nsim.sweep.table import MEASURES
-from nsim.workloads.event_streams import is_event_name
+from nsim.sweep.shipped import moved, unpacked
+from nsim.sweep.table import measures_of
 
 CACHED_BYTES = 2**28  # of activity, for each process
-# What a mapping depends on, of a point
-MAPPED: tuple[str, ...] = (
-    "network",
-    "chip",
-    "chip_parameters",
-    "weight_sparsity",
-    "partition",
-    "placement",
-    "weight_format",
-)
-MAPPED += ("mode", "clock_mode", "core_options", "dt_s")
-# What the time of a point depends on most
-KIND: tuple[str, ...] = ("network", "chip", "input", "timesteps", "samples", "critical_path")
+MANAGED = ("runtime", "embedded_us", "per_sample_us")  # options of a run that its simulator is made with
 
 
 @dataclass(frozen=True)
@@ -72,14 +63,22 @@ class Done:
     remapped: bool = False
 
 
-def evaluate_chunk(tasks: list[Task], code: str, files: dict[str, str]) -> list[Done]:
+def evaluate_chunk(
+    tasks: list[Task], code: str, files: dict[str, str], contents: dict[str, bytes] | None = None
+) -> list[Done]:
     """Evaluate points, in their order, on this or another machine.
 
-    code     version of the code that asks, files their digests by path: both have to be the same here
-    raises   SweepError if they are not
+    code       version of the code that asks: it has to be the same here
+    files      digests of the files that points are read from, by path
+    contents   of these files, for a machine that may not have them; None: they have to be here, and the same
+    raises     SweepError if they are not
     """
-    check_same(code, tuple(files.items()))
-    return [evaluate(task) for task in tasks]
+    check_code(code)
+    if contents is None:
+        check_files(tuple(files.items()))
+        return [evaluate(task) for task in tasks]
+    places = unpacked(tuple(files.items()), contents)
+    return [evaluate(Task(task.key, moved(task.point, places))) for task in tasks]
 
 
 def evaluate(task: Task) -> Done:
@@ -93,8 +92,8 @@ def evaluate(task: Task) -> Done:
         measures = measured(task.point)
     except InterruptedRunError:
         raise KeyboardInterrupt from None
-    except NsimError as fault:
-        error = str(fault)
+    except NsimError as fault:  # a file that is not there may be there the next time
+        error, passing = str(fault), not all(Path(path).is_file() for path in files_of(task.point))
     except Exception as fault:  # the other points go on whatever happens to this one
         error, passing = f"{type(fault).__name__}: {' '.join(str(fault).split())}", True
     remapped = mapped.cache_info().misses > made
@@ -105,11 +104,17 @@ _seen: set[tuple] = set()  # kinds of points that this process has evaluated
 
 
 def kind_of(point: Point) -> tuple:
-    return tuple(getattr(point, name) for name in KIND)
+    """What the time of a point depends on most."""
+    return point.network, point.chip, point.input, *(pair for pair in point.options if pair[0] in RUN_OPTIONS)
 
 
 def mapping_key(point: Point) -> tuple:
-    return tuple(getattr(point, name) for name in MAPPED)
+    """What a mapping depends on: the arguments of `mapped`."""
+    own = discipline_of(file_chip(point.chip))
+    options = {**dict(point.options), "dt_s": point.dt_s, "seed": point.seed}
+    given = own.mapping_options(options, point.input)
+    chosen = tuple(sorted((name, value) for name, value in given.items() if value is not None))
+    return point.network, point.chip, point.chip_parameters, point.weight_sparsity, point.dt_s, chosen
 
 
 def measured(point: Point) -> dict[str, Any]:
@@ -118,33 +123,29 @@ def measured(point: Point) -> dict[str, Any]:
     raises   NsimError; KeyboardInterrupt for a run that was stopped
     """
     mapping = mapped(*mapping_key(point))
-    if isinstance(mapping, Mapping):
-        sent = activity_of(point, mapping)
-        result: Any = simulator_of(mapping_key(point), point.critical_path).run(sent, point.seed)
-        planned, done = result.planned_timesteps, result.steps
-    elif isinstance(mapping.chip, FrameChip):
-        drawn: dict[str, Any] = {"activity": activity(point, mapping.network), "samples": point.samples}
-        result = simulate(
-            mapping, point.input, **drawn, dt_s=point.dt_s, seed=point.seed, critical_path=point.critical_path
-        )
-        planned, done = result.planned_frames, result.done_frames
+    own = discipline_of(mapping.chip)
+    if isinstance(mapping, Mapping):  # much faster: neighbours share activity and tables
+        sought = bool(point.option("critical_path")), bool(point.option("ranges"))
+        managed = tuple((name, value) for name, value in point.options if name in MANAGED)
+        result: Any = simulator_of(mapping_key(point), *sought, managed).run(activity_of(point, mapping), point.seed)
     else:
-        result = simulate(mapping, events(point), dt_s=point.dt_s, seed=point.seed)
-        planned = done = 1
-    if done < planned:
+        drawn = {"activity": activity(point, mapping.network)} if "activity" in own.run_options else {}
+        options = {**own.running_options(dict(point.options)), **drawn}
+        result = simulate(mapping, inputs(point), dt_s=point.dt_s, seed=point.seed, **options)
+    if result.spans < result.spans_planned:
         raise KeyboardInterrupt
     facts = result.summary()
-    found = {name: facts[name] for name in MEASURES[mapping.chip.discipline]}
+    found = {key.name: facts[key.name] for key in measures_of(own)}
     return found | {"energy_is_complete": not facts["actions_without_known_energy"]}
 
 
-# --- what points share
-
-
 @lru_cache(maxsize=8)
-def network_of(name: str, weight_sparsity: float | None = None, dt_s: float | None = None) -> Network:
+def network_of(
+    name: str, weight_sparsity: float | None = None, dt_s: float | None = None, discipline: str = "barrier"
+) -> Any:
+    """A network as a discipline's mapping takes it."""
     options: dict[str, Any] = {} if weight_sparsity is None else {"density": 1 - weight_sparsity}
-    return load_network(name, dt_s=dt_s, **options)
+    return DISCIPLINES[discipline].part("load")(name, dt_s=dt_s, **options)
 
 
 @lru_cache(maxsize=32)
@@ -190,29 +191,21 @@ def mapped(
     chip: str,
     chip_parameters: tuple[tuple[str, Any], ...],
     weight_sparsity: float | None,
-    partition: str | None,
-    placement: str | None,
-    weight_format: str | None,
-    mode: str | None,
-    clock_mode: str | None,
-    core_options: str | None,
     dt_s: float | None,
+    options: tuple[tuple[str, Any], ...],
 ) -> Any:
     """The mapping of a point; options that its chip does not have are refused."""
-    net, target = network_of(network, weight_sparsity, dt_s), chip_of(chip, chip_parameters)
-    options: dict[str, Any] = {"partition": partition or "default", "dense_layers": weight_format}
-    options |= {"mode": mode, "clock_mode": clock_mode, "placement": placement}
-    chosen = parse_core_options(core_options)
-    if target.discipline != "stream":
-        return map_network(net, target, **options)
-    mapping: Any = map_network(net, target, **(options | {"placement": placement or chosen.core}))
-    return mapping.with_options(chosen.decimate, chosen.balanced(net))
+    target = chip_of(chip, chip_parameters)
+    loaded = network_of(network, weight_sparsity, dt_s, target.discipline)
+    found: Any = map_network(loaded, target, **dict(options))
+    return found
 
 
 @lru_cache(maxsize=2)
-def simulator_of(key: tuple, critical_path: bool) -> Simulator:
+def simulator_of(key: tuple, critical_path: bool, ranges: bool, managed: tuple[tuple[str, Any], ...]) -> Simulator:
     """The mapping of points on a chip with timesteps, ready to run; neighbours in a sweep share it."""
-    return Simulator(mapped(*key), threads=1, critical_path=critical_path)
+    mapping = mapped(*key).managed(**dict(managed)) if managed else mapped(*key)
+    return Simulator(mapping, threads=1, critical_path=critical_path, ranges=ranges)
 
 
 def activity(point: Point, network: Network) -> dict[str, float] | None:
@@ -222,8 +215,8 @@ def activity(point: Point, network: Network) -> dict[str, float] | None:
     return densities(network, point.schedule or "even", 1 - point.activation_sparsity, point.seed)
 
 
-def events(point: Point) -> str | None:
-    """The input of a chip without timesteps: events that are made up get the point's seed."""
+def inputs(point: Point) -> str | None:
+    """The input of a run: events that are made up get the point's seed."""
     text = point.input
     if text is None or not is_event_name(text) or "seed=" in text:
         return text
@@ -259,25 +252,26 @@ def activity_of(point: Point, mapping: Mapping) -> Sent:
     network, chip = mapping.network, mapping.chip
     assert isinstance(chip, BarrierChip)
     dt_s = point.dt_s or network.dt_s
+    chosen: list[Any] = [point.option(name) for name in ("timesteps", "samples", "drain", "warm_up")]
+    timesteps, samples, drain, warm_up = chosen
 
     def sent() -> Sent:
         prescribed = activity(point, network)
-        return sent_messages(network, chip, point.input, prescribed, point.timesteps, point.samples, dt_s, point.seed)
+        return sent_messages(
+            network, chip, point.input, prescribed, timesteps, samples, dt_s, point.seed, drain, warm_up
+        )
 
     def kept() -> tuple[int, Sent]:
         made = sent()
         runs = [list(run) for run in made.runs]
         size = sum(chunk.neurons.nbytes + chunk.indptr.nbytes for run in runs for chunk in run)
-        return size, Sent(runs, made.lengths, made.binary)
+        return size, replace(made, runs=runs)
 
-    steps = (point.timesteps or DEFAULT_TIMESTEPS) * (point.samples or 1)
+    steps = (timesteps or DEFAULT_TIMESTEPS) * (samples or 1)
     if 8 * steps * sum(layer.neurons for layer in network.layers) > CACHED_BYTES:
         return sent()
     own = (point.network, point.weight_sparsity, point.input, point.activation_sparsity, point.schedule, point.seed)
-    return _activity.get((*own, point.timesteps, point.samples, dt_s, chip.messages.graded), kept)
-
-
-# --- what makes two points equal
+    return _activity.get((*own, *chosen, dt_s, chip.messages.graded, network.fixed_point), kept)
 
 
 @cache
@@ -286,7 +280,7 @@ def code_version() -> str:
     digest = hashlib.sha256()
     folder = Path(nsim.__file__).parent
     for file in sorted(folder.rglob("*.py")):
-        if file.relative_to(folder).parts[0] != "commands":
+        if file.relative_to(folder).parts[0] != "cli":
             digest.update(f"{file.relative_to(folder).as_posix()}\0".encode() + file.read_bytes())
     for package in ("numpy", "numba", "scipy"):
         digest.update(f"{package} {metadata.version(package)}".encode())
@@ -300,7 +294,7 @@ def file_digest(path: str) -> str:
     raises   SweepError if it cannot be read
     """
     try:
-        with Path(path).open("rb") as file:
+        with open_regular(Path(path)) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
@@ -308,10 +302,12 @@ def file_digest(path: str) -> str:
 
 
 def files_of(point: Point) -> list[str]:
-    """Paths of the files that a point is read from, chip files aside."""
+    """Paths of the files that a point is read from."""
     base = point.network.rpartition(":")[0] or point.network
-    names = [name for name in (point.network, base) if name.endswith(SUFFIXES)][:1]
-    names += [point.partition] if point.partition and point.partition.endswith(".toml") else []
+    names = [name for name in (point.network, base) if name.endswith((*SUFFIXES, *MATRICES))][:1]
+    partition = str(point.option("partition") or "")
+    names += [partition] if partition.endswith(".toml") else []
+    names += own_files(point.chip)
     return names + ([point.input] if point.input and not is_event_name(point.input) else [])
 
 
@@ -328,14 +324,18 @@ def key_of(point: Point, files: dict[str, str]) -> str:
     return hashlib.sha256(repr(content).encode()).hexdigest()
 
 
-@lru_cache(maxsize=4)
-def check_same(code: str, files: tuple[tuple[str, str], ...]) -> None:
-    """Refuse to compute with other code or other files than those that were asked for."""
+def check_code(code: str) -> None:
+    """Refuse to compute with other code than that which asks."""
     if code != code_version():
         raise SweepError(
             f"a worker has another version of nsim or of its libraries (code {code_version()[:12]}, wanted "
             f"{code[:12]}): install the same on all machines"
         )
+
+
+@lru_cache(maxsize=4)
+def check_files(files: tuple[tuple[str, str], ...]) -> None:
+    """Refuse to compute from other files than those that were asked for."""
     for path, digest in files:
         if file_digest(path) != digest:
             raise SweepError(f"{path} has another content for a worker: give all machines the same file")

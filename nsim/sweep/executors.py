@@ -16,10 +16,10 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nsim.errors import SweepError
-from nsim.processors import available_threads
+from nsim.errors import SweepError, available_threads
 
 if TYPE_CHECKING:
     from nsim.sweep.evaluate import Done, Task
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     Results = Generator[list[Done], None, None]
 
 TIMEOUT_S = 15  # to find a scheduler
+SCATTERED_BYTES = 1_000_000  # files of more are sent to workers once, others with every chunk
 AHEAD = 4  # chunks for each worker, so that none waits for the next one
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 
@@ -172,7 +173,7 @@ class Dask:
         try:
             with without_interrupts():
                 if self.address is None:
-                    quiet: dict[str, Any] = {"dashboard_address": None, "silence_logs": logging.CRITICAL}
+                    quiet: dict[str, Any] = {"dashboard_address": ":0", "silence_logs": logging.CRITICAL}
                     self.cluster = LocalCluster(n_workers=self.processes, threads_per_worker=1, processes=True, **quiet)
                 self.client = Client(self.cluster or self.address, timeout=TIMEOUT_S)
         except (OSError, TimeoutError, ValueError) as error:
@@ -192,10 +193,15 @@ class Dask:
 
         from nsim.sweep.evaluate import evaluate_chunk
 
-        def submit(chunk: Chunk) -> Any:
-            return self.client.submit(evaluate_chunk, chunk, code, files, pure=False)
-
         self.start()
+        elsewhere = bool(files) and self.address is not None  # its workers may have none of these files
+        contents = (
+            self.client.scatter({path: Path(path).read_bytes() for path in files}, hash=False) if elsewhere else None
+        )
+
+        def submit(chunk: Chunk) -> Any:
+            return self.client.submit(evaluate_chunk, chunk, code, files, contents, pure=False)
+
         completed = as_completed([submit(chunk) for chunk in itertools.islice(chunks, ahead * self.workers)])
         try:
             for future in completed:

@@ -12,28 +12,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsim.errors import SweepError
-from nsim.sweep.spec import MAX_POINTS, Block, Range, Spec, size_of
+from nsim.sweep.spec import AXES, MAX_POINTS, Block, Range, Spec, size_of
 
 Value = bool | int | float | str
-# What the axes of a block are called at one point
-NAMES = {
-    "networks": "network",
-    "chips": "chip",
-    "weight_formats": "weight_format",
-    "partitions": "partition",
-    "placements": "placement",
-    "modes": "mode",
-    "clock_modes": "clock_mode",
-    "inputs": "input",
-    "schedules": "schedule",
-    "seeds": "seed",
-}
+# What the axes of a block are called at one point; those of options stand in AXES
+NAMES = {"networks": "network", "chips": "chip", "inputs": "input", "schedules": "schedule", "seeds": "seed"}
+SAME = (
+    "timesteps",
+    "drain",
+    "warm_up",
+    "samples",
+    "seconds",
+    "embedded_us",
+    "per_sample_us",
+    "shared_lines",
+    "critical_path",
+    "ranges",
+)  # options with one value in a block
 PARAMETER = "chip_parameters."
 
 
 @dataclass(frozen=True)
 class Point:
-    """One run; None: not given, as in `nsim run`."""
+    """One run; None: not given, as in `nsim run`. options: those of `map_network` and `simulate` that are given."""
 
     network: str
     chip: str
@@ -41,18 +42,14 @@ class Point:
     weight_sparsity: float | None = None
     activation_sparsity: float | None = None
     schedule: str | None = None
-    partition: str | None = None
-    placement: str | None = None
-    weight_format: str | None = None
-    mode: str | None = None
-    clock_mode: str | None = None
-    core_options: str | None = None
     input: str | None = None
     seed: int = 0
-    timesteps: int | None = None
-    samples: int | None = None
     dt_s: float | None = None
-    critical_path: bool = False
+    options: tuple[tuple[str, Value], ...] = ()
+
+    def option(self, name: str) -> Value | None:
+        """An option of nsim/chip/discipline.py; None: left out."""
+        return dict(self.options).get(name)
 
 
 class Points(Sequence[Point]):
@@ -133,6 +130,7 @@ class BlockPoints:
 def made(block: Block, values: dict[str, Any]) -> Point:
     """The point with these values by axis."""
     parameters = tuple((key.removeprefix(PARAMETER), v) for key, v in values.items() if key.startswith(PARAMETER))
-    own = {NAMES.get(key, key): value for key, value in values.items() if not key.startswith(PARAMETER)}
-    same: dict[str, Any] = {"timesteps": block.timesteps, "samples": block.samples, "dt_s": block.dt_s}
-    return Point(**own, **same, chip_parameters=parameters, critical_path=block.critical_path)
+    own = {NAMES.get(key, key): v for key, v in values.items() if not key.startswith(PARAMETER) and key not in AXES}
+    options = {AXES[key]: value for key, value in values.items() if key in AXES}
+    options |= {name: getattr(block, name) for name in SAME if getattr(block, name) is not None}
+    return Point(**own, dt_s=block.dt_s, chip_parameters=parameters, options=tuple(options.items()))

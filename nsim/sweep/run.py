@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -166,15 +167,15 @@ def chunks_of(points: int, workers: int, seconds_each: float) -> int:
     return -(-points // chunk_size(seconds_each, points, workers))
 
 
-def write_result(sweep: Sweep, store: Store, path: Path) -> int:
-    """Write the table; returns how many points failed."""
-    failed = 0
+def write_result(sweep: Sweep, store: Store, path: Path) -> Counter[str]:
+    """Write the table; returns how many points failed, by their errors."""
+    failed: Counter[str] = Counter()
 
     def rows() -> Iterator[dict]:
-        nonlocal failed
         for number, (key, point) in enumerate(zip(sweep.keys, sweep.points, strict=True)):
             found = store.get(key)
-            failed += found["error"] is not None
+            if found["error"] is not None:
+                failed[found["error"]] += 1
             yield row_of(number, key, point, found["measures"], found["error"])
 
     write_table(path, schema_of(sweep.parameters), rows())

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nsim.chip import nearest
+from nsim.chip.chip import nearest
 from nsim.errors import InputError
-from nsim.network import Network
+from nsim.network.layers import Network
 
 NAMED = ("even", "front-loaded", "back-loaded")
 MOST_DRAWS = 1_000  # of random schedules until no density is above 1

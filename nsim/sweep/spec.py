@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError
 from pydantic import model_validator as checked
 
-from nsim.chip import nearest
-from nsim.chip_file import dotted, printable, requirement, show
-from nsim.errors import SweepError
+from nsim.chip.chip import nearest
+from nsim.chip.discipline import MAP_OPTIONS, RUN_OPTIONS
+from nsim.chip.file import dotted, printable, requirement, show
+from nsim.errors import SweepError, open_regular
 
 MAX_FILE_BYTES = 10_000_000
 MAX_POINTS = 1_000_000
@@ -75,6 +76,15 @@ Numbers = Annotated[list[Number], Field(min_length=1)] | Range
 Values = Annotated[list[StrictBool | StrictInt | Real | Name], Field(min_length=1)] | Range
 
 
+def axis(option: str) -> Any:
+    """The field of a block that gives an option of nsim/chip/discipline.py, one value or several."""
+    return Field(default=None, description=ALL_OPTIONS[option].help)
+
+
+ALL_OPTIONS = MAP_OPTIONS | RUN_OPTIONS
+AXES = {option.axis: option.name for option in ALL_OPTIONS.values() if option.axis}  # keys of a block that vary
+
+
 class Block(SpecTable):
     """Points that belong together. What is left out is as in `nsim run`."""
 
@@ -103,20 +113,33 @@ class Block(SpecTable):
         description="how activity of this sparsity is spread over the layers: even, front-loaded, back-loaded, random "
         "(another one for each seed) or random:SEED",
     )
-    partitions: Names | None = Field(default=None, description="default, even:4, even:LAYER=4,... or .toml files")
-    placements: Names | None = Field(default=None, description="row-major, greedy or random:SEED")
-    weight_formats: Names | None = Field(default=None, description="of fully connected layers: dense or sparse")
-    modes: Names | None = Field(default=None, description="on chips with frames: minimal or all-nps")
-    clock_modes: Names | None = Field(default=None, description="on chips with frames: performance, economy, low-power")
-    core_options: Names | None = Field(default=None, description="on chips without timesteps: decimate.LAYER=4,...")
+    partitions: Names | None = axis("partition")
+    placements: Names | None = axis("placement")
+    weight_formats: Names | None = axis("weight_format")
+    precisions: Names | None = axis("precision")
+    modes: Names | None = axis("mode")
+    clock_modes: Names | None = axis("clock_mode")
+    core_options: Names | None = axis("core_options")
+    grids: Names | None = axis("grid")
+    neurons_per_tile: Annotated[list[Positive], Field(min_length=1)] | None = axis("neurons_per_tile")
+    places: Names | None = axis("place")
+    routes: Names | None = axis("routes")
+    runtimes: Names | None = axis("runtime")
     inputs: Names | None = Field(default=None, description="files of frames or events, or edges:rate=1e5,seconds=0.1")
     seeds: Seeds = Field(default=[0], description="seeds of drawn activity, or of events that are made up")
-    timesteps: Positive | None = Field(default=None, description="timesteps per sample")
-    samples: Positive | None = Field(default=None, description="samples, or frames on chips that work on frames")
+    timesteps: Positive | None = axis("timesteps")
+    drain: StrictBool | None = axis("drain")
+    warm_up: Annotated[int, Field(strict=True, ge=0, le=10**9)] | None = axis("warm_up")
+    samples: Positive | None = axis("samples")
+    seconds: Annotated[float, Field(strict=True, gt=0, le=1e6)] | None = axis("seconds")
+    embedded_us: Annotated[float, Field(ge=0, le=1e6)] | None = axis("embedded_us")
+    per_sample_us: Annotated[float, Field(ge=0, le=1e6)] | None = axis("per_sample_us")
+    shared_lines: StrictBool | None = axis("shared_lines")
+    critical_path: StrictBool | None = axis("critical_path")
+    ranges: StrictBool | None = axis("ranges")
     dt_s: Annotated[float, Field(strict=True, gt=0, le=1e6)] | None = Field(
         default=None, description="seconds per timestep; without timesteps, per tick of the slow clock"
     )
-    critical_path: StrictBool = Field(default=False, description="find out what limits every run; a little slower")
 
     @checked(mode="after")
     def _shares_are_shares(self) -> Block:
@@ -156,17 +179,8 @@ class Block(SpecTable):
         before: list[tuple[str, Any]] = [("networks", self.networks), ("weight_sparsity", self.weight_sparsity)]
         before += [("chips", self.chips)]
         before += [(f"chip_parameters.{key}", values) for key, values in self.chip_parameters.items()]
-        after: tuple[str, ...] = (
-            "weight_formats",
-            "partitions",
-            "placements",
-            "modes",
-            "clock_modes",
-            "core_options",
-            "inputs",
-        )
-        after += ("activation_sparsity", "schedules", "seeds")
-        every = before + [(name, getattr(self, name)) for name in after]
+        after = ("inputs", "activation_sparsity", "schedules", "seeds")
+        every = before + [(name, getattr(self, name)) for name in (*AXES, *after)]
         return [(name, values) for name, values in every if values is not None]
 
 
@@ -200,7 +214,7 @@ def load_spec(path: str | Path) -> Spec:
 
 def read_toml(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             content = file.read(MAX_FILE_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)

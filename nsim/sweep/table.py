@@ -8,7 +8,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nsim.chip.discipline import DISCIPLINES, Discipline
 from nsim.errors import OutputError
+from nsim.result.columns.column import Columns
+from nsim.sweep.spec import ALL_OPTIONS, AXES
 
 if TYPE_CHECKING:
     import pyarrow
@@ -16,40 +19,17 @@ if TYPE_CHECKING:
     from nsim.sweep.points import Point
 
 ROWS_AT_A_TIME = 20_000
-ENERGY = ("known_energy_per_timestep_fj", "known_dynamic_energy_per_timestep_fj")
-# Columns by discipline, of the summary of a run, which documents them; a column is empty on other chips
-MEASURES: dict[str, dict[str, str]] = {
-    "barrier": {
-        **{"timesteps": "int64", "total_time_ps": "int64", "time_per_timestep_ps": "float64"},
-        **{"longest_timestep_ps": "int64", "barrier_ps": "int64"},
-        **dict.fromkeys(ENERGY, "float64"),
-        **{"cores_used": "int64", "mean_core_utilisation": "float64", "mean_memory_utilisation": "float64"},
-        **{"busiest_core": "int64", "busiest_core_layers": "string", "busiest_core_stage": "string"},
-        **{"busiest_core_utilisation": "float64", "busiest_core_synops_over_mean": "float64"},
-        **{"neuron_updates_per_timestep": "int64", "spikes": "int64", "messages": "int64", "synops": "int64"},
-        **{"words_read": "int64", "state": "string"},
-    },
-    "frame": {
-        **{"frames": "int64", "total_time_ps": "int64", "time_per_frame_ps": "float64", "latency_ps": "int64"},
-        **{"interval_ps": "float64", "frames_per_s": "float64", "program_time_ps": "int64"},
-        **dict.fromkeys(("known_energy_per_frame_fj", "known_dynamic_energy_per_frame_fj"), "float64"),
-        **{"cores_used": "int64", "slowest_layer": "string", "slowest_core": "int64"},
-        **{"slowest_core_utilisation": "float64", "spikes": "int64", "messages": "int64", "synops": "int64"},
-    },
-    "stream": {
-        **{"input_events": "int64", "output_events": "int64", "latency_median_ps": "float64"},
-        **{"latency_p99_ps": "float64", "latency_max_ps": "float64", "drain_ps": "int64", "end_ps": "int64"},
-        **{"late_events": "int64", "lost_events": "int64", "fitting_input_factor": "float64"},
-        **{"known_energy_fj": "float64", "known_dynamic_energy_fj": "float64", "mean_power_mw": "float64"},
-        **{"cores_used": "int64", "events": "int64", "spikes": "int64", "synops": "int64"},
-    },
-}
 POINT = {
     **dict.fromkeys(("network", "chip"), "string"),
     **dict.fromkeys(("weight_sparsity", "activation_sparsity"), "float64"),
-    **dict.fromkeys(("schedule", "partition", "placement", "weight_format", "mode", "clock_mode"), "string"),
-    **{"core_options": "string", "input": "string", "seed": "int64", "dt_s": "float64"},
+    **{"schedule": "string", "input": "string", "seed": "int64", "dt_s": "float64"},
 }
+OPTIONS = {name: "int64" if ALL_OPTIONS[name].kind is int else "string" for name in AXES.values()}
+
+
+def measures_of(discipline: Discipline) -> Columns:
+    """Single values of its summaries that are not of the point; their columns are empty on other chips."""
+    return tuple(key for key in discipline.part("columns").measures if key.name not in {**POINT, **OPTIONS})
 
 
 def require_pyarrow() -> None:
@@ -69,10 +49,8 @@ def schema_of(parameters: dict[str, set[type]]) -> pyarrow.Schema:
     """
     import pyarrow as pa
 
-    measures: dict[str, str] = {}
-    for own in MEASURES.values():
-        measures |= own
-    columns = {"point": "int64", "key": "string", **POINT}
+    measures = {key.name: key.dtype for own in DISCIPLINES.values() for key in measures_of(own)}
+    columns = {"point": "int64", "key": "string", **POINT, **OPTIONS}
     columns |= {f"chip.{key}": column_type(types) for key, types in parameters.items()}
     columns |= {"status": "string", "error": "string", **measures, "energy_is_complete": "bool"}
     return pa.schema([pa.field(name, pa.type_for_alias(kind)) for name, kind in columns.items()])
@@ -89,6 +67,7 @@ def column_type(types: set[type]) -> str:
 
 def row_of(number: int, key: str, point: Point, measures: dict[str, Any], error: str | None) -> dict[str, Any]:
     row: dict[str, Any] = {"point": number, "key": key, **{name: getattr(point, name) for name in POINT}}
+    row |= {name: point.option(name) for name in OPTIONS}
     row |= {f"chip.{name}": value for name, value in point.chip_parameters}
     return row | {"status": "done" if error is None else "failed", "error": error} | measures
 

@@ -1,4 +1,4 @@
-"""Hardware-aware training. Nothing outside this package imports it; its data come from `nsim.training.spoken`."""
+"""Hardware-aware training. Nothing outside this package imports it; its data come from `nsim.training.data.spoken`."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
-from nsim.chip_file import show
+from nsim.chip.file import show
 from nsim.errors import ChipError
 from nsim.formats.sanafe.tree import Node, read_tree
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
-from nsim.chip_file import printable
+from nsim.chip.file import printable
 from nsim.formats.sanafe.architecture import COSTS, Architecture, CoreKind, TileKind, Unit
 from nsim.formats.sanafe.graph import AllEdges, Matrix
 from nsim.formats.sanafe.network import Spiking
@@ -123,9 +123,6 @@ def _toml(value: object) -> str:
     return json.dumps(printable(value) if isinstance(value, str) else value, ensure_ascii=False)
 
 
-# --- what is used most ------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, eq=False)
 class Chosen:
     """The parts of the architecture whose costs become the chip's.
@@ -163,9 +160,6 @@ def choose(
 def _most(things: Iterable):
     """The most frequent; of equal ones the first."""
     return Counter(things).most_common(1)[0][0]
-
-
-# --- the file ---------------------------------------------------------------------------------------------------
 
 
 def chip_text(architecture: Architecture, chosen: Chosen, arch_file: Path) -> ChipText:
@@ -368,9 +362,6 @@ def _points(points: dict[int, int]) -> dict[str, list[int]]:
             line.setdefault(tiles - 1, so_far)
         line[tiles] = so_far = points[tiles]
     return {"routers": list(line), "latency_ps": list(line.values())}
-
-
-# --- what became of the rest ------------------------------------------------------------------------------------
 
 
 def tell_rest(

@@ -17,16 +17,17 @@ import nir
 import numpy as np
 from numpy.typing import NDArray
 
-from nsim.errors import NetworkError
+from nsim.errors import NetworkError, check_fits
 from nsim.formats.nir_graph import INPUT_ON_CHIP, STIMULUS
-from nsim.formats.nir_nodes import SPARSE
+from nsim.formats.nir_nodes import SPARSE, ZEROS
+from nsim.formats.nir_rules import FROM
 from nsim.formats.sanafe.network import Group, Spiking
 from nsim.formats.sanafe.neurons import Differences, Neurons
 from nsim.formats.sanafe.tree import Node
-from nsim.memory import check_fits
 
 DT_S = 1.0  # a timestep of SANA-FE has no length of its own; time constants are in timesteps then
 NO_LEAK = 2.0**100  # of a time constant, in timesteps, in layers where only some neurons leak: 1 - 2^-100 is 1
+NO_ZEROS = np.zeros(0, np.int64)
 BYTES_PER_WEIGHT = 24  # of a matrix: here, in the file, and once more in float64 when it is read back
 
 
@@ -35,6 +36,7 @@ class Matrix:
     """Weights between two layers, by name: float32[targets, sources].
 
     edges   int64[edges] numbers of the edges in it, in the order of the file
+    zeros   int64[...] places in the flat weights of edges whose weight is 0
     full    every weight is an edge, zeros too
     """
 
@@ -43,6 +45,7 @@ class Matrix:
     delay: int
     weights: NDArray[np.float32]
     edges: NDArray[np.int64]
+    zeros: NDArray[np.int64]
     full: bool
 
 
@@ -134,8 +137,10 @@ def matrices(layers: Layers, edges: AllEdges, neurons: int) -> Iterator[Matrix]:
         size = BYTES_PER_WEIGHT * sources * targets
         check_fits(size, f"weights of {source!r} -> {target!r}", "split the groups", NetworkError)
         weights = np.zeros((targets, sources), np.float32)
-        weights[position[edges.target[mine]], position[edges.source[mine]]] = edges.weight[mine]
-        yield Matrix(source, target, delay, weights, mine, mine.size == weights.size)
+        place = position[edges.target[mine]] * sources + position[edges.source[mine]]
+        weights.ravel()[place] = edges.weight[mine]
+        zeros = place[weights.ravel()[place] == 0]
+        yield Matrix(source, target, delay, weights, mine, zeros, mine.size == weights.size)
 
 
 def _occurrence(*keys: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -152,9 +157,6 @@ def _occurrence(*keys: NDArray[np.int64]) -> NDArray[np.int64]:
     return occurrence
 
 
-# --- the NIR graph ----------------------------------------------------------------------------------------------
-
-
 def nir_graph(layers: Layers, found: list[Matrix], neurons: Neurons) -> nir.NIRGraph:
     """A graph that `nsim.formats.nir_graph` reads as these layers and connections, with the spikes of its inputs."""
     builder = _Builder(layers, neurons)
@@ -162,13 +164,15 @@ def nir_graph(layers: Layers, found: list[Matrix], neurons: Neurons) -> nir.NIRG
     for matrix in found:
         bias = builder.bias(matrix.target) if matrix.target not in biased else None
         biased.add(matrix.target)
-        builder.connect(matrix.source, matrix.target, matrix.weights, bias, matrix.full, matrix.delay)
+        zeros = None if matrix.full else matrix.zeros
+        builder.connect(matrix.source, matrix.target, matrix.weights, bias, zeros, matrix.delay)
     for name in list(layers.members)[1:]:
         if (name not in biased and builder.bias(name) is not None) or name not in builder.reached():
             silent = np.zeros((layers.members[name].size, builder.input_size), np.float32)
-            builder.connect(layers.input, name, silent, builder.bias(name) if name not in biased else None, False, 0)
+            builder.connect(layers.input, name, silent, builder.bias(name) if name not in biased else None, NO_ZEROS, 0)
     builder.finish()
     metadata = {"dt": DT_S, STIMULUS: neurons.trains.astype(np.uint8), INPUT_ON_CHIP: bool(neurons.inputs.size)}
+    metadata |= {FROM: "nir", "align": "off"}  # SANA-FE's own steps: every connection takes one
     return nir.NIRGraph(builder.nodes, builder.edges, metadata=metadata, type_check=False)
 
 
@@ -202,9 +206,20 @@ class _Builder:
         values = self._of("bias", self.layers.members[name])
         return values if values.any() else None
 
-    def connect(self, source: str, target: str, weights: NDArray, bias: NDArray | None, full: bool, delay: int) -> None:
+    def connect(
+        self,
+        source: str,
+        target: str,
+        weights: NDArray,
+        bias: NDArray | None,
+        zeros: NDArray[np.int64] | None,
+        delay: int,
+    ) -> None:
+        """Weights between two layers; zeros: places of those zeros that are synapses, None: all are."""
         name = _free(f"{source}->{target}", set(self.nodes))
-        metadata = {} if full else {SPARSE: True}
+        metadata: dict[str, object] = {} if zeros is None else {SPARSE: True}
+        if zeros is not None and zeros.size:
+            metadata[ZEROS] = zeros
         self.nodes[name] = (
             nir.Linear(weights, metadata=metadata) if bias is None else nir.Affine(weights, bias, metadata=metadata)
         )
@@ -232,18 +247,8 @@ class _Builder:
         self.edges.append((self.layers.output, name))
 
 
-# --- what became of the edges -----------------------------------------------------------------------------------
-
-
-def tell_edges(
-    network: Spiking, neurons: Neurons, found: list[Matrix], edges: AllEdges, differences: Differences
-) -> int:
-    """The fate of every weight; returns how many edges of weight 0 have no synapse."""
-    lost = sum(int(np.count_nonzero(edges.weight[matrix.edges] == 0)) for matrix in found if not matrix.full)
-    in_full = np.zeros(edges.weight.size, np.bool_)
-    for matrix in found:
-        in_full[matrix.edges] = matrix.full
-    gone = (edges.weight == 0) & ~in_full
+def tell_edges(network: Spiking, neurons: Neurons, edges: AllEdges, differences: Differences) -> None:
+    """The fate of every weight."""
     into_input = np.isin(edges.target, neurons.inputs)
     differences.add(
         "edges lead into input neurons: without effect in both, but SANA-FE counts their messages and synapses",
@@ -251,17 +256,11 @@ def tell_edges(
     )
     ends = np.searchsorted(edges.entry, np.arange(len(network.edges) + 1))
     for entry, low, high in zip(network.edges, ends[:-1], ends[1:], strict=True):
-        mine = slice(low, high)
         weight = _weight_node(entry.node)
-        if entry.size and into_input[mine].all():
+        if entry.size and into_input[low:high].all():
             entry.node.left("leads into an input neuron, which takes nothing in; SANA-FE counts its messages")
-        elif entry.size and weight is not None and gone[mine].all():
-            weight.left("a weight of 0 has no synapse here; SANA-FE counts it as one, and its message")
-        elif weight is not None and gone[mine].any():
-            weight.approximated("weights of a connection; those that are 0 have no synapse here, in SANA-FE they have")
         elif weight is not None:
             weight.carried("weights of a connection, in float32")
-    return lost
 
 
 def _weight_node(node: Node) -> Node | None:

@@ -4,8 +4,8 @@ Fields as in SANA-FE's documentation (snn/README.md, the pages on models) and in
 the two leave something open, sanafe 2.2.9 was asked by running it:
 - attributes of a neuron override its group's, later ones earlier ones; a section soma, dendrite or synapse counts for
   that unit only
-- weights of dense hyperedges go source by source; those of conv2d by kernel row, column, input channel and filter, over
-  neurons numbered by channel, row and column, without padding
+- weights of dense hyperedges go source by source; those of conv2d, and delays, by kernel row, column, input channel and
+  filter, over neurons numbered by channel, row and column, without padding
 - a unit is the mapping's, else the one named by soma_hw_name, ..., else the first of the core; the synapse unit is that
   of the target neuron
 """
@@ -20,10 +20,9 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from nsim.chip_file import nearest, show
-from nsim.errors import NetworkError
+from nsim.chip.file import nearest, show
+from nsim.errors import NetworkError, check_fits
 from nsim.formats.sanafe.tree import Node, read_tree
-from nsim.memory import check_fits
 
 SECTIONS = ("soma", "dendrite", "synapse")
 MAX_NEURONS = 4_000_000
@@ -156,9 +155,6 @@ def read_network(path: Path) -> Spiking:
     return Spiking(root, name.named if name else path.stem, tuple(groups.values()), tuple(edges), places)
 
 
-# --- groups -----------------------------------------------------------------------------------------------------
-
-
 def _group(node: Node, first: int) -> Group:
     name = node.need("name", "of the group").named
     shared = Attributes({}, {}, {}).updated(node.get("attributes"))
@@ -189,9 +185,6 @@ def _add_neurons(by_number: dict[int, Attributes], node: Node, key: str, attribu
         if number in by_number:
             node.fail(f"neuron {number} is defined a second time: keep one")
         by_number[number] = attributes
-
-
-# --- edges ------------------------------------------------------------------------------------------------------
 
 
 def _edges(key: str, node: Node, groups: dict[str, Group]) -> Edges:
@@ -262,6 +255,8 @@ def _hyperedge(node: Node, source: Group, target: Group, attributes: dict[str, N
     """All edges of a hyperedge between two groups."""
     kind = _attribute(node, attributes, "type")
     kind.carried("which neurons the hyperedge joins")
+    tap: NDArray[np.int64] | slice = slice(None)  # of a convolution: the weight of every edge
+    taps = 0
     if kind.text == "dense":
         check_fits(
             source.size * target.size * BYTES_PER_EDGE,
@@ -275,18 +270,17 @@ def _hyperedge(node: Node, source: Group, target: Group, attributes: dict[str, N
         pairs = _pairs(_attribute(node, attributes, "source_target_pairs"), source, target)
         weight = np.array(_attribute(node, attributes, "weight").reals(pairs.shape[1]))
     elif kind.text == "conv2d":
-        pairs, weight = _convolution(node, source, target, attributes)
+        pairs, tap, taps = _convolution(node, source, target, attributes)
+        weight = np.array(_attribute(node, attributes, "weight").reals(taps))[tap]
     else:
         kind.fail(f"is {show(kind.text)}: expected dense, sparse or conv2d")
     delay = attributes.get("delay")
     delays = np.zeros(pairs.shape[1], np.int64)
     if delay is not None:
-        if kind.text == "conv2d":
-            delay.fail("delays of a convolution, which lie in kernel order, cannot be carried over: use sparse")
-        values = np.array(delay.reals(pairs.shape[1]))
+        values = np.array(delay.reals(taps if kind.text == "conv2d" else pairs.shape[1]))
         if (values != np.floor(values)).any() or (values < 0).any() or (values >= 2**31).any():
             delay.fail("holds delays that are no whole numbers of timesteps from 0 up: correct them")
-        delays = values.astype(np.int64)
+        delays = values.astype(np.int64)[tap]
     ends = source.first + pairs[0], target.first + pairs[1]
     return Edges(node, *ends, weight, delays, (delay,) if delay else ())
 
@@ -306,8 +300,11 @@ def _pairs(node: Node, source: Group, target: Group) -> NDArray[np.int64]:
 
 def _convolution(
     node: Node, source: Group, target: Group, attributes: dict[str, Node]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """int64[2, edges] neurons within their groups, and float64[edges] weights, of a convolution without padding."""
+) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+    """A convolution without padding: int64[2, edges] neurons within their groups, the tap of each edge, and all taps.
+
+    Weights and delays lie in the order of the taps.
+    """
     size: dict[str, int] = {}
     for meaning, names in CONVOLUTION.items():
         found = [attributes[name] for name in names if name in attributes]
@@ -326,14 +323,10 @@ def _convolution(
         node.fail(f"an output of {filters} x {down} x {right} is not the {target.size} neurons of the target group")
     edges = high * wide * channels * filters * down * right
     check_fits(edges * BYTES_PER_EDGE, f"the {edges:,} edges of {node.path}", "split the groups", NetworkError)
-    kernel = np.array(_attribute(node, attributes, "weight").reals(high * wide * channels * filters))
     ky, kx, channel, out, y, x = np.indices((high, wide, channels, filters, down, right)).reshape(6, -1)
     from_y, from_x = y * size["stride_height"] + ky, x * size["stride_width"] + kx
     pairs = np.stack([(channel * rows + from_y) * columns + from_x, (out * down + y) * right + x])
-    return pairs, kernel.reshape(high, wide, channels, filters)[ky, kx, channel, out]
-
-
-# --- mappings ---------------------------------------------------------------------------------------------------
+    return pairs, ((ky * wide + kx) * channels + channel) * filters + out, high * wide * channels * filters
 
 
 def _places(node: Node, groups: dict[str, Group], neurons: int) -> tuple[Place, ...]:

@@ -16,13 +16,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from nsim.chip_file import show
-from nsim.errors import InputError
+from nsim.chip.file import show
+from nsim.errors import InputError, check_fits
 from nsim.formats.sanafe.architecture import Architecture, CoreKind, Unit
 from nsim.formats.sanafe.network import FORWARDED, SECTIONS, Attributes, Spiking
 from nsim.formats.sanafe.tree import LEFT, Node
-from nsim.memory import check_fits
-from nsim.network import MAX_DELAY
+from nsim.network.layers import MAX_DELAY
 
 DEFAULT_TIMESTEPS = 100
 LARGEST = 2**31 - 1
@@ -221,9 +220,6 @@ def _check_decay(network: Spiking, everyone: list[Attributes], decay: NDArray[np
         node.fail(f"is {show(node.text)}: a potential that grows by itself cannot be carried over, give 0 to 1")
 
 
-# --- what becomes of the attributes -------------------------------------------------------------------------------
-
-
 def _tell_fates(everyone: list[Attributes], models: list[str], differences: Differences) -> None:
     """The fate of every attribute, seen from each neuron that has it: carried over once is carried over."""
     for attributes, model in zip(everyone, models, strict=True):
@@ -299,9 +295,6 @@ def _attribute_nodes(group: Node) -> Iterator[Node]:
             yield node
 
 
-# --- inputs -------------------------------------------------------------------------------------------------------
-
-
 def _trains(
     attributes: list[Attributes], timesteps: int | None, rng: np.random.Generator, network: Spiking
 ) -> NDArray[np.bool_]:
@@ -335,9 +328,6 @@ def _probability(node: Node) -> float:
     if not 0 <= node.real() <= 1:
         node.fail(f"is {show(node.text)}: expected 0 to 1 spikes per timestep")
     return node.real()
-
-
-# --- how exact ----------------------------------------------------------------------------------------------------
 
 
 def tell_buffers(neurons: Neurons, target: NDArray[np.int64], differences: Differences) -> None:

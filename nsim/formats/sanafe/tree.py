@@ -17,8 +17,8 @@ from typing import NoReturn
 
 import yaml  # type: ignore[import-untyped]
 
-from nsim.chip_file import printable, show
-from nsim.errors import NsimError
+from nsim.chip.file import printable, show
+from nsim.errors import NsimError, open_regular
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is ten times faster, where PyYAML was built with it
 MAX_BYTES = 256_000_000
@@ -60,8 +60,6 @@ class Node:
         where = f"{self.file}: line {self.line}: {self.path}" if self.path else self.file
         raise self.error(printable(f"{where}: {problem}"))
 
-    # --- what became of it
-
     def carried(self, words: str) -> None:
         self.fate = Fate(CARRIED, words)
 
@@ -92,8 +90,6 @@ class Node:
         if isinstance(self.value, dict):
             return list(self.value.values())
         return [item for item in self.value if isinstance(item, Node)] if isinstance(self.value, list) else []
-
-    # --- what it holds
 
     def table(self, what: str) -> dict[str, Node]:
         if not isinstance(self.value, dict):
@@ -185,9 +181,6 @@ class Row:
     number: int
 
 
-# --- reading ----------------------------------------------------------------------------------------------------
-
-
 def read_tree(path: Path, error: type[NsimError]) -> Node:
     """Parse a YAML file. Raises `error`, one line with file and line, for whatever cannot be read."""
     root = Node(str(path), "", "", 1, error)
@@ -210,7 +203,7 @@ def read_tree(path: Path, error: type[NsimError]) -> Node:
 
 def _read_text(path: Path, root: Node) -> str:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             content = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         root.fail("no such file: give the path of a YAML file that SANA-FE reads")

@@ -13,35 +13,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from nsim.activity import Evaluator
 from nsim.errors import OutputError
-from nsim.network import Network
-from nsim.training.sparsity.networks import Architecture, Convolve, Stored
-
-
-def write_net(path: Path, made: Architecture, layers: Sequence[Stored]) -> None:
-    """Write the integers of a network; `nsim.formats.netx` reads them back.
-
-    raises  OutputError
-    """
-    groups: list[dict[str, Any]] = [
-        {"type": "input", "shape": np.array(made.input), "neuron": _neuron(0, output=False)}
-    ]
-    for stage, shape, layer in zip(made.stages, made.shapes[1:], layers, strict=True):
-        output = stage is made.stages[-1]
-        fields = {"weight": layer.weight.astype(np.float32), "neuron": _neuron(made.threshold, output)}
-        if not output:
-            fields["bias"] = layer.bias.astype(np.float32)
-        if isinstance(stage, Convolve):
-            geometry = {"stride": np.array(stage.stride), "padding": np.array(stage.padding), "groups": 1}
-            groups.append(
-                {"type": "conv", "shape": np.array(shape), "dilation": np.array((1, 1)), **fields, **geometry}
-            )
-            continue
-        if groups[-1]["type"] != "dense" and len(groups[-1]["shape"]) == 3:
-            groups.append({"type": "flatten", "shape": np.array([layer.weight.shape[1]])})
-        groups.append({"type": "dense", "shape": np.array([stage.neurons]), **fields})
-    write_groups(path, groups)
+from nsim.network.activity import Evaluator
+from nsim.network.layers import Network
 
 
 def write_groups(path: Path, groups: Sequence[dict[str, Any]]) -> None:
@@ -55,10 +29,6 @@ def write_groups(path: Path, groups: Sequence[dict[str, Any]]) -> None:
                 _write(file, f"layer/{number}", group)
     except OSError as error:
         raise OutputError(f"cannot write network {path} ({error}): free space, or give another folder") from None
-
-
-def _neuron(threshold: int, output: bool) -> dict[str, Any]:
-    return {"type": "SDNN", "vThMant": threshold, "sigma_output": output}
 
 
 def _write(file: h5py.File, name: str, value: Any) -> None:

@@ -15,7 +15,7 @@ import optax  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from nsim.errors import TrainingError
-from nsim.training.pictures import Split
+from nsim.training.data.pictures import Split
 from nsim.training.sparsity.networks import Parameters, Passed
 from nsim.training.sparsity.pruning import UPDATES_PER_EPOCH, CoreRows, core_masks, magnitude_masks, scheduled
 from nsim.training.sparsity.regularisers import Cost, Fanout, batch_cost, penalty

@@ -17,24 +17,19 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from nsim.barrier_chip import BarrierChip
+from nsim.chip.timesteps import BarrierChip
 from nsim.errors import OutputError, TrainingError
-from nsim.formats import load_network
-from nsim.mapping import Mapping, map_network
-from nsim.network import Network
-from nsim.training.pictures import Data, Split
+from nsim.formats.network import load_network
+from nsim.mapping.cores.mapping import Mapping
+from nsim.mapping.network import map_network
+from nsim.network.layers import Network
+from nsim.training import checkpoint
+from nsim.training.data.pictures import Data, Split
 from nsim.training.sparsity.export import simulated_outputs
-from nsim.training.sparsity.fitting import (
-    Exported,
-    Masks,
-    Recipe,
-    exact_score,
-    fit,
-    measured_cost,
-    score,
-)
+from nsim.training.sparsity.fitting import Exported, Masks, Recipe, exact_score, fit, measured_cost, score
 from nsim.training.sparsity.kinds import FLAT, SHOWN, check_structure, made_for
-from nsim.training.sparsity.networks import DEFAULT_THRESHOLD, Parameters
+from nsim.training.sparsity.networks import Parameters
+from nsim.training.sparsity.options import Options
 from nsim.training.sparsity.pruning import CoreRows, check_pruning
 from nsim.training.sparsity.regularisers import Cost, Fanout, check_regulariser
 
@@ -43,30 +38,13 @@ STRENGTHS = {  # by default: half a decade (rate: one) apart, up to where networ
     "synops": (1.0, 3.0, 10.0, 30.0),
     "max-synops": (1.0, 3.0, 10.0, 30.0),
 }
-TOLERANCE = 0.5  # points
+SETTINGS = "settings.json"  # of a run, by which its folder is known
 COST_SAMPLES = 2000  # of the validation data
 Progress = Callable[[str, int, int], None]
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What a front is trained with; a run is taken up again only by the same."""
-
-    data: str
-    network: str = "cnn"
-    regulariser: str = "max-synops"
-    chip: str = "loihi2"
-    partition: str = "default"
-    weight_format: str | None = None
-    strengths: tuple[float, ...] = ()
-    tolerance: float = TOLERANCE
-    sparsity: float = 0.0
-    structure: str = "weights"
-    threshold: int = DEFAULT_THRESHOLD
-    weight_bits: int = 8
-    epochs: int = 5
-    samples: int | None = None
-    seed: int = 0
+class Settings(Options):
+    """Options that can be checked."""
 
     def checked(self) -> Settings:
         """The same with default strengths filled in. raises TrainingError"""
@@ -174,18 +152,15 @@ def _shown(data: Data, timesteps: int) -> Data:
 
 
 def _prepare(out: Path, settings: Settings) -> None:
-    wanted = json.dumps(asdict(settings), indent=2) + "\n"
-    kept = out / "settings.json"
+    wanted, kept = json.loads(json.dumps(asdict(settings))), out / SETTINGS
     try:
-        if out.is_dir() and any(out.iterdir()):
-            if not kept.is_file():
-                raise OutputError(f"output folder {out} holds other files: give an empty or a new folder")
-            if kept.read_text(encoding="utf-8") != wanted:
-                raise OutputError(f"output folder {out} holds a training with other settings: give another folder")
-        out.mkdir(parents=True, exist_ok=True)
-        kept.write_text(wanted, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write output folder {out}: {error.strerror}: give another folder") from None
+        if not checkpoint.prepare(out, SETTINGS):
+            checkpoint.write_json(kept, wanted)
+        elif json.loads(kept.read_text(encoding="utf-8")) != wanted:
+            raise OutputError(f"output folder {out} holds a training with other settings: give another folder")
+    except (OSError, ValueError) as error:
+        cause = getattr(error, "strerror", None) or error
+        raise OutputError(f"cannot use output folder {out} ({cause}): give another folder") from None
 
 
 class _Trainer:
@@ -211,7 +186,7 @@ class _Trainer:
         return np.random.default_rng((self.settings.seed, use))
 
     def mapping(self, network: Network) -> Mapping:
-        return map_network(network, self.chip, self.settings.partition, dense_layers=self.settings.weight_format)
+        return map_network(network, self.chip, self.settings.partition, weight_format=self.settings.weight_format)
 
     def _network(self, name: str, parameters: Parameters, masks: Masks) -> Network:
         path = self.out / f"{name}{self.made.suffix}"
@@ -266,15 +241,11 @@ class _Trainer:
         check_agreement(point.file, promised, simulated, self.made.agreement)
         return tuple(score(each, test.targets, self.data.classes) for each in (promised, simulated))  # type: ignore[return-value]
 
-    # --- checkpoints
-
     def _save(self, name: str, parameters: Parameters, masks: Masks) -> None:
         arrays: dict[str, Any] = {}
         for number, (layer, mask) in enumerate(zip(parameters, masks, strict=True)):
             arrays |= {f"{key}{number}": value for key, value in (layer | {"mask": mask}).items()}
-        partial = self.out / f".{name}.npz"
-        np.savez(partial, **arrays)
-        partial.rename(self.out / f"{name}.npz")
+        checkpoint.write_arrays(self.out / f"{name}.npz", arrays)
 
     def _load(self, name: str) -> tuple[Parameters, Masks] | None:
         path = self.out / f"{name}.npz"
@@ -299,9 +270,6 @@ def check_agreement(file: str, promised: NDArray, simulated: NDArray, agreement:
             f"{file} gives other outputs than were trained for {wrong} of {len(promised)} test samples: its sums "
             "leave the chip's range; use more strength, or fewer weight bits"
         )
-
-
-# --- results
 
 
 def network_file(front: Front) -> str:

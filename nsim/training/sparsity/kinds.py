@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 
 from nsim.errors import TrainingError
-from nsim.synapses import Shape
+from nsim.network.synapses import Shape
 from nsim.training.sparsity.fitting import Exported
 from nsim.training.sparsity.lif import TIMESTEPS, Spiking
 from nsim.training.sparsity.networks import HIDDEN, Architecture, Connect
+from nsim.training.sparsity.options import NETWORKS
 from nsim.training.sparsity.state_space import SHAPES, StateSpace
 
-NAMES = (*HIDDEN, "lif", *SHAPES)
 FLAT = ("mlp", "lif", *SHAPES)  # take a frame as a list of numbers
 SHOWN = {"lif": TIMESTEPS}  # networks to which a single frame is shown for more timesteps
 
@@ -21,10 +21,10 @@ def made_for(name: str, input: Shape, outputs: int, threshold: int, weight_bits:
 
     raises   TrainingError for an unknown name, weight bits other than 2..8, a threshold that is not 0..2^17
     """
-    if name not in NAMES:
-        near = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.5)
+    if name not in NETWORKS:
+        near = difflib.get_close_matches(name, NETWORKS, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]}? " if near else ""
-        raise TrainingError(f"no network {name!r} to train: {hint}choose from {', '.join(NAMES)}")
+        raise TrainingError(f"no network {name!r} to train: {hint}choose from {', '.join(NETWORKS)}")
     if not 2 <= weight_bits <= 8:
         raise TrainingError(f"weight bits are {weight_bits}: the chip stores 2 to 8")
     if not 0 <= threshold <= 1 << 17:

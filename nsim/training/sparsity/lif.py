@@ -1,4 +1,5 @@
-"""Networks of Loihi's leaky integrate-and-fire neurons that can be trained, in the integers of nsim.neurons.FixedLif.
+"""Networks of Loihi's leaky integrate-and-fire neurons that can be trained, in the integers of
+nsim.network.neurons.FixedLif.
 
 Real numbers stand for integers: weights and thresholds x 64, currents and voltages x 2^12. Input neurons do not leak
 and charge by their pixel, so that pixel p spikes every ceil(64 / p) timesteps. Layers have no bias, which would charge
@@ -19,9 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from nsim.training.pictures import FULL_SCALE
+from nsim.training.data.pictures import FULL_SCALE
 from nsim.training.sparsity.export import write_groups
-from nsim.training.sparsity.networks import EVENT_WIDTH, SCALE, Parameters, Passed, stored_weight
+from nsim.training.sparsity.networks import EVENT_WIDTH, SCALE, Parameters, Passed, in_double_precision, stored_weight
 
 STATE_SCALE = 1 << 12  # of currents and voltages
 TIMESTEPS = 16  # that a single picture is shown
@@ -99,11 +100,7 @@ class Spiking:
         self, parameters: Parameters, masks: Sequence[jax.Array], frames: NDArray, batch: int = 250
     ) -> NDArray[np.int64]:
         """Spikes of the output layer so far, int64[samples, timesteps, outputs]; double precision is exact."""
-        with jax.enable_x64(True):
-            wide, kept = jax.tree.map(lambda x: jnp.asarray(np.asarray(x), jnp.float64), (parameters, list(masks)))
-            run = jax.jit(lambda batch: self.forward(wide, kept, batch).outputs)
-            parts = [np.asarray(run(frames[first : first + batch])) for first in range(0, len(frames), batch)]
-        return np.round(np.concatenate(parts)).astype(np.int64)
+        return np.round(in_double_precision(self.forward, parameters, masks, frames, batch)).astype(np.int64)
 
     def observed(self, outputs: NDArray) -> NDArray:
         """What the host makes of spikes of the output layer: their number so far."""

@@ -2,13 +2,14 @@
 
 A network is a chain of layers. Layer k sends in timestep t + k what frame t makes it send, so that the layers of a
 frame are evaluated one after another here and side by side in the simulator. Real numbers stand for integers:
-input x 64, weights x 64, messages x 2^12, sums x 2^18, thresholds and biases x 64 (see nsim.neurons.FixedSigmaDelta).
-Biases are never above 0, or a layer would send before its input has come. The last layer has none: it is read.
+input x 64, weights x 64, messages x 2^12, sums x 2^18, thresholds and biases x 64 (see
+nsim.network.neurons.FixedSigmaDelta). Biases are never above 0, or a layer would send before its input has come. The
+last layer has none: it is read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsim.errors import TrainingError
-from nsim.synapses import Shape
+from nsim.network.synapses import Shape
+from nsim.training.sparsity.export import write_groups
 
 SCALE = 64  # of weights, inputs, thresholds and biases in the file
 MESSAGE_SCALE = 1 << 12
-DEFAULT_THRESHOLD = 6  # 0.1 x 64, of lava-dl's PilotNet SDNN
 EVENT_WIDTH = 0.25  # assumed: width of the slope that stands for the step of a neuron that starts to send
 Parameters = list[dict[str, Any]]
 
@@ -83,13 +84,13 @@ class Architecture:
 
     input        shape (C, H, W) of a frame
     stages       of all layers but the input, the output layer last
-    threshold    mantissa, of hidden layers: a change is sent from threshold / 64 on
+    threshold    mantissa, of hidden layers: a change is sent from threshold / 64 on; 0.1 in lava-dl's PilotNet SDNN
     weight_bits  of a stored weight, sign included
     """
 
     input: Shape
     stages: tuple[Stage, ...]
-    threshold: int = DEFAULT_THRESHOLD
+    threshold: int = 6
     weight_bits: int = 8
     suffix: ClassVar[str] = ".net"
     agreement: ClassVar[float] = 0.0
@@ -135,8 +136,6 @@ class Architecture:
 
     def write(self, path: Path, parameters: Parameters, masks: Sequence[jax.Array]) -> None:
         """Write the file for `nsim run`. raises OutputError"""
-        from nsim.training.sparsity.export import write_net  # it builds on this module
-
         write_net(path, self, stored(self, parameters, masks))
 
 
@@ -148,9 +147,6 @@ def initial(made: Architecture, rng: np.random.Generator) -> Parameters:
         weight = rng.normal(0, np.sqrt(2 / fan_in), shape).astype(np.float32)
         parameters.append({"weight": jnp.asarray(weight), "bias": jnp.zeros(shape[0], jnp.float32)})
     return parameters
-
-
-# --- rounding
 
 
 def rounded(value: jax.Array, step: float | jax.Array, most: float | None = None) -> jax.Array:
@@ -173,9 +169,6 @@ def stored_bias(bias: jax.Array) -> jax.Array:
     return rounded(jnp.minimum(bias, 0), 1 / SCALE)
 
 
-# --- one pass
-
-
 @dataclass(frozen=True)
 class Passed:
     """What a pass over samples sends.
@@ -190,6 +183,9 @@ class Passed:
     events: list[jax.Array]
     messages: list[jax.Array]
     pipelined: bool = False
+
+
+Forward = Callable[[Parameters, Sequence[jax.Array], Any], Passed]
 
 
 def forward(made: Architecture, parameters: Parameters, masks: Sequence[jax.Array], frames: jax.Array) -> Passed:
@@ -244,9 +240,6 @@ def _delta_encoded(activation: jax.Array, threshold: float) -> tuple[jax.Array, 
     return jnp.stack(messages, axis=1), jnp.stack(events, axis=1)
 
 
-# --- what is stored
-
-
 @dataclass(frozen=True, eq=False)
 class Stored:
     """A layer as integers, for the file: weight int64[out, in, ...], bias int64[out]."""
@@ -273,9 +266,44 @@ def exact_outputs(
     In double precision, which holds these integers exactly. Sums of a convolution that 24 bits do not hold would wrap
     on the chip and do not here: the check over the test set tells.
     """
+    found = in_double_precision(made.forward, parameters, masks, frames, batch)
+    return np.round(found * (SCALE * MESSAGE_SCALE)).astype(np.int64)
+
+
+def in_double_precision(
+    forward: Forward, parameters: Parameters, masks: Sequence[jax.Array], frames: NDArray, batch: int
+) -> NDArray[np.float64]:
+    """Outputs of `forward` for samples, so many at a time, with parameters, masks and all sums in float64."""
     with jax.enable_x64(True):
-        wide = [{name: jnp.asarray(np.asarray(x), jnp.float64) for name, x in layer.items()} for layer in parameters]
-        kept = [jnp.asarray(np.asarray(mask), jnp.float64) for mask in masks]
-        run = jax.jit(lambda batch: forward(made, wide, kept, batch).outputs)
-        parts = [np.asarray(run(frames[first : first + batch])) for first in range(0, len(frames), batch)]
-    return np.round(np.concatenate(parts) * (SCALE * MESSAGE_SCALE)).astype(np.int64)
+        wide, kept = jax.tree.map(lambda x: jnp.asarray(np.asarray(x), jnp.float64), (parameters, list(masks)))
+        run = jax.jit(lambda some: forward(wide, kept, some).outputs)
+        return np.concatenate([np.asarray(run(frames[k : k + batch])) for k in range(0, len(frames), batch)])
+
+
+def write_net(path: Path, made: Architecture, layers: Sequence[Stored]) -> None:
+    """Write the integers of a network; `nsim.formats.netx` reads them back.
+
+    raises  OutputError
+    """
+    groups: list[dict[str, Any]] = [
+        {"type": "input", "shape": np.array(made.input), "neuron": _neuron(0, output=False)}
+    ]
+    for stage, shape, layer in zip(made.stages, made.shapes[1:], layers, strict=True):
+        output = stage is made.stages[-1]
+        fields = {"weight": layer.weight.astype(np.float32), "neuron": _neuron(made.threshold, output)}
+        if not output:
+            fields["bias"] = layer.bias.astype(np.float32)
+        if isinstance(stage, Convolve):
+            geometry = {"stride": np.array(stage.stride), "padding": np.array(stage.padding), "groups": 1}
+            groups.append(
+                {"type": "conv", "shape": np.array(shape), "dilation": np.array((1, 1)), **fields, **geometry}
+            )
+            continue
+        if groups[-1]["type"] != "dense" and len(groups[-1]["shape"]) == 3:
+            groups.append({"type": "flatten", "shape": np.array([layer.weight.shape[1]])})
+        groups.append({"type": "dense", "shape": np.array([stage.neurons]), **fields})
+    write_groups(path, groups)
+
+
+def _neuron(threshold: int, output: bool) -> dict[str, Any]:
+    return {"type": "SDNN", "vThMant": threshold, "sigma_output": output}

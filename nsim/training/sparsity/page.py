@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rich.table import Table
 
-from nsim.answer import answered
-from nsim.screen import console, facts_grid
+from nsim.report.answer import answered
+from nsim.report.screen import console, facts_grid
 from nsim.training.sparsity.front import Front, network_file, summary
 
 

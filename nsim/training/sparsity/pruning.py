@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsim.errors import TrainingError
-from nsim.mapping import Mapping
+from nsim.mapping.cores.mapping import Mapping
+from nsim.training.sparsity.options import STRUCTURES
 
 BEGIN, END = 0.05, 0.9
 UPDATES_PER_EPOCH = 2
-STRUCTURES = ("weights", "cores")
 
 
 def check_pruning(sparsity: float, structure: str) -> None:

@@ -1,4 +1,4 @@
-"""Quantised networks that can be trained, in the arithmetic of chips with frames (nsim.neurons.QuantizedRelu).
+"""Quantised networks that can be trained, in the arithmetic of chips with frames (nsim.network.neurons.QuantizedRelu).
 
 Levels, weights, biases and steps are integers in the forward pass, straight-through in the backward pass. A real
 weight is scale x integer with a scale that follows the weights; the step of a rectifier is trained (Esser et al. 2020,
@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsim.errors import TrainingError
-from nsim.frame.activity import FrameEvaluator
-from nsim.frame.mapping import FrameMapping
-from nsim.network import Network
-from nsim.synapses import Shape
-from nsim.training.pictures import FULL_SCALE
+from nsim.mapping.frames.mapping import FrameMapping
+from nsim.network.frames_activity import FrameEvaluator
+from nsim.network.layers import Network
+from nsim.network.synapses import Shape
+from nsim.training.data.pictures import FULL_SCALE
 from nsim.training.sparsity.export import write_groups
 from nsim.training.sparsity.networks import (
     EVENT_WIDTH,
@@ -129,9 +129,6 @@ def _pooled_shape(stage: Stage, shape: Shape) -> Shape:
     return shape
 
 
-# --- arithmetic
-
-
 def _rounded(value: jax.Array) -> jax.Array:
     return value + jax.lax.stop_gradient(jnp.round(value) - value)
 
@@ -213,9 +210,6 @@ def initial(made: QuantizedArchitecture, samples: NDArray[np.uint8], rng: np.ran
     return parameters
 
 
-# --- what is stored
-
-
 @dataclass(frozen=True, eq=False)
 class StoredLayer:
     """A layer as integers: weight int64[out, in, ...] of so many bits, bias int64[out], step (0: not rectified)."""
@@ -276,9 +270,6 @@ def write_quantized(path: Path, made: QuantizedArchitecture, layers: Sequence[St
         else:
             groups.append({"type": "dense", "shape": np.array([stage.neurons]), **fields})
     write_groups(path, groups)
-
-
-# --- on the chip
 
 
 def fanout_of(mapping: FrameMapping, work: bool = False) -> Fanout:

@@ -18,12 +18,12 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from nsim.activity import layer_offsets
 from nsim.errors import TrainingError
-from nsim.mapping import Mapping
+from nsim.mapping.cores.mapping import Mapping
+from nsim.network.activity import layer_offsets
 from nsim.training.sparsity.networks import Passed
+from nsim.training.sparsity.options import REGULARISERS
 
-REGULARISERS = ("rate", "synops", "max-synops")
 TARGET_RATE = 0.01  # lava-dl, PilotNet SDNN and YOLO-KP
 SHARPNESS = 20.0  # assumed: the smooth maximum of n cores is at most log(n) / 20 of the reference too large
 

@@ -1,4 +1,5 @@
-"""Spiking networks on events that can be trained, with the integers of chips without timesteps (nsim.neurons.FixedIf).
+"""Spiking networks on events that can be trained, with the integers of chips without timesteps
+(nsim.network.neurons.FixedIf).
 
 Such a chip takes events one by one, and a neuron sends at most one spike for each. Training puts events together in
 bins instead: in each a neuron adds what arrives and sends as many spikes as its threshold fits into its state, which
@@ -20,11 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsim.errors import TrainingError
-from nsim.events import EventStream
-from nsim.stream.machine import build_stream_machine
-from nsim.stream.mapping import StreamMapping
-from nsim.synapses import Box, Shape
-from nsim.training.pictures import FULL_SCALE
+from nsim.machine.events import build_stream_machine
+from nsim.mapping.events.mapping import StreamMapping
+from nsim.network.inputs import EventStream
+from nsim.network.synapses import Box, Shape
+from nsim.training.data.pictures import FULL_SCALE
 from nsim.training.sparsity.export import write_groups
 from nsim.training.sparsity.networks import (
     Connect,
@@ -103,9 +104,6 @@ class SpikingArchitecture:
         return parameters
 
 
-# --- events
-
-
 def rate_coded(pixels: NDArray[np.uint8], rate: float, bins: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Pictures as events: each pixel sends Poisson distributed numbers, `rate` on average at full brightness.
 
@@ -127,9 +125,6 @@ def streams(made: SpikingArchitecture, events: NDArray[np.uint8], rng: np.random
         order = [rng.permutation(np.repeat(np.arange(neurons), counts)) for counts in sample]
         joined = np.concatenate(order).astype(np.int64)
         yield EventStream(np.zeros(joined.size, np.int64), joined, neurons)
-
-
-# --- arithmetic
 
 
 def stored_weight(weight: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -195,9 +190,6 @@ def initial(made: SpikingArchitecture, events: NDArray[np.uint8], rng: np.random
     return parameters
 
 
-# --- what is stored
-
-
 @dataclass(frozen=True, eq=False)
 class StoredLayer:
     """A layer as integers: weight int64[out, in, ...], and its threshold."""
@@ -234,11 +226,11 @@ def write_spiking(path: Path, made: SpikingArchitecture, layers: Sequence[Stored
     write_groups(path, groups)
 
 
-# --- on the chip
-
-
 def fanout_of(mapping: StreamMapping, work: bool = False) -> Fanout:
-    """Synops, or picoseconds of work, that one spike of each neuron causes on each core that is used."""
+    """Synops, or picoseconds of work, that one spike of each neuron causes on each core that is used.
+
+    Zero weights are skipped; the event takes its time nevertheless.
+    """
     cores = np.array(sorted(mapping.by_core))
     costs = build_stream_machine(mapping).cores
     tables = []
@@ -246,8 +238,10 @@ def fanout_of(mapping: StreamMapping, work: bool = False) -> Fanout:
         table = np.zeros((layer.neurons, cores.size), np.float32)
         for connection in mapping.network.outgoing(layer.name):
             core = next(each.core for each in mapping.layers if each.name == connection.target)
-            synops = connection.synapses.fan_out(Box.whole(connection.synapses.target_shape))
-            time_ps = np.where(synops > 0, costs["event_ps"][core] + synops * costs["synop_ps"][core], 0)
+            whole = Box.whole(connection.synapses.target_shape)
+            synops = connection.synapses.fan_out(whole, stored=True)
+            sent = connection.synapses.fan_out(whole) > 0
+            time_ps = np.where(sent, costs["event_ps"][core] + synops * costs["synop_ps"][core], 0)
             table[:, np.searchsorted(cores, core)] += time_ps if work else synops
         tables.append(table)
     return Fanout(tuple(tables[:-1]))

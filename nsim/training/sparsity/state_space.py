@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsim.formats.s5_arrays import write_s5
-from nsim.training.sparsity.networks import EVENT_WIDTH, SCALE, Parameters, Passed, rounded
-from nsim.workloads.s5 import S5Block
+from nsim.network.builtin.s5 import S5Block
+from nsim.training.sparsity.networks import EVENT_WIDTH, SCALE, Parameters, Passed, in_double_precision, rounded
 
 AGREEMENT = 1e-4  # of the simulator's outputs with double precision, in units of the largest output
 STATES_PER_BLOCK = 8  # of S5's first eigenvalues: 256 real states in 16 blocks, half of them conjugate to the others
@@ -88,13 +88,7 @@ class StateSpace:
 
     def exact_outputs(self, parameters: Parameters, masks: Sequence[jax.Array], frames: NDArray) -> NDArray:
         """Outputs after every frame in double precision, [samples, timesteps, outputs]."""
-        with jax.enable_x64(True):
-            wide = [
-                {name: jnp.asarray(np.asarray(x), jnp.float64) for name, x in layer.items()} for layer in parameters
-            ]
-            kept = [jnp.asarray(np.asarray(mask), jnp.float64) for mask in masks]
-            run = jax.jit(lambda batch: forward(self, wide, kept, batch).outputs)
-            return np.concatenate([np.asarray(run(frames[first : first + 60])) for first in range(0, len(frames), 60)])
+        return in_double_precision(self.forward, parameters, masks, frames, 60)
 
     def write(self, path: Path, parameters: Parameters, masks: Sequence[jax.Array]) -> None:
         """Write the file for `nsim run`. raises OutputError"""

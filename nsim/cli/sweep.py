@@ -1,0 +1,93 @@
+"""`nsim sweep`: many runs, described by a file, on all processors of this machine or on a cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+SHOWN_ERRORS = 10  # the most frequent ones
+
+
+def sweep(
+    spec: Annotated[Path, typer.Argument(help="Sweep file (.toml); `nsim schema sweep` says what it may hold.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Results, a Parquet file; finished points are kept beside it, in OUT.store.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes on this machine. [default: all processors]")] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="Dask scheduler to use instead: tcp://host:8786, or local:4.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, estimate the time, and write nothing.")] = False,
+) -> None:
+    """Run every point of a sweep that is not finished yet, and write a table with a row for each.
+
+    Ctrl-C keeps what is finished; the same command goes on. A point that fails is a row with its error;
+    exit code 1 tells that there are some.
+    """
+    import time
+    from contextlib import closing
+
+    from nsim.errors import OutputError
+    from nsim.sweep.executors import check_workers, executor, without_interrupts
+
+    begin = time.perf_counter()
+    processes = check_workers(workers, cluster)
+    path = out or Path(f"{spec.stem}.parquet")
+    if path.is_dir() or not path.parent.is_dir():
+        raise OutputError(f"cannot write {path}: give a file in a folder that exists")
+    kept = path.with_name(f"{path.name}.store")
+    with closing(executor(processes, cluster)) as where:
+        if cluster is None and not kept.exists():
+            where.start()  # processes load what they need while this one reads and checks
+
+        with without_interrupts():  # within an import, packages turn Ctrl-C into other errors
+            from nsim.report import screen
+            from nsim.report.answer import answered, say
+            from nsim.sweep.run import compute, prepare, survey, write_result
+            from nsim.sweep.spec import load_spec
+            from nsim.sweep.store import Store
+            from nsim.sweep.table import require_pyarrow
+
+            require_pyarrow()
+        planned = prepare(load_spec(spec), str(spec))
+        if dry_run:
+            estimate = survey(planned, planned.missing(None), where, None)
+            total = time.perf_counter() - begin + estimate.seconds
+            facts = {"points": len(planned.points), "estimated_seconds": total, "workers": where.workers}
+            if not answered(lambda: {**facts, "seconds_per_point": estimate.seconds_each}):
+                say(_plan(len(planned.points), 0, total, estimate.seconds_each, where.workers, cluster))
+            return
+        with Store(kept) as store:
+            missing = planned.missing(store)
+            if missing:
+                finished = len(planned.points) - len(missing)
+                estimate = survey(planned, missing, where, store)
+                about = estimate.seconds, estimate.seconds_each
+                say(_plan(len(planned.points), finished, *about, where.workers, cluster))
+                with screen.progress("points") as progress:
+                    compute(planned, store, where, estimate.seconds_each, progress)
+            errors = write_result(planned, store, path)
+    points, failed = len(planned.points), errors.total()
+    counts = {"points": points, "computed_now": len(missing), "done": points - failed, "failed": failed}
+    if not answered(lambda: {**counts, "out": path, "errors": dict(errors.most_common(SHOWN_ERRORS))}):
+        say(f"{points - failed:,} points done, {failed:,} failed: {path}")
+        for error, count in errors.most_common(SHOWN_ERRORS):
+            say(f"  {count:,} x {error}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _plan(points: int, finished: int, seconds: float, each_s: float, workers: int, cluster: str | None) -> str:
+    """How much there is to do, and how long it takes."""
+    done = f", {finished:,} finished before or equal to others" if finished else ""
+    where = f"on {workers} workers of {cluster}" if cluster else f"with {workers} process{'es' * (workers > 1)}"
+    return f"{points:,} points{done}; about {_duration(seconds)} {where}, at {each_s * 1e3:.3g} ms each"
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"

@@ -1,1 +1,0 @@
-"""The commands of `nsim`, one module each. Libraries are imported where a command needs them."""

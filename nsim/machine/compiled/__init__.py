@@ -1,0 +1,1 @@
+"""The fast engine: the same rules as compiled loops over arrays."""

@@ -1,0 +1,209 @@
+"""The fast engine of timesteps: machine and mapping as arrays for the event loop, timesteps in parallel threads.
+
+Runs without a log take the short cut of `merge.py`. Tests compare both with the SimPy engine, service by service.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsim.errors import SimulationError
+from nsim.machine.compiled import merge as merge_loop
+from nsim.machine.compiled.loop import NOW, Run, bits_of
+from nsim.machine.compiled.queues import idle_stations
+from nsim.machine.compiled.tandem import empty_lines
+from nsim.machine.compiled.timesteps_hooks import Fabric, Load, Steps, run_step, start_sweeps
+from nsim.machine.path import ENTRY, PathTimes
+from nsim.machine.services import Log
+from nsim.machine.simpy import timesteps as engine_simpy
+from nsim.machine.stations import ChunkTimes, MeshMachine, StepTimes
+from nsim.mapping.cores.mapping import Mapping
+from nsim.mapping.cores.route import link_ends, links_onward
+from nsim.network.activity import Activity
+
+BLOCK_MESSAGES = 20_000  # one call of the loop: long enough to hide the call, short enough to spread over threads
+
+
+class Engine:
+    """Simulates activity on one mapping. The result does not depend on the number of threads.
+
+    critical_path   find that of every timestep
+    """
+
+    def __init__(self, mapping: Mapping, machine: MeshMachine, threads: int = 1, critical_path: bool = False) -> None:
+        self.mapping, self.machine, self.critical_path = mapping, machine, critical_path
+        self.journals = threading.local()  # one per thread, used again: fresh memory is slow
+        self.fabric, self.lines, self.load = fabric_of(machine), lines_of(machine, mapping), load_of(mapping)
+        self.pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._check_range()
+
+    def run(self, activity: Activity) -> Iterator[ChunkTimes]:
+        """Times of consecutive timesteps, block by block. Threads start at once, one thread when it is asked for."""
+        blocks = self._blocks(activity)
+        return self.pool.map(self._run_block, blocks) if self.pool else map(self._run_block, blocks)
+
+    def close(self) -> None:
+        """Drop what has not begun."""
+        if self.pool:
+            self.pool.shutdown(cancel_futures=True)
+
+    def record(self, firing: NDArray[np.int64]) -> tuple[ChunkTimes, Log]:
+        """Simulate one timestep and keep every service, in order of completion."""
+        step = self.step(firing, record=True)
+        return ChunkTimes.of(step), step.services
+
+    def step(self, firing: NDArray[np.int64], record: bool) -> StepTimes:
+        """The same, with all that stations measure; record: keep every service."""
+        services = self._services(firing) if record else 0
+        run = run_firing(self.machine, self.fabric, self.load, np.sort(firing), services)
+        sent = int((self.load.indptr[firing + 1] - self.load.indptr[firing]).sum())
+        if run.stations["served"][self.machine.first[5] :].sum() < sent:
+            self._name_deadlock(firing)
+        return StepTimes(duration_ps=int(run.numbers[NOW]), **run.measured())
+
+    def _run_block(self, block: tuple[Activity, int, int]) -> ChunkTimes:
+        activity, begin, end = block
+        times = ChunkTimes.empty(end - begin, self.machine, self.critical_path)
+        indptr = activity.indptr[begin : end + 1]
+        steps = self.fabric, self.lines, self.load, indptr, activity.neurons
+        measured = times.duration_ps, times.blocked_ps, times.longest_queue
+        path = times.path or PathTimes.empty(0, self.machine.first)
+        paths = path.by_kind_ps, path.service_ps, path.wire_ps
+        stuck = merge_loop.run_steps(*steps, *measured, self._journal_for(activity, begin, end), paths)
+        if stuck >= 0:
+            self._name_deadlock(activity.firing(begin + stuck))
+        return times
+
+    def _journal_for(self, activity: Activity, begin: int, end: int) -> NDArray[np.void]:
+        """This thread's journal, with room for each of these timesteps; without room if nothing is to be noted."""
+        if not self.critical_path:
+            return np.empty(0, ENTRY)
+        needed = max(self._services(activity.firing(step)) for step in range(begin, end))
+        journal = getattr(self.journals, "journal", None)
+        if journal is None or journal.size < needed:
+            journal = self.journals.journal = np.empty(needed, ENTRY)
+        return journal
+
+    def _blocks(self, activity: Activity) -> list[tuple[Activity, int, int]]:
+        """Runs of timesteps with about as many messages each."""
+        copies = np.diff(self.load.indptr)
+        sent = np.concatenate(([0], np.cumsum(copies[activity.neurons])))[activity.indptr]
+        ends = np.searchsorted(sent, np.arange(BLOCK_MESSAGES, int(sent[-1]) + BLOCK_MESSAGES, BLOCK_MESSAGES))
+        edges = np.unique(np.concatenate(([0], np.minimum(ends, activity.timesteps), [activity.timesteps])))
+        return [(activity, begin, end) for begin, end in pairwise(edges.tolist())]
+
+    def _services(self, firing: NDArray[np.int64]) -> int:
+        """At most as many services as one timestep can have."""
+        copies = self.mapping.copies
+        sent = copies.indptr[firing + 1] - copies.indptr[firing]
+        return int(sent.sum()) * (longest_route(self.machine) + 2) + firing.size + self.machine.cores
+
+    def _name_deadlock(self, firing: NDArray[np.int64]) -> None:
+        """The readable engine runs into the same deadlock, and names its stations."""
+        engine_simpy.run_timestep(self.mapping, self.machine, firing)
+        raise SimulationError(
+            "the compiled engine stopped with messages left, the SimPy engine does not, a defect: use --engine simpy"
+        )
+
+    def _check_range(self) -> None:
+        """A key holds time and station in 63 bits: refuse machines whose timestep could outgrow it."""
+        worst, limit = longest_ps(self.machine, self.load), 1 << (63 - self.fabric.bits)
+        if worst >= limit:
+            raise SimulationError(
+                f"a timestep of {self.mapping.network.name!r} may take {worst} ps, but the clock of the compiled "
+                f"engine ends at {limit}: use --engine simpy"
+            )
+
+
+def longest_route(machine: MeshMachine) -> int:
+    """Links and synapses between two cores, at most."""
+    return machine.chip.columns + machine.chip.rows + 2
+
+
+def longest_ps(machine: MeshMachine, load: Load) -> int:
+    """No timestep takes longer than this: all services and wires one after another."""
+    per_message = int(machine.service_ps.max() + machine.wire_ps.max()) * longest_route(machine)
+    sweeps = int(load.allocated.sum()) * load.update_ps + load.core.size * (load.spike_ps + 1) + machine.cores
+    return int(load.synapse_ps.sum()) + load.target.size * per_message + sweeps
+
+
+def run_timestep(mapping: Mapping, machine: MeshMachine, firing: NDArray[np.int64], record: bool = False) -> StepTimes:
+    """Simulate one timestep in which these neurons (network indices) fire; record: keep every service."""
+    return Engine(mapping, machine).step(firing, record)
+
+
+def run_firing(machine: MeshMachine, fabric: Fabric, load: Load, firing: NDArray[np.int64], services: int) -> Run:
+    """Simulate one timestep with every completion; the run at its end, whatever is left then.
+
+    firing    int64[spikes]   neurons that fire, ascending
+    services  room for so many in the log, or 0
+    """
+    cores = machine.cores
+    by_core = (np.zeros(cores, np.int64) for _ in range(3))
+    context = Steps(fabric, load, np.zeros(cores + 1, np.int64), np.empty(firing.size, np.int64), *by_core)
+    run = Run(run_step, machine, context, services=services)
+    start_sweeps(context, firing, *run.arrays)
+    while run.advance():
+        pass
+    return run
+
+
+def fabric_of(machine: MeshMachine) -> Fabric:
+    """The machine as arrays."""
+    chip = machine.chip
+    mesh_0, out_0 = int(machine.first[3]), int(machine.first[4])
+    router = np.full(machine.stations, -1, np.int64)
+    router[machine.first[2] : mesh_0] = chip.core_routers
+    router[mesh_0:out_0] = link_ends(chip.columns, chip.rows)[1]
+    behind = np.column_stack((router % chip.columns, router // chip.columns, router)).astype(np.int32)
+    place = behind[machine.first[2] : mesh_0, :2].copy()
+    onward = links_onward(chip, mesh_0)
+    stations = idle_stations(machine.capacity, machine.service_ps, machine.wire_ps)
+    return Fabric(machine.first, stations, behind, place, onward, bits_of(machine.stations))
+
+
+def lines_of(machine: MeshMachine, mapping: Mapping) -> NDArray[np.void]:
+    """The queues of `merge_loop.py` in closed form: those before send, links from and to cores, and synapses."""
+    return lines_for(machine, mapping.core, mapping.copies.indptr, mapping.copies.core)
+
+
+def lines_for(machine: MeshMachine, core: NDArray, indptr: NDArray, target: NDArray) -> NDArray[np.void]:
+    """The same for neurons on these cores with copies to these (CSR): no others may fire."""
+    cores = machine.cores
+    mesh_0, out_0 = int(machine.first[3]), int(machine.first[4])
+    coming = np.zeros(machine.stations, np.int64)  # messages that may come to a station in one timestep
+    coming[cores : 2 * cores] = np.bincount(core, minlength=cores)
+    coming[2 * cores : mesh_0] = np.bincount(core, np.diff(indptr), minlength=cores)
+    coming[out_0:] = np.tile(np.bincount(target, minlength=cores), 2)
+    return empty_lines(machine.capacity, coming)
+
+
+def load_of(mapping: Mapping) -> Load:
+    """The mapping as arrays, at the costs of a timestep's sweep."""
+    swept, update_ps = mapping.sweep()
+    return load_at(swept, update_ps, mapping.chip.actions.spike.latency_ps)
+
+
+def load_at(mapping: Mapping, update_ps: int, spike_ps: int) -> Load:
+    """The mapping as arrays, with these costs of a sweep."""
+    order = np.lexsort((np.arange(mapping.core.size), mapping.core))
+    ascending = np.diff(mapping.slot[order]) > 0
+    if not (ascending | (np.diff(mapping.core[order]) > 0)).all():
+        raise SimulationError("the compiled engine needs slots that ascend with the neuron index in every core")
+    copies = mapping.copies
+    return Load(
+        mapping.core.astype(np.int32),
+        mapping.slot.astype(np.int32),
+        copies.indptr,
+        copies.core.astype(np.int32),
+        copies.service_ps,
+        mapping.allocated,
+        update_ps,
+        spike_ps,
+    )

@@ -1,0 +1,1 @@
+"""The readable engine: one SimPy process a station."""

@@ -1,0 +1,1 @@
+"""Layers cut over cores on a mesh: partition, placement, storage, routes (chips with timesteps)."""

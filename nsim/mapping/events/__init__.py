@@ -1,0 +1,1 @@
+"""Layers on the cores of a chip without timesteps."""

@@ -1,0 +1,1 @@
+"""Layers as hardware sequences of processors (chips with frames)."""

@@ -1,0 +1,1 @@
+"""Neurons on tiles and their connections over routing tiles (Mosaic)."""

@@ -1,0 +1,1 @@
+"""Networks: layers, synapses, neurons, what reaches their input and what they send (activity). No times."""

@@ -1,0 +1,88 @@
+"""What `nsim floorline` shows: three opinions of what limits a run, and what to change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from rich.text import Text
+
+from nsim.report.answer import answered
+from nsim.report.screen import Column, console, fitting, show_basis, show_files
+from nsim.report.told import basis_of
+from nsim.report.units import percent, seconds, times
+from nsim.report.words import Numbers, try_line
+from nsim.result.limits.bottleneck import Bottleneck
+
+ALONE = {"frame": " with nothing else on the chip", "stream": ", until all is drained"}
+
+
+def show_floorline(
+    found: Mapping[str, Bottleneck],
+    plot: Path,
+    choice: str = "partition",
+    tried: Mapping[str, Numbers | None] = MappingProxyType({}),
+    command: str = "",
+) -> None:
+    """By mapping: bounds, what was simulated, three opinions of the state, and what to change.
+
+    choice   what the mappings differ in
+    tried    what-ifs of the mappings, as in report.json
+    command  line that asked
+    """
+    one = next(iter(found.values()))
+    network, chip = one.result.mapping.network, one.result.mapping.chip
+    points = {name: {**each.summary(), "what_if": tried.get(name)} for name, each in found.items()}
+    basis, summary = basis_of(chip, network.notes), one.result.summary()
+    facts = {"network": network.name, "chip": chip.name, "unit": one.unit, "choice": choice}
+    if answered(lambda: {**facts, "points": points, "notes": basis.all(summary), "plot": plot}):
+        return
+    screen = console()
+    screen.print(Text(f"{network.name} on {chip.title}, per {one.unit}{ALONE.get(one.unit, '')}", style="bold"))
+    screen.print(fitting(_bounds(choice, points), screen.width))
+    screen.print()
+    screen.print(fitting(_states(choice, points), screen.width))
+    for name, each in found.items():
+        screen.print()
+        screen.print(Text(f"{name}: {each.advice}."))
+        if better := try_line(tried.get(name), command):
+            screen.print(Text(f"Try: {better.said}   {better.remarks}"))
+        chain = [
+            f"{s['station']} {percent(s['share'])}" for s in each.result.critical_stations[:4] if s["share"] >= 0.005
+        ]
+        screen.print(Text(f"Critical path: {', '.join(chain) or each.simulated}."))
+        if line := each.run_line:
+            screen.print(Text(f"{line}."))
+    show_basis(screen, basis, summary)
+    show_files(screen, {"plot": plot})
+
+
+def _bounds(choice: str, points: Numbers) -> list[Column]:
+    """Bounds by state, the floorline, and what was simulated."""
+    rows = points.values()
+    states = next(iter(rows))["bounds_ps"]
+    return [
+        Column(choice, list(points), right=False),
+        Column("cores", [str(row["cores"]) for row in rows], 3),
+        *(Column(state, [seconds(row["bounds_ps"][state]) for row in rows], 1) for state in states),
+        Column("floorline", [seconds(row["floorline_ps"]) for row in rows]),
+        Column("simulated", [seconds(row["simulated_ps"]) for row in rows]),
+        Column("over", [percent(row["over_floorline"] - 1) for row in rows], 2),
+    ]
+
+
+def _states(choice: str, points: Numbers) -> list[Column]:
+    """The state by each of the three witnesses, and how sure it is."""
+    rows = points.values()
+    paths = [
+        (state := row["state_by_critical_path"], row["critical_path_ps"][state] / max(1, row["time_ps"]))
+        for row in rows
+    ]
+    saved = [(state := row["state_by_sensitivity"], row["time_saved_by_tenth_lower_costs"][state]) for row in rows]
+    return [
+        Column(choice, list(points), right=False),
+        Column("by floorline", [f"{row['state_by_floorline']}, {times(row['margin'])}" for row in rows], 3, False),
+        Column("by critical path", [f"{state}, {percent(part)}" for state, part in paths], 1, False),
+        Column("by sensitivity", [f"{state}, {percent(part)} less" for state, part in saved], 2, False),
+    ]

@@ -1,0 +1,43 @@
+"""What is known of a run, from a result or from its folder: the same head lines come of both."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nsim.chip.chip import Chip
+from nsim.chip.file import available_chips
+from nsim.report.words import Basis, Numbers, Told, keys_by_basis
+
+if TYPE_CHECKING:
+    from nsim.report.run_folder import Run
+
+
+def told_of(result: Any, command: str = "", what_if: Numbers | None = None) -> Told:
+    """Of a result; command and what_if: as in report.json."""
+    chip, summary = result.mapping.chip, result.summary()
+    stations = getattr(result, "critical_stations", ())
+    worst = _worst(summary, result.rows("cores")) if chip.discipline == "stream" else None
+    basis = basis_of(chip, result.provenance()["notes"])
+    return Told(chip.discipline, chip.title, summary, stations, worst, what_if, command, basis)
+
+
+def told_of_folder(run: Run) -> Told:
+    """Of a run as its files tell it."""
+    facts, summary, path = run.facts, run.summary, run.tables.get("critical_path")
+    stations = () if path is None else path.to_dict("records")
+    worst = _worst(summary, run.tables["cores"].to_dict("records")) if run.discipline == "stream" else None
+    basis = Basis(summary["reproducibility"]["notes"], keys_by_basis(facts["constants"]), summary["chip"])
+    return Told(run.discipline, facts["title"], summary, stations, worst, facts["what_if"], facts["command"], basis)
+
+
+def basis_of(chip: Chip, notes: Any, used: tuple[str, ...] = ("",)) -> Basis:
+    """What numbers rest on; used: beginnings of the keys that matter."""
+    rows = [{"key": row.key, "value": row.value, "basis": row.basis} for row in chip.provenance()]
+    shipped = chip.path in (path.resolve() for path in available_chips().values())
+    own = [row for row in rows if row["key"].startswith(used)]
+    return Basis(notes, keys_by_basis(own), chip.name if shipped else str(chip.path))
+
+
+def _worst(summary: Numbers, rows: Any) -> Numbers | None:
+    """The core with the highest load."""
+    return next((row for row in rows if row["core"] == summary["bottleneck"]["core"]), None)

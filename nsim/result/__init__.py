@@ -1,0 +1,1 @@
+"""What a run tells: the run itself, counts, energy, tables and summaries."""

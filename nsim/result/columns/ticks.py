@@ -1,0 +1,98 @@
+"""Tables and summary of a run on tiles, in ticks of real time."""
+
+from nsim.result.columns.column import (
+    COMMON,
+    DYNAMIC,
+    RANGES,
+    REPRODUCIBILITY,
+    Column,
+    Declared,
+    count,
+    fj,
+    listed,
+    mean_ps,
+    ps,
+    real,
+    text,
+)
+
+SUMMARY = (
+    *COMMON,
+    count("rows", "rows of tiles"),
+    count("columns", "columns of tiles"),
+    count("neurons_per_tile", "neurons of a tile"),
+    count("neurons", "neurons on the tiles"),
+    text("place", "how neurons were placed: index or annealed"),
+    Column("kept_index", "", "bool", "annealing found nothing better than index"),
+    text("routes", "how routes were found: published, balanced or fitting"),
+    text("rows_read", "whether the rows of a tile are read together or one by one"),
+    Column("mappable", "", "bool", "whether every port has the lines that dedicated lines take, as in nsim map"),
+    count("violated_ports", "ports that have not"),
+    count("excess_lines", "lines that they lack"),
+    listed("violations", "these ports, the narrowest first: port, used, lines"),
+    text("lines", "dedicated (one for every neuron at every port of its tree) or shared (those of the file)"),
+    count("samples", "samples simulated"),
+    count("spikes", "spikes of the neurons on the tiles"),
+    count("row_reads", "rows of weights read"),
+    count("own_row_reads", "of these, by a spike in its own tile"),
+    count("r1_crossings", "spikes that entered an R1 router"),
+    count("r0_crossings", "spikes that entered an R0 router"),
+    real("row_reads_per_spike", "1", "row_reads over spikes", null=True),
+    real("router_crossings_per_spike", "1", "crossings of both kinds over spikes", null=True),
+    count("most_row_reads_of_a_tile", "rows read in one tile in one tick, at most"),
+    listed("missing_keys", "keys of the chip file that times and energy need"),
+    mean_ps("time_per_timestep_ps", "from the spikes of a tick to the last row that they read, mean", null=True),
+    ps("longest_timestep_ps", "likewise, longest", null=True),
+    ps("waited_ps", "spikes waited for lines and rows, summed over all", null=True),
+    count("ports_waited_for", "ports with spikes that waited", null=True),
+    text("most_waited_port", "port with the longest sum of waits", null=True),
+    ps("most_waited_ps", "that sum", null=True),
+    count("timesteps_over_tick", "ticks that take longer than tick_ps", null=True),
+    ps("tick_ps", "period of the tick; null if not given", null=True),
+    fj("known_energy_per_timestep_fj", "energy_fj over ticks"),
+    fj("known_dynamic_energy_per_timestep_fj", "dynamic_energy_fj over ticks"),
+    REPRODUCIBILITY,
+)
+PLACE = (count("row", "row of the tile"), count("column", "column of the tile"))
+TILES = (
+    count("tile", "number, row by row"),
+    *PLACE,
+    count("neurons", "neurons in it"),
+    count("spikes", "their spikes"),
+    count("row_reads", "rows read in it"),
+    count("own_row_reads", "of these, by spikes of its own neurons"),
+    count("routed_row_reads", "of these, by spikes of other tiles"),
+    DYNAMIC,
+)
+ROUTERS = (
+    count("row", "row of its cell"),
+    count("column", "column of its cell"),
+    text("kind", "R1 or R0"),
+    count("crossings", "spikes that entered it"),
+    DYNAMIC,
+)
+TIMESTEPS = (
+    count("sample", "number of the sample, from 0"),
+    count("timestep", "number in the sample, from 1"),
+    count("spikes", "spikes of the neurons on the tiles"),
+    count("row_reads", "rows of weights read"),
+    count("r1_crossings", "spikes that entered an R1 router"),
+    count("r0_crossings", "spikes that entered an R0 router"),
+    count("most_row_reads_of_a_tile", "rows read in the tile with most"),
+    ps("duration_ps", "from its spikes to the last row that they read", absent=True),
+    ps("waited_ps", "spikes waited for lines and rows, summed over all", absent=True),
+)
+PORTS = (
+    text("port", "out of a router by side, or the rows of a tile"),
+    count("neurons", "neurons that use it"),
+    count("lines", "lines in use"),
+    ps("service_ps", "time for one spike"),
+    ps("waited_ps", "spikes waited for it, summed over the run"),
+    count("longest_queue_of_a_line", "spikes waiting for one line at most"),
+)
+DECLARED = Declared(
+    "tick",
+    SUMMARY,
+    {"tiles": TILES, "routers": ROUTERS, "timesteps": TIMESTEPS, "ports": PORTS, "ranges": RANGES},
+    frozenset({"ports", "ranges"}),
+)

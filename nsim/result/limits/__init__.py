@@ -1,0 +1,1 @@
+"""Why it takes so long: bounds from counts alone (floorline), sensitivity, bottlenecks."""

@@ -1,1 +1,0 @@
-"""Chips without timesteps (discipline `stream`): every event is served as it comes, and evaluated when it is served."""

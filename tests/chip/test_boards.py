@@ -1,0 +1,270 @@
+"""Boards: a chip file and a grid make one larger mesh; routes have no cycle, nothing is lost, one chip is the chip."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import networkx as nx
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nsim.chip.chip import changed
+from nsim.chip.file import load_chip, own_files
+from nsim.errors import ChipError, MappingError
+from nsim.machine.stations import build_machine
+from nsim.mapping.cores.route import distance, link_kinds, xy_route
+from nsim.mapping.network import map_network
+from nsim.network.builtin import build
+from nsim.result.limits.timesteps import timestep_bounds
+from nsim.result.limits.timesteps_bottleneck import advice
+from nsim.result.run import simulate
+from tests.generators.commands import nsim
+from tests.generators.machines import shipped, small_chip
+
+FIVE_LINES = """name = "mine"
+chip = "kapoho-point"
+[board]
+columns = 3
+rows = 2
+"""
+LINK = """[links.chip_to_chip]
+bandwidth_gbps = 2
+wire_ps = 10_000
+source = "own"
+basis = "assumed"
+note = "guessed"
+"""
+HOP = '[board_barrier]\nhop_ps = 1_000\nsource = "own"\nbasis = "assumed"\nnote = "guessed"\n'
+boards = st.builds(
+    small_chip,
+    st.integers(1, 4),
+    st.integers(1, 3),
+    st.integers(1, 2),
+    chips=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+)
+
+
+def chip_at(board, router: int) -> int:
+    """The chip that a router is on."""
+    y, x = divmod(router, board.columns)
+    return y // board.mesh.rows * board.board.columns + x // board.mesh.columns
+
+
+@pytest.fixture
+def load_text(tmp_path):
+    def load(text: str):
+        path = tmp_path / "mine.toml"
+        path.write_text(text, encoding="utf-8")
+        return load_chip(path)
+
+    return load
+
+
+@pytest.fixture
+def error_of(load_text, tmp_path):
+    """The one line that a board's file gets."""
+
+    def load(text: str) -> str:
+        with pytest.raises(ChipError) as caught:
+            load_text(text)
+        message = str(caught.value)
+        assert len(message.splitlines()) == 1
+        return message.replace(str(tmp_path), "")
+
+    return load
+
+
+@pytest.mark.parametrize(
+    ("name", "base", "chips", "cores"),
+    [
+        ("kapoho-point", "loihi2", 8, 1_024),
+        ("vpx", "loihi2", 16, 2_048),
+        ("hala-point", "loihi2", 1_152, 140_544),  # Intel 2024
+        ("nahuku32", "loihi", 32, 4_096),
+    ],
+)
+def test_shipped_boards(name, base, chips, cores):
+    board, chip = load_chip(name), load_chip(base)
+    assert (board.chips, board.cores) == (chips, cores)
+    assert (board.actions, board.core, board.mesh) == (chip.actions, chip.core, chip.mesh)
+    values = [row.key for row in board.provenance()]
+    assert {"board.columns", "links.chip_to_chip.bandwidth_gbps", "actions.spike.latency_ps"} <= set(values)
+    assert len(values) == len(set(values))
+
+
+def test_bandwidth_of_hala_point():
+    """Intel 2024: 5 TB/s from chip to chip, 1,152 chips: one link on each of four edges has a chip's part."""
+    board = load_chip("hala-point")
+    link, leaving = board.links.chip_to_chip, 2 * (board.mesh.columns + board.mesh.rows)
+    assert 4 * link.bandwidth_gbps / 8 == pytest.approx(5_000 / board.chips, rel=0.01)
+    assert [ports * gbps / 8 for ports, gbps in zip((leaving, 1), link.bandwidth_gbps_range, strict=True)] == (
+        pytest.approx([5_000 / board.chips] * 2, rel=0.01)
+    )
+
+
+def test_five_lines_are_a_board(load_text):
+    board = load_text(FIVE_LINES)
+    assert (board.title, board.chips, board.cores, board.columns, board.rows) == ("mine", 6, 768, 24, 8)
+    assert board.links == shipped("kapoho-point").links
+    own = {row.key: row.basis for row in board.provenance()}
+    assert own["board.columns"] == "assumed"
+
+
+def test_a_board_of_the_chip_itself(load_text, tmp_path):
+    """All it takes is the link and the barrier; a chip file of one's own is found beside the board's."""
+    text = (load_chip("loihi").path).read_text(encoding="utf-8").replace("rows = 4", "rows = 2", 1)
+    (tmp_path / "small.toml").write_text(text, encoding="utf-8")
+    board = load_text(FIVE_LINES.replace("kapoho-point", "small.toml") + LINK + HOP)
+    assert (board.cores, board.rows, board.messages.bits) == (6 * 64, 4, 32)
+    assert board.link_service_ps("chip_to_chip") == 16_000  # 32 bits at 2 Gb/s
+    assert own_files(str(board.path)) == [str(board.path), str(tmp_path / "small.toml")]
+    before = board.sha256
+    (tmp_path / "small.toml").write_text(text + "# more\n", encoding="utf-8")
+    assert load_chip(board.path).sha256 != before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('"kapoho-point"', '"kapoho-pint"', 'no such chip, did you mean "kapoho-point"?'),
+        ('"kapoho-point"', '"./nothing.toml"', "no such file"),
+        ('"kapoho-point"', '"mine.toml"', "leads back to this file"),
+        ('"kapoho-point"', "3", "must be a text in quotes"),
+        ('"kapoho-point"', '"akd1000"', "is no chip with timesteps"),
+        ('"kapoho-point"', '"loihi2"', "links.chip_to_chip: missing: add the table [links.chip_to_chip]"),
+        ("columns = 3", "columns = 0", "board.columns = 0: must be >= 1"),
+        ("columns = 3", "columns = 129", "makes 1032 columns of routers, more than 1024: give at most 128"),
+        ("columns = 3\n", "", "board.columns: missing"),
+        ("rows = 2", "rows = 2.5", "board.rows = 2.5: must be a whole number"),
+        ("rows = 2", "rows = 2\ncores_per_chip = 129", "but the chip has 128 cores: give at most 128"),
+        ("rows = 2", "rows = 2\ncolum = 2", "board.colum = 2: unknown key"),
+        ("[board]", "[bord]", "unknown key"),
+        ('name = "mine"\n', "", "name: missing"),
+        ("rows = 2\n", "rows = 2\n" + LINK.replace("= 2", "= 0"), "links.chip_to_chip.bandwidth_gbps = 0: must be >="),
+        ("rows = 2\n", "rows = 2\n" + HOP.replace("1_000", "-1"), "board_barrier.hop_ps = -1: must be >= 0"),
+        ("rows = 2\n", "rows = 2\n" + HOP.replace('"own"', '"mine"'), "is not a key of [sources]"),
+        ("rows = 2\n", "rows = 2\n[host]\nrouter = [24, 0]\n", "host"),
+    ],
+)
+def test_what_is_wrong_is_named(error_of, old, new, words):
+    assert old in FIVE_LINES
+    assert words in error_of(FIVE_LINES.replace(old, new, 1))
+
+
+def test_the_command_refuses_with_code_2(tmp_path):
+    (tmp_path / "mine.toml").write_text(FIVE_LINES.replace("columns = 3", "columns = -3"), encoding="utf-8")
+    refused = nsim("chips", tmp_path / "mine.toml")
+    assert refused.returncode == 2
+    assert "board.columns = -3: must be >= 1 (chips from west to east)" in " ".join(refused.stderr.split())
+
+
+@pytest.mark.parametrize(("chip", "needs"), [("loihi2", 9), ("kapoho-point", 9)])
+def test_a_network_that_does_not_fit_says_how_many_chips_would_do(chip, needs):
+    with pytest.raises(MappingError, match=f"needs 1100 cores, .* or a board of {needs} chips"):
+        map_network(build("mlp", width=512, depth=3), load_chip(chip), {"fc0": 400, "fc1": 400, "fc2": 300})
+
+
+@given(boards)
+def test_cores_are_numbered_chip_by_chip(board):
+    """A chip of the board is a chip: the same cores at the same routers, seen from its corner."""
+    alone = small_chip(board.mesh.columns, board.mesh.rows, board.mesh.cores_per_router)
+    for core in range(board.cores):
+        chip, own = divmod(core, alone.cores)
+        row, column = divmod(chip, board.board.columns)
+        y, x = divmod(alone.core_router(own), alone.columns)
+        router = (row * alone.rows + y) * board.columns + column * alone.columns + x
+        assert board.core_router(core) == router
+        assert board.core_routers[core] == router
+        assert chip_at(board, router) == board.chip_of(core) == chip
+
+
+@given(boards)
+def test_links_between_chips_cross_an_edge(board):
+    """Every row and column of routers has one link each way over every edge between two chips."""
+    machine = build_machine(board)
+    kinds = [board.mesh_kinds[kind] for kind in link_kinds(board)]
+    across, down = board.board.columns, board.board.rows
+    edges = (across - 1) * board.rows + (down - 1) * board.columns
+    assert kinds.count("chip_to_chip") == 2 * edges
+    for kind, (here, there) in zip(kinds, machine.hops, strict=True):
+        assert (kind == "chip_to_chip") == (chip_at(board, here) != chip_at(board, there))
+
+
+@settings(max_examples=25)
+@given(boards)
+def test_routes_never_wait_in_a_circle(board):
+    """Dally and Seitz 1987: no deadlock if the graph of which link follows which on some route has no cycle."""
+    machine = build_machine(board)
+    follows = nx.DiGraph()
+    cores = np.arange(machine.cores)
+    source, target = (each.ravel() for each in np.meshgrid(cores, cores[:-1]))
+    indptr, station = machine.links_between(source, target)
+    for a, b, here, there in zip(indptr, indptr[1:], source.tolist(), target.tolist(), strict=False):
+        passed = station[a:b].tolist()
+        follows.add_edges_from(pairwise(passed))
+        ends = board.router_of(here), board.router_of(there)
+        assert len(passed) == 2 + len(xy_route(board, *ends)) == 2 + distance(board, *ends)
+        assert machine.route(here, there)[:-1] == tuple(passed)
+    assert nx.is_directed_acyclic_graph(follows)
+
+
+def on_cores(chip, density=0.3):
+    """A run of a small network over many cores, on the compiled engine, and on the readable one."""
+    network = build("mlp", width=48, depth=2, inputs=24)
+    mapping = map_network(network, chip, "even:6")
+    return simulate(mapping, activity={layer.name: density for layer in network.layers}, timesteps=2, seed=3)
+
+
+@pytest.mark.parametrize("base", ["loihi2", "loihi"])
+def test_one_chip_is_the_chip(base):
+    """The law of a board of one: all numbers are those of the chip alone."""
+    alone, board = (on_cores(small_chip(2, 2, 4, base=base, chips=chips)) for chips in (None, (1, 1)))
+    assert board.step_ps.tolist() == alone.step_ps.tolist()
+    assert board.actions == alone.actions | {"chip_to_chip": 0}
+    assert board.busy_ps.tolist() == alone.busy_ps.tolist()
+    assert board.rows("links") == alone.rows("links")
+    assert board.energy.known_fj == alone.energy.known_fj
+
+
+def test_messages_between_chips_are_conserved():
+    """What enters a chip over its edges and stays is what its cores receive from others; counted, never simulated."""
+    result = on_cores(small_chip(2, 1, 2, chips=(2, 2), update=1_000, links=(300, 500)))
+    chip, counts = result.mapping.chip, result.counts
+    machine, crossed = result.machine, counts.link_messages.sum(axis=0)
+    into = np.zeros(chip.chips, np.int64)
+    first = int(machine.first[3] - machine.first[2])
+    for (here, there), messages in zip(machine.hops, crossed[first:], strict=False):
+        into[chip_at(chip, there)] += messages
+        into[chip_at(chip, here)] -= messages
+    received, sent = (getattr(counts, f"core_messages_{way}").sum(axis=0) for way in ("in", "out"))
+    home = np.array([chip_at(chip, chip.router_of(core)) for core in range(chip.cores + 1)])
+    balance = np.bincount(home, received - sent, minlength=chip.chips).astype(int)
+    assert into.tolist() == balance.tolist()
+    table = [row for row in result.rows("links") if row["kind"] == "chip_to_chip"]
+    facts = result.summary()
+    assert facts["chip_crossings"] == sum(row["messages"] for row in table) == result.actions["chip_to_chip"] > 0
+    assert facts["chip_crossing_bits"] == sum(row["bits"] for row in table)
+    assert facts["chips_used"] == 3  # 12 cores of 16, 4 on each chip
+
+
+def test_what_chips_add_to_energy_and_time():
+    """Static power and management count once per chip in use, the barrier by the rule of its file."""
+    board = changed(shipped("kapoho-point"), {"links.chip_to_chip.energy_fj": 1_000})
+    network = build("mlp", width=512, depth=3)
+    mapping = map_network(network, board, "even:60")  # 180 cores: two chips
+    result = simulate(mapping, activity=0.1, timesteps=2, critical_path=True)
+    facts = result.summary()
+    assert facts["chips_used"] == 2
+    assert result.energy.by_action_fj["static"] == pytest.approx(2 * 232 * result.time_ps)
+    assert result.energy.by_action_fj["management"] == 2 * 2 * board.management.lava.energy_fj
+    assert result.energy.by_action_fj["chip_to_chip"] == 1_000 * facts["chip_crossings"]
+    assert result.barrier_ps == 195_000 + round(195_000 * 2 * (2**0.5 - 1))
+    assert 0 < facts["critical_path_between_chips_ps"] <= result.path_ps["traffic"]
+    told = nsim("run", "mlp:width=512,depth=3", "--chip", "kapoho-point", "--partition", "even:60", "--no-range").stdout
+    assert "2 of 8 in use" in told
+    slow = changed(board, {"links.chip_to_chip.bandwidth_gbps": 0.1})
+    bounds = timestep_bounds(result.counts, result.mapping, result.barrier_ps, slow)
+    assert "from chip to chip, carries most" in advice("traffic", bounds, replace(mapping, chip=slow))

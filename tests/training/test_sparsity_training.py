@@ -1,0 +1,291 @@
+"""Sparsity-aware training: laws of regularisers and pruning, and networks that keep what training promises."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("jax")
+pytest.importorskip("optax")
+
+import jax
+import jax.numpy as jnp
+
+from nsim.errors import InputError, TrainingError
+from nsim.formats.netx import read_netx
+from nsim.mapping.network import map_network
+from nsim.result.run import simulate
+from nsim.training.data.pictures import Split, draw_road, load_data, read_idx, write_idx
+from nsim.training.sparsity import front as fronts
+from nsim.training.sparsity import kinds, networks, pruning, regularisers
+from nsim.training.sparsity.export import simulated_outputs
+from nsim.training.sparsity.fitting import Recipe, fit, measured_cost
+from nsim.training.sparsity.networks import Architecture, Connect, Convolve, write_net
+from tests.generators.commands import nsim, refused, the_line
+from tests.generators.machines import shipped
+
+TINY = Architecture((1, 9, 9), (Convolve(4), Connect(12), Connect(3)))
+
+
+def made_net(tmp_path, made, seed=0, samples=5, frames=1):
+    rng = np.random.default_rng(seed)
+    parameters = networks.initial(made, rng)
+    parameters = [layer | {"bias": -0.05 * jnp.asarray(rng.random(layer["bias"].shape))} for layer in parameters]
+    inputs = rng.integers(0, 65, (samples, frames, *made.input)).astype(np.uint8)
+    masks = [jnp.asarray((rng.random(shape) < 0.8).astype(np.float32)) for shape in made.weight_shapes]
+    write_net(tmp_path / "made.net", made, networks.stored(made, parameters, masks))
+    return read_netx(tmp_path / "made.net"), parameters, masks, inputs
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("frames", [1, 4])
+def test_the_kernels_give_exactly_what_the_training_computes(tmp_path, bits, frames):
+    made = Architecture(TINY.input, TINY.stages, weight_bits=bits)
+    network, parameters, masks, inputs = made_net(tmp_path, made, frames=frames)
+    promised = networks.exact_outputs(made, parameters, masks, inputs)
+    assert (simulated_outputs(network, inputs) == promised).all()
+    assert np.unique(promised).size > 3
+    assert max(connection.weight_bits for connection in network.connections) <= bits
+
+
+def test_events_and_synops_are_those_of_a_run_on_the_chip(tmp_path):
+    network, parameters, masks, inputs = made_net(tmp_path, TINY, frames=3)
+    mapping = map_network(network, shipped("loihi2"), 2)
+    timesteps = 3 + len(TINY.stages)
+    held = np.concatenate((inputs, np.repeat(inputs[:, -1:], timesteps - 3, axis=1)), axis=1)
+    result = simulate(mapping, held, drain=False)
+    fanout = regularisers.Fanout.of(mapping)
+    cost = measured_cost(TINY, parameters, masks, Split(inputs, np.zeros(5)), fanout)
+    assert cost.events == result.counts.spikes.sum() / 5
+    assert cost.synops == result.counts.core_synops.sum() / 5
+    assert cost.max_synops == result.counts.core_synops.max(axis=1).sum() / 5
+
+
+def test_biases_above_zero_are_stored_as_zero():
+    assert networks.stored_bias(jnp.array([0.5, -0.5])).tolist() == [0.0, -0.5]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(-3, 3), min_size=1, max_size=9), st.floats(0.5, 50))
+def test_a_smooth_maximum_is_between_the_maximum_and_log_n_over_sharpness_more(values, sharpness):
+    found = float(regularisers.smooth_maximum(jnp.array(values), sharpness))
+    assert max(values) - 1e-4 <= found <= max(values) + np.log(len(values)) / sharpness + 1e-4
+
+
+def test_the_excess_rate_is_the_square_above_the_target():
+    messages = [jnp.array([[0.5, -0.5]]), jnp.array([[0.002, 0.0]])]
+    assert float(regularisers.excess_rate(messages, 0.1)) == pytest.approx(0.4**2)
+
+
+@pytest.mark.parametrize("name", regularisers.REGULARISERS)
+def test_slopes_of_regularisers_are_those_of_finite_differences(name):
+    """As functions of what layers send: these laws are smooth there."""
+    rng = np.random.default_rng(1)
+    with jax.enable_x64(True):
+        sent = [jnp.asarray(rng.random((3, 2, n))) for n in (4, 5)]
+        tables = [jnp.asarray(rng.integers(0, 9, (n, 3)), float) for n in (4, 5)]
+
+        def law(second):
+            passed = networks.Passed(jnp.zeros(1), [sent[0], second], [sent[0], second])
+            return regularisers.penalty(name, passed, tables, jnp.array([90.0, 40.0]))
+
+        slope = jax.grad(law)(sent[1])
+        for place in [(0, 0, 0), (2, 1, 4), (1, 0, 2)]:
+            step = jnp.zeros_like(sent[1]).at[place].set(1e-6)
+            difference = (law(sent[1] + step) - law(sent[1] - step)) / 2e-6
+            assert float(slope[place]) == pytest.approx(float(difference), rel=1e-4, abs=1e-9)
+
+
+def test_more_strength_means_fewer_synops():
+    rng = np.random.default_rng(0)
+    inputs = rng.integers(0, 65, (256, 1, 20, 1, 1)).astype(np.uint8)
+    data = Split(inputs, (inputs[:, 0, :10].sum((1, 2, 3)) > inputs[:, 0, 10:].sum((1, 2, 3))).astype(np.int64))
+    made = Architecture((20, 1, 1), (Connect(30), Connect(30), Connect(2)))
+    fanout = regularisers.Fanout(tuple(np.ones((n, 2), np.float32) for n in (20, 30, 30)))
+    synops = []
+    for strength in (0.0, 30.0):
+        recipe = Recipe("max-synops", strength, epochs=20)
+        start = networks.initial(made, np.random.default_rng(1))
+        found = fit(made, start, data, 2, recipe, fanout, None, np.random.default_rng(2))
+        synops.append(measured_cost(made, *found, data, fanout).max_synops)
+    assert synops[1] < synops[0]
+
+
+@pytest.mark.parametrize("density", [0.05, 0.3, 0.9, 1.0])
+def test_erk_densities_sum_to_the_budget(density):
+    shapes = [(16, 1, 3, 3), (32, 16, 3, 3), (64, 1152), (10, 64)]
+    found = pruning.erk_densities(shapes, density)
+    sizes = [np.prod(shape) for shape in shapes]
+    assert np.dot(found, sizes) == pytest.approx(density * sum(sizes))
+    assert all(0 < each <= 1 for each in found)
+
+
+def test_the_schedule_rises_from_nothing_to_exactly_the_end():
+    found = [pruning.scheduled(0.8, step, 100) for step in range(101)]
+    assert found[:6] == [0.0] * 6
+    assert found[90:] == [0.8] * 11
+    assert found == sorted(found)
+
+
+def test_the_largest_weights_stay():
+    masks = pruning.magnitude_masks([np.arange(1.0, 13).reshape(3, 4), np.ones((2, 3))], 0.5)
+    dropped = np.flatnonzero(masks[0].ravel() == 0)
+    assert (dropped == np.arange(dropped.size)).all() and dropped.size
+
+
+def test_every_core_loses_the_same_share_of_its_neurons():
+    rows = pruning.CoreRows((np.repeat([3, 5], 6), np.array([1, 1])))
+    weights = [np.random.default_rng(0).normal(size=(12, 4)), np.ones((2, 12))]
+    masks = pruning.core_masks(weights, rows, 0.5)
+    kept = masks[0].max(axis=1)
+    assert kept[:6].sum() == kept[6:].sum() == 3
+    assert masks[1].all()
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """Four classes of noisy bars as idx files, one gzipped."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path_factory.mktemp("digits")
+    for part, samples in (("train", 360), ("t10k", 60)):
+        labels = rng.integers(0, 4, samples).astype(np.uint8)
+        images = rng.integers(0, 60, (samples, 9, 9))
+        images[np.arange(samples), 2 * labels] += 150
+        write_idx(folder / f"{part}-images-idx3-ubyte", images.astype(np.uint8))
+        write_idx(folder / f"{part}-labels-idx1-ubyte", labels)
+    plain = folder / "t10k-images-idx3-ubyte"
+    (folder / "t10k-images-idx3-ubyte.gz").write_bytes(gzip.compress(plain.read_bytes()))
+    plain.unlink()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(digits, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run") / "out"
+    options = ("--network", "mlp", "--strengths", "10,100", "--epochs", 8, "--out", out)
+    done = nsim("train", "sparsity-aware", digits, *options)
+    assert done.returncode == 0, done.stderr
+    return out, options
+
+
+@pytest.mark.slow
+def test_a_run_promises_what_the_simulator_gives(trained):
+    out, _ = trained
+    facts = json.loads((out / "summary.json").read_text())
+    for name in ("dense", "chosen"):
+        assert facts[name]["promised_points"] == facts[name]["simulated_points"]
+    assert facts["chosen"]["points"] >= facts["dense"]["points"] - 0.5
+    assert facts["dense"]["simulated_points"] > 50
+    assert {"front.csv", "front.png", "network.net", "activity.csv"} <= {path.name for path in out.iterdir()}
+
+
+@pytest.mark.slow
+def test_the_network_runs_and_an_unchanged_run_trains_nothing_again(trained, digits, monkeypatch):
+    out, options = trained
+    ran = nsim("run", out / "network.net", "--chip", "loihi2", "--input", out / "test_inputs.npy", "--timesteps", 4)
+    assert ran.returncode == 0, ran.stderr
+    monkeypatch.setattr(fronts, "fit", None)
+    again = nsim("train", "sparsity-aware", digits, *options, "--json")
+    assert again.returncode == 0, again.stderr
+    assert {"dense", "chosen", "front", "out"} <= set(the_line(again))
+    quiet = nsim("train", "sparsity-aware", digits, *options, "--quiet")
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+
+
+def test_the_cheapest_point_within_the_tolerance_is_chosen():
+    def point(points, synops):
+        return fronts.Point(1.0, points, regularisers.Cost(0, synops, 0), 1.0, "")
+
+    found = [point(90.0, 100.0), point(89.6, 50.0), point(89.4, 10.0)]
+    assert fronts.cheapest(found, "synops", 0.5) is found[1]
+    assert fronts.cheapest(found, "synops", 1.0) is found[2]
+
+
+@pytest.mark.slow
+def test_another_training_does_not_overwrite_a_folder(trained, digits):
+    out, _ = trained
+    assert "other settings" in refused("train", "sparsity-aware", digits, "--out", out)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--network", "cnnn", "did you mean cnn?"),
+        ("--regulariser", "synop", "did you mean synops?"),
+        ("--weight-bits", 9, "2 to 8"),
+        ("--strengths", "1,x", "numbers with commas"),
+        ("--strengths", "nan", "positive"),
+        ("--sparsity", 1.0, "below 1"),
+        ("--structure", "rows", "weights, cores"),
+        ("--tolerance", "nan", "0 to 100"),
+        ("--epochs", 0, "at least 1"),
+        ("--chip", "akd1000", "loihi2"),
+    ],
+)
+def test_options_that_make_no_sense(digits, tmp_path, option, value, said):
+    assert said in refused("train", "sparsity-aware", digits, "--out", tmp_path / "new", option, value)
+
+
+def test_folders_that_cannot_be_used(digits, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert "cannot make" in refused(
+        "train", "sparsity-aware", digits, "--network", "mlp", "--out", tmp_path / "file" / "x"
+    )
+    assert "other files" in refused("train", "sparsity-aware", digits, "--network", "mlp", "--out", tmp_path)
+
+
+def test_a_missing_extra_is_named(digits, tmp_path, monkeypatch):
+    monkeypatch.setattr("nsim.training.find_spec", lambda package: None)
+    assert "pip install 'nsim[train]'" in refused("train", "sparsity-aware", digits, "--out", tmp_path / "new")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\x01\0\x08\x01\0\0\0\0", "two zero bytes"),
+        (b"\0\0\x0d\x01\0\0\0\0", "expected unsigned bytes"),
+        (b"\0\0\x08\x03\0\0", "within its header"),
+        (b"\0\0\x08\x01\0\0\0\x05abc", "cut short"),
+        (b"", "two zero bytes"),
+    ],
+)
+def test_damaged_idx_files(tmp_path, content, said):
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(InputError, match=said):
+        read_idx(tmp_path / "file")
+    (tmp_path / "cut.gz").write_bytes(gzip.compress(b"x" * 1000)[:20])
+    with pytest.raises(InputError, match="fetch it again"):
+        read_idx(tmp_path / "cut.gz")
+
+
+def test_data_that_are_not_there(tmp_path):
+    rng = np.random.default_rng(0)
+    with pytest.raises(InputError, match="did you mean fashion-mnist"):
+        load_data("fashon-mnist", rng)
+    with pytest.raises(InputError, match="no file train-images"):
+        load_data(tmp_path, rng)
+
+
+def test_a_loss_that_is_not_a_number_stops_the_training():
+    made = Architecture((4, 1, 1), (Connect(3), Connect(2)))
+    data = Split(np.ones((8, 1, 4, 1, 1), np.uint8), np.zeros(8, np.int64))
+    start = [layer | {"weight": layer["weight"] * np.nan} for layer in networks.initial(made, np.random.default_rng(0))]
+    with pytest.raises(TrainingError, match="loss is nan"):
+        fit(made, start, data, 2, Recipe(epochs=1), None, None, np.random.default_rng(0))
+
+
+def test_a_road_that_bends_to_the_right_is_a_mirrored_road_to_the_left():
+    plain = np.zeros((64, 64))
+    right, left = (draw_road(curvature, 0.0, 0.0, 1.0, plain) for curvature in (0.02, -0.02))
+    assert (right == left[:, :, ::-1]).all()
+    assert (right != left).any()
+
+
+def test_a_network_too_deep_for_its_pictures_is_refused():
+    with pytest.raises(TrainingError, match="too small"):
+        kinds.made_for("pilotnet", (1, 9, 9), 1, 6, 8)
