@@ -61,8 +61,8 @@ class Tabular(ABC):
 
         raises   InputError for a table that there is not
         """
-        content = self.columns(name)
-        return data_frame(self.declared.tables[name], content)
+        self._known(name)
+        return data_frame(self.declared.tables[name], self.columns(name))
 
     def columns(self, name: str) -> Columnar:
         """The same by column, without pandas."""
@@ -81,15 +81,21 @@ class Tabular(ABC):
         return [dict(zip(content, row, strict=True)) for row in zip(*columns, strict=True)]
 
     def _content(self, name: str) -> Columnar | list[Row]:
-        """A table as it was found, once."""
+        """A table as it was found; rows are found once, arrays, which may be long, are not kept."""
+        self._known(name)
+        if name in self._found:
+            return self._found[name]
+        content = getattr(self, f"_{name}")()
+        if isinstance(content, list):
+            self._found[name] = content
+        return content
+
+    def _known(self, name: str) -> None:
         if name not in self.tables:
             raise InputError(f"no table {name!r} here: choose from {', '.join(self.tables)}")
-        if name not in self._found:
-            self._found[name] = getattr(self, f"_{name}")()
-        return self._found[name]
 
     @cached_property
-    def _found(self) -> dict[str, Columnar | list[Row]]:
+    def _found(self) -> dict[str, list[Row]]:
         return {}
 
 
@@ -246,13 +252,15 @@ def data_frame(columns: Columns, content: Columnar) -> pd.DataFrame:
     """A pandas table with its declared columns and types; imported here, since a run on the screen needs none."""
     import pandas as pd
 
-    found = [column for column in columns if not column.absent or column.name in content]
-    return pd.DataFrame({column.name: _typed(content[column.name], column.dtype) for column in found})
+    left = dict(content)
+    found = [column for column in columns if not column.absent or column.name in left]
+    del content  # so that each column goes as soon as it is copied: a long table is in memory once
+    return pd.DataFrame({column.name: _typed(left.pop(column.name), column.dtype) for column in found}, copy=False)
 
 
 def _typed(values: Any, dtype: str) -> NDArray:
     """Values of a declared type; what would lose by it is refused."""
     if dtype == "float64":
-        return np.asarray(values, np.float64)  # None becomes not a number
+        return np.array(values, np.float64)  # None becomes not a number
     array = np.asarray(values)
     return array.astype(object if dtype == "string" else dtype, casting="same_kind" if array.size else "unsafe")
