@@ -17,7 +17,6 @@ Source: Pedersen et al. 2024, "Neuromorphic intermediate representation", Nature
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -38,17 +37,12 @@ from nsim.formats.nir_nodes import (
     LINEAR,
     NEURONS,
     Operation,
-    agree,
-    before_convolution,
     called,
-    layer_shape,
-    mismatch,
     neuron,
-    operation,
-    own_shape,
     true_or_false,
 )
 from nsim.formats.nir_rules import Chosen, Rules, chosen
+from nsim.formats.nir_shapes import shapes_and_operations
 from nsim.formats.nir_time import Timestep, leak_note, timestep
 from nsim.network.alignment import aligned, longest_depths, shortest_depths
 from nsim.network.layers import Connection, Layer, Network
@@ -61,19 +55,19 @@ INPUT_ON_CHIP, STIMULUS = "input_on_chip", "stimulus"  # keys of the graph's met
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """A NIR graph without sub-graphs, its edges checked."""
+    """A NIR graph without sub-graphs, its edges checked. inputs, outputs: its own ends, not those of sub-graphs."""
 
     nodes: dict[str, nir.NIRNode]
     successors: dict[str, list[str]]
     predecessors: dict[str, list[str]]
-    input: str
-    output: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
 
     def is_layer(self, name: str) -> bool:
-        return name == self.input or isinstance(self.nodes[name], NEURONS)
+        return name in self.inputs or isinstance(self.nodes[name], NEURONS)
 
     def ends_path(self, name: str) -> bool:
-        return name == self.output or self.is_layer(name)
+        return name in self.outputs or self.is_layer(name)
 
     def paths(self, start: str) -> Iterator[tuple[tuple[str, ...], str]]:
         """From a node's output to each layer or to the Output: the linear nodes on the way, and where it ends."""
@@ -120,8 +114,10 @@ def network_from_nir(
     """The network of a NIR graph: Input and neuron nodes as layers, linear paths between them as connections.
 
     graph    any of Input, Output, Linear, Affine, Conv1d, Conv2d, SumPool2d, AvgPool2d (zero padding counts), Scale,
-             Flatten, Delay, LIF, CubaLIF, IF, LI, CubaLI, I, Threshold and sub-graphs of them; one Input, one Output.
-             Shapes (n,), (C, N) and (C, H, W) become (n, 1, 1), (C, 1, N) and (C, H, W); neurons are row-major
+             Flatten, Delay, LIF, CubaLIF, IF, LI, CubaLI, I, Threshold and sub-graphs of them. Several Inputs are
+             several input layers, several Outputs several output layers, side by side in the order of the nodes; of
+             sub-graphs one each. Shapes (n,), (C, N) and (C, H, W) become (n, 1, 1), (C, 1, N) and (C, H, W); neurons
+             are row-major
     dt_s     seconds per timestep, for time constants and delays; default: "dt" of the graph's metadata, else what its
              fields or its framework tell
     options  as for `read_nir`
@@ -219,47 +215,73 @@ def _network(nir_graph: nir.NIRGraph, name: str, dt_s: float | None, options: Ma
     choice = chosen(graph.nodes, metadata, options)
     time = timestep(graph.nodes, choice, metadata, dt_s)
     on_chip = true_or_false(metadata.get(INPUT_ON_CHIP, False), f"{INPUT_ON_CHIP!r} in the graph's metadata")
-    shapes, operations = _shapes(graph, time.dt)
-    paths = [
-        (start, [operations[step] for step in chain], end)
-        for start in graph.nodes
-        if graph.is_layer(start)
-        for chain, end in graph.paths(start)
-    ]
-    output = _output_layer(graph, paths)
-    shapes.setdefault(output, shapes[graph.output])
-    connections = tuple(
-        _connection(shapes, start, chain, output if end == graph.output else end)
-        for start, chain, end in paths
-        if not (end == graph.output and output == start)
-    )
-    connections, lags, waits = _in_time(connections, graph.input, choice.rules)
-    biases = _biases(graph, operations, output)
+    shapes, operations = shapes_and_operations(graph, time.dt)
+    read = _output_layers(graph, operations)
+    for output, layer in read.items():
+        shapes.setdefault(layer, shapes[output])
+    connections = tuple(_connections(graph, operations, shapes, read))
+    connections, lags, waits = _in_time(connections, graph.inputs, choice.rules)
+    biases = _biases(graph, operations, read)
     layers = [
         replace(_layer(graph, layer, shapes[layer], biases.get(layer, 0.0), time, choice.rules, on_chip), lag=lag)
         for layer, lag in lags.items()
     ]
-    stimulus = _stimulus(metadata.get(STIMULUS), math.prod(shapes[graph.input]))
-    notes = _notes(graph, choice, time) + waits
-    ends = graph.input, output
-    return Network(
+    outputs = tuple(read.values())
+    network = Network(
         name,
         tuple(layers),
         connections,
-        *ends,
+        graph.inputs[0],
+        outputs[0],
         time.dt_s,
-        notes=notes,
-        stimulus=stimulus,
+        notes=_notes(graph, choice, time) + waits,
+        stimulus=_stimulus(metadata.get(STIMULUS), sum(math.prod(shapes[each]) for each in graph.inputs)),
         exported=True,
         missing=time.missing,
+        more_inputs=graph.inputs[1:],
+        more_outputs=outputs[1:],
+    )
+    return network.with_notes(_ends_notes(network, read))
+
+
+def _ends_notes(network: Network, read: Mapping[str, str]) -> tuple[str, ...]:
+    """Which part of the input and of the outputs is whose, if there are several."""
+    parts = {
+        "inputs": {name: network.by_name[name].neurons for name in network.more_inputs and network.inputs},
+        "outputs": {name: network.by_name[layer].neurons for name, layer in read.items() if network.more_outputs},
+    }
+    return tuple(
+        f"NIR: {what} side by side, in neurons: {', '.join(f'{name} {count}' for name, count in sizes.items())}"
+        for what, sizes in parts.items()
+        if sizes
     )
 
 
+def _connections(
+    graph: Graph, operations: dict[str, Operation], shapes: dict[str, Shape], read: Mapping[str, str]
+) -> Iterator[Connection]:
+    """One for each path between layers."""
+    for start in filter(graph.is_layer, graph.nodes):
+        for chain, end in graph.paths(start):
+            if layer := _fed(graph, end, read):
+                yield _connection(shapes, start, [operations[step] for step in chain], layer)
+
+
+def _fed(graph: Graph, end: str, read: Mapping[str, str]) -> str | None:
+    """The layer that a path feeds. None where an Output reads a layer that is there, or that another one made."""
+    layer = read.get(end)
+    if layer is None:
+        return end
+    made_by = next(output for output, own in read.items() if own == layer)
+    is_there = layer in graph.nodes and graph.is_layer(layer)
+    return None if is_there or made_by != end else layer
+
+
 def _in_time(
-    connections: tuple[Connection, ...], start: str, rules: Rules
+    connections: tuple[Connection, ...], starts: tuple[str, ...], rules: Rules
 ) -> tuple[tuple[Connection, ...], dict[str, int], tuple[str, ...]]:
     """Connections with their waits; the timesteps that every layer stands still, in order of the data; notes."""
-    shortest, longest = shortest_depths(connections, start), longest_depths(connections, start)
+    shortest, longest = shortest_depths(connections, starts), longest_depths(connections, starts)
     notes: tuple[str, ...] = ()
     if longest is None:
         notes = ("NIR: a loop over several layers takes a timestep per connection, where frameworks take one in all",)
@@ -300,13 +322,15 @@ def _graph(nir_graph: nir.NIRGraph) -> Graph:
         nodes,
         successors,
         predecessors,
-        _only_node(nir_graph, nir.Input, "the graph", ""),
-        _only_node(nir_graph, nir.Output, "the graph", ""),
+        _ends(nir_graph, nir.Input),
+        _ends(nir_graph, nir.Output),
     )
-    if graph.predecessors[graph.input]:
-        raise NetworkError(f"edges lead into {graph.called(graph.input)}: only the input itself may drive it")
-    if graph.successors[graph.output]:
-        raise NetworkError(f"edges lead out of {graph.called(graph.output)}: take them from the node before it")
+    for name in graph.inputs:
+        if graph.predecessors[name]:
+            raise NetworkError(f"edges lead into {graph.called(name)}: only the input itself may drive it")
+    for name in graph.outputs:
+        if graph.successors[name]:
+            raise NetworkError(f"edges lead out of {graph.called(name)}: take them from the node before it")
     _check_linear_nodes(graph)
     return graph
 
@@ -343,16 +367,18 @@ def _inlined(nir_graph: nir.NIRGraph, prefix: str) -> tuple[dict[str, nir.NIRNod
     return nodes, edges
 
 
-CURES = {  # of several ends
-    nir.Input: "join them in one Input that has all their elements",
-    nir.Output: "keep the one of the layer that is the result",
-}
+def _ends(nir_graph: nir.NIRGraph, kind: type) -> tuple[str, ...]:
+    found = tuple(name for name, node in nir_graph.nodes.items() if isinstance(node, kind))
+    if not found:
+        raise NetworkError(f"the graph has 0 {kind.__name__} nodes: add one")
+    return found
 
 
 def _only_node(nir_graph: nir.NIRGraph, kind: type, where: str, prefix: str) -> str:
+    """The one end of a sub-graph: an edge to or from a sub-graph does not say which of several it means."""
     found = [f"{prefix}{name}" for name, node in nir_graph.nodes.items() if isinstance(node, kind)]
     if len(found) != 1:
-        listed = f": {', '.join(map(repr, found))}: {CURES[kind]}" if found else ": add one"
+        listed = f": {', '.join(map(repr, found))}: give its nodes to the graph itself" if found else ": add one"
         raise NetworkError(f"{where} has {len(found)} {kind.__name__} nodes where one is expected{listed}")
     return found[0]
 
@@ -364,57 +390,39 @@ def _check_linear_nodes(graph: Graph) -> None:
     except CycleError as error:
         cycle = " -> ".join(map(repr, error.args[1]))
         raise NetworkError(f"the cycle {cycle} holds no neuron, its sum would never end: put one in") from None
-    reached, waiting = {graph.input}, [graph.input]
+    reached, waiting = set(graph.inputs), list(graph.inputs)
     while waiting:
         new = set(graph.successors[waiting.pop()]) - reached
         reached |= new
         waiting += new
     for name in graph.nodes:
         if name not in reached:
-            raise NetworkError(f"{graph.called(name)} is not reached from {graph.input!r}: connect or remove it")
-        if name in linear and not graph.successors[name]:
-            raise NetworkError(f"{graph.called(name)} leads nowhere: connect it to {graph.output!r} or remove it")
+            raise NetworkError(f"{graph.called(name)} is not reached from {graph.inputs[0]!r}: connect or remove it")
+        if name in linear.union(graph.inputs) and not graph.successors[name]:
+            raise NetworkError(f"{graph.called(name)} leads nowhere: connect it to {graph.outputs[0]!r} or remove it")
 
 
-def _output_layer(graph: Graph, paths: list) -> str:
-    """The layer that is read: the one joined to the Output directly, else a new one named after the last node."""
-    arriving = [(start, chain) for start, chain, end in paths if end == graph.output]
-    if len(arriving) == 1 and all(step.is_identity for step in arriving[0][1]):
-        if arriving[0][0] == graph.input:
-            raise NetworkError(
-                f"{graph.called(graph.output)} repeats the input, nothing is left to simulate: put neurons between them"
-            )
-        return arriving[0][0]
-    last = {next((s.name for s in reversed(chain) if not s.is_identity), graph.output) for _, chain in arriving}
-    return last.pop() if len(last) == 1 else graph.output
-
-
-def _shapes(graph: Graph, dt: float | None) -> tuple[dict[str, Shape], dict[str, Operation]]:
-    """The shape of what leaves each node, and the operation of each linear node, following the data."""
-    first = graph.nodes[graph.input]
-    shapes = {graph.input: layer_shape(graph.called(graph.input), first.input_type.get("input"))}
-    arrived: dict[str, Shape] = {}
-    operations: dict[str, Operation] = {}
-    waiting = deque([graph.input])
-    while waiting:
-        source = waiting.popleft()
-        for name in graph.successors[source]:
-            node, arriving = graph.nodes[name], shapes[source]
-            if name in arrived:
-                if not agree(arrived[name], arriving):
-                    raise mismatch(name, node, arriving, arrived[name], "already takes")
-                continue
-            arrived[name] = arriving
-            if graph.ends_path(name):
-                shapes[name] = own_shape(name, node, arriving)
-            else:
-                flat = graph.nodes[source]
-                if isinstance(flat, nir.Flatten) and isinstance(node, nir.Conv1d | nir.Conv2d):
-                    arriving = before_convolution(name, node, source, flat, arrived[source])
-                operations[name] = operation(name, node, arriving, dt)
-                shapes[name] = operations[name].target_shape
-            waiting.append(name)
-    return shapes, operations
+def _output_layers(graph: Graph, operations: dict[str, Operation]) -> dict[str, str]:
+    """The layer that each Output reads: the one joined to it directly, else a new one named after the last node."""
+    arriving: dict[str, list[tuple[str, tuple[str, ...]]]] = {name: [] for name in graph.outputs}
+    for start in filter(graph.is_layer, graph.nodes):
+        for chain, end in graph.paths(start):
+            if end in arriving:
+                arriving[end].append((start, tuple(step for step in chain if not operations[step].is_identity)))
+    read: dict[str, str] = {}
+    made: dict[str, list] = {}
+    for output, paths in arriving.items():
+        last = {chain[-1] if chain else output for _, chain in paths}
+        if len(paths) == 1 and not paths[0][1]:
+            read[output] = paths[0][0]
+            if read[output] in graph.inputs:
+                raise NetworkError(
+                    f"{graph.called(output)} repeats the input, nothing is left to simulate: put neurons between them"
+                )
+            continue
+        name = last.pop() if len(last) == 1 else output
+        read[output] = name if made.setdefault(name, paths) == paths else output
+    return read
 
 
 def _connection(shapes: dict[str, Shape], start: str, chain: list[Operation], end: str) -> Connection:
@@ -443,7 +451,7 @@ def _delays(chain: list[Operation]) -> tuple[NDArray | int, NDArray | int]:
     return by_source, by_target
 
 
-def _biases(graph: Graph, operations: dict[str, Operation], output: str) -> dict[str, NDArray]:
+def _biases(graph: Graph, operations: dict[str, Operation], read: Mapping[str, str]) -> dict[str, NDArray]:
     """What constant inputs add to each layer's sum, float32[neurons].
 
     By node and not by connection: a bias behind a junction counts once, however many paths arrive there.
@@ -453,10 +461,12 @@ def _biases(graph: Graph, operations: dict[str, Operation], output: str) -> dict
         if biased.bias is None or not biased.bias.any():
             continue
         for chain, end in graph.paths(name):
+            layer = _fed(graph, end, read)
+            if layer is None:
+                continue
             value = biased.bias
             for step in chain:
                 value = applied(operations[step].form, value)
-            layer = output if end == graph.output else end
             totals[layer] = totals.get(layer, 0.0) + value
     for name, value in totals.items():
         if not (np.abs(value) <= np.finfo(np.float32).max).all():
@@ -485,7 +495,7 @@ def _layer(
     rules: Rules,
     input_on_chip: bool,
 ) -> Layer:
-    if name == graph.input:
+    if name in graph.inputs:
         return Layer(name, shape, Relay(), on_chip=input_on_chip)
     node = graph.nodes[name]
     if not isinstance(node, NEURONS):

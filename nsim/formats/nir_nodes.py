@@ -257,22 +257,6 @@ def _dimension(name: str, node: nir.Flatten, field: str, dimensions: int) -> int
     return number % dimensions if -dimensions <= number < dimensions else None
 
 
-def before_convolution(name: str, node: nir.NIRNode, before: str, flatten: nir.Flatten, arriving: Shape) -> Shape:
-    """What a Flatten leaves for a convolution: of both readings the one that has its channels."""
-    weight, groups = np.shape(node.weight), np.ravel(node.groups)
-    channels = weight[1] * int(groups[0]) if len(weight) > 1 and groups.size and groups.dtype.kind in "iu" else 0
-    found = flattened(before, flatten, arriving)
-    fitting = [shape for shape in found if shape[0] == channels]
-    if len(fitting) == 1:
-        return fitting[0]
-    shapes = " or ".join(str((shape[0], *(size for size in shape[1:] if size > 1))) for shape in found)
-    raise NetworkError(
-        f"{called(name, node)} takes {channels} channels, but {called(before, flatten)} with start_dim "
-        f"{flatten.start_dim} and end_dim {flatten.end_dim} makes {shapes} of {arriving}: give the dimensions that "
-        "leave its channels"
-    )
-
-
 def _matrix_operation(name: str, node: nir.Linear | nir.Affine, arriving: Shape) -> Operation:
     weight = _numbers(name, node, "weight")
     if weight.ndim != 2:

@@ -180,6 +180,15 @@ def _fits(data: NDArray[Any], shape: Shape) -> bool:
     return _leading_axes(data, shape) is not None or data.shape[:3] == shape[::-1]
 
 
+def samples_of(data: NDArray[Any], name: str, shape: Shape) -> NDArray[Any]:
+    """Numbers for a layer of this shape, by sample: [samples, timesteps, neurons]. InputError if they do not fit."""
+    _check_values(data, name)
+    found = _by_sample(data, name, shape)
+    if 0 in found.shape[:2]:
+        raise InputError(f"{name} has shape {data.shape}, which holds nothing: give data")
+    return found
+
+
 def _by_sample(data: NDArray[Any], name: str, shape: Shape) -> NDArray[Any]:
     """The data as [samples, timesteps, neurons], by the first of the documented shape rules that fits."""
     neurons = math.prod(shape)

@@ -30,7 +30,7 @@ class Activity:
 
     indptr   int64[timesteps + 1]   step s owns neurons[indptr[s]:indptr[s + 1]]
     neurons  int64[messages]        index in the network (layers one after another), ascending within a step
-    outputs  [timesteps, outputs]   what the output layer sent or holds; None if prescribed
+    outputs  [timesteps, outputs]   what the output layers sent or hold, side by side; None if prescribed
     """
 
     indptr: NDArray[np.int64]
@@ -87,6 +87,8 @@ class Evaluator:
         self.layers = [
             _LayerState(network, layer, offset, sums) for layer, offset in zip(network.layers, offsets, strict=False)
         ]
+        by_name = {state.name: state for state in self.layers}
+        self.outputs = [by_name[name] for name in network.outputs]
 
     def _arriving(self, network: Network, layer: Layer) -> NDArray:
         """Sums for every timestep that a message may be ahead of the present one: [slots, dendrites, neurons]."""
@@ -94,16 +96,14 @@ class Evaluator:
         return np.zeros((2 + longest, layer.neuron.dendrites, layer.neurons), self.dtype)
 
     def step(self, external: NDArray) -> tuple[NDArray[np.int64], NDArray]:
-        """One timestep with this input, [input neurons]: the neurons that send, and the output layer's values."""
+        """One timestep with this input, [input neurons]: the neurons that send, and the output layers' values."""
         self.steps += 1
         count = 0
         for state in self.layers:
             count += state.step(self.steps, external, self.firing[count:])
-            if state.is_output:
-                outputs = state.shown
         if self.recorder:
             self.recorder.take(self.layers)
-        return self.firing[:count].copy(), outputs
+        return self.firing[:count].copy(), np.concatenate([state.shown for state in self.outputs])
 
 
 class _LayerState:
@@ -111,8 +111,8 @@ class _LayerState:
 
     def __init__(self, network: Network, layer: Layer, offset: int, sums: dict[str, NDArray]) -> None:
         self.name, self.neuron, self.offset, self.lag = layer.name, layer.neuron, offset, layer.lag
-        self.external, self.sends = layer.neuron.external, network.sends(layer)
-        self.is_output = layer.name == network.output
+        self.external = network.input_slices.get(layer.name) if layer.neuron.external else None
+        self.sends, self.is_output = network.sends(layer), layer.name in network.outputs
         self.state = layer.neuron.start(layer.neurons)
         self.slots = list(sums[layer.name])
         self.outgoing = [_Delivery(c, sums[c.target]) for c in network.outgoing(layer.name)]
@@ -124,7 +124,7 @@ class _LayerState:
         """Update with the sums of this timestep and send; writes the neurons that send to firing, returns how many."""
         sums = self.slots[step % len(self.slots)]
         if step > self.lag:
-            messages = self.neuron.update(self.state, sums, step, external if self.external else None)
+            messages = self.neuron.update(self.state, sums, step, external[self.external] if self.external else None)
         else:
             messages = np.zeros(sums.shape[1], sums.dtype)
         self.messages = messages

@@ -8,6 +8,7 @@ up here.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 
@@ -15,12 +16,12 @@ from nsim.errors import NetworkError
 from nsim.network.layers import MAX_DELAY, Connection
 
 
-def longest_depths(connections: tuple[Connection, ...], start: str) -> dict[str, int] | None:
-    """Connections on the longest path from a layer to each layer, delays and loops of one layer left out.
+def longest_depths(connections: tuple[Connection, ...], starts: Iterable[str]) -> dict[str, int] | None:
+    """Connections on the longest path from one of some layers to each layer, delays and loops of one layer left out.
 
     returns  None if there are loops of several layers, which have no longest path
     """
-    sources: dict[str, set[str]] = {start: set()}
+    sources: dict[str, set[str]] = {start: set() for start in starts}
     for connection in connections:
         if connection.source != connection.target:
             sources.setdefault(connection.target, set()).add(connection.source)
@@ -34,9 +35,10 @@ def longest_depths(connections: tuple[Connection, ...], start: str) -> dict[str,
     return depths
 
 
-def shortest_depths(connections: tuple[Connection, ...], start: str) -> dict[str, int]:
-    """Connections on the shortest path from a layer to each layer that it reaches, delays left out."""
-    depths, waiting = {start: 0}, deque([start])
+def shortest_depths(connections: tuple[Connection, ...], starts: Iterable[str]) -> dict[str, int]:
+    """Connections on the shortest path from one of some layers to each that they reach, delays left out."""
+    depths = dict.fromkeys(starts, 0)
+    waiting = deque(depths)
     while waiting:
         source = waiting.popleft()
         for connection in connections:

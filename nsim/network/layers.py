@@ -82,6 +82,8 @@ class Network:
     name      as the user calls it
     input     name of the layer that the input drives
     output    name of the layer whose messages or state are the result
+    more_inputs, more_outputs   names of further ones: an input drives all side by side, in this order, and results lie
+              side by side
     dt_s      seconds per timestep that the parameters were made for, if known
     activity  message density by layer that comes with a built-in network, each a number or a schedule over timesteps
     notes     where weights come from, if not from a file: every report repeats them
@@ -105,6 +107,8 @@ class Network:
     exported: bool = False
     rounding: str | None = None
     missing: str | None = None
+    more_inputs: tuple[str, ...] = ()
+    more_outputs: tuple[str, ...] = ()
     by_name: dict[str, Layer] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -113,12 +117,12 @@ class Network:
             raise NetworkError(
                 f"network {self.name!r} has two layers of one name: rename one of {[x.name for x in self.layers]}"
             )
-        for end in (self.input, self.output):
+        for end in (*self.inputs, *self.outputs):
             if end not in self.by_name:
                 raise NetworkError(f"network {self.name!r} has no layer {end!r}: its layers are {list(self.by_name)}")
         for layer in self.layers:
             _check_layer(layer)
-            if layer.neuron.external and layer.name != self.input:
+            if layer.neuron.external and layer.name not in self.inputs:
                 raise NetworkError(
                     f"layer {layer.name!r} takes input from outside, but the input layer is {self.input!r}: "
                     "only that one may"
@@ -128,6 +132,41 @@ class Network:
         kinds = {layer.neuron.fixed_point for layer in self.layers if not isinstance(layer.neuron, Relay)}
         if len(kinds) > 1:
             raise NetworkError(f"network {self.name!r} mixes fixed-point and floating-point layers: use one kind")
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of all input layers."""
+        return (self.input, *self.more_inputs)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of all output layers."""
+        return (self.output, *self.more_outputs)
+
+    @property
+    def input_shape(self) -> Shape:
+        """Of what drives the network: of its input layer, or of several as a vector."""
+        return self.by_name[self.input].shape if not self.more_inputs else (self._places(self.inputs)[-1][1].stop, 1, 1)
+
+    @property
+    def input_slices(self) -> dict[str, slice]:
+        """Which part of the input drives each input layer."""
+        return dict(self._places(self.inputs))
+
+    @property
+    def output_slices(self) -> dict[str, slice]:
+        """Which part of the outputs each output layer gives."""
+        return dict(self._places(self.outputs))
+
+    def _places(self, names: tuple[str, ...]) -> list[tuple[str, slice]]:
+        ends = np.cumsum([self.by_name[name].neurons for name in names]).tolist()
+        return [(name, slice(begin, end)) for name, begin, end in zip(names, [0, *ends], ends, strict=False)]
+
+    def several_ends(self) -> str | None:
+        """The inputs and outputs in words, for what takes one of each; None if there are no more."""
+        if not (self.more_inputs or self.more_outputs):
+            return None
+        return f"network {self.name!r} has inputs {', '.join(self.inputs)} and outputs {', '.join(self.outputs)}"
 
     @property
     def fixed_point(self) -> bool:

@@ -27,7 +27,7 @@ def depth(network: Network) -> int | None:
     depths: dict[str, int] = {}
     for name in order:
         reached = [depths[c.source] + _timesteps(c) for c in incoming[name] if c.source in depths]
-        if name == network.input or reached:
+        if name in network.inputs or reached:
             depths[name] = max(reached, default=0)
     return max(depths.values())
 

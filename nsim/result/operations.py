@@ -41,7 +41,7 @@ def operations(network: Network, nonzero_synops: NDArray[np.int64], binary_input
     total = {"macs": 0, "acs": 0}
     for connection, done in zip(network.connections, nonzero_synops.tolist(), strict=True):
         source = network.by_name[connection.source]
-        graded = _graded(source) and not (connection.source == network.input and binary_input)
+        graded = _graded(source) and not (connection.source in network.inputs and binary_input)
         total["macs" if graded else "acs"] += done
     return total
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsim.errors import InputError, available_threads
-from nsim.formats.spikes import load_input
+from nsim.formats.inputs import load_inputs
 from nsim.machine.compiled import ticks as engine_compiled
 from nsim.machine.simpy import ticks as engine_simpy
 from nsim.machine.ticks import Lines, build_lines, missing_latencies
@@ -125,8 +125,7 @@ def _evaluated(
             f"{network.connectivity.name} says who is connected to whom, but has no neuron model to evaluate an input "
             "on: give --activity 0.1, or a .nir graph"
         )
-    shape = network.whole.by_name[network.whole.input].shape
-    loaded = load_input(inputs, shape, timesteps=timesteps, samples=samples, bin_s=dt_s)
+    loaded = load_inputs(inputs, network.whole, timesteps=timesteps, samples=samples, bin_s=dt_s)
     return (evaluate(network.whole, sample) for sample in loaded), [sample.timesteps for sample in loaded]
 
 

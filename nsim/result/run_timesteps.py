@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from nsim.chip.timesteps import BarrierChip
 from nsim.errors import InputError, SimulationError, available_threads, held_interrupts
+from nsim.formats.inputs import load_inputs
 from nsim.formats.labels import Source, read_labels
-from nsim.formats.spikes import load_input
 from nsim.machine.compiled import timesteps as engine_compiled
 from nsim.machine.simpy import timesteps as engine_simpy
 from nsim.machine.stations import ChunkTimes, build_machine
@@ -107,6 +107,11 @@ def _labels(labels: Source, network: Network, sent: Sent, part: bool) -> NDArray
     """The classes of all samples; part: whether these are the first of the input."""
     if sent.binary is None:
         raise InputError("drawn activity has no right answer: give labels with an --input")
+    if network.more_outputs:
+        raise InputError(
+            f"labels are for one output layer, but network {network.name!r} has {len(network.outputs)}, "
+            f"{', '.join(network.outputs)}: leave them out, and compare the outputs"
+        )
     return read_labels(labels, len(sent.lengths), network.by_name[network.output].neurons, part)
 
 
@@ -126,9 +131,8 @@ def sent_messages(
     """Evaluate a network on its input, or draw its activity; the arguments are those of `simulate`."""
     if inputs is not None and activity is not None:
         raise InputError("both an input and an activity were given: the one is evaluated, the other drawn; choose one")
-    shape = network.by_name[network.input].shape
     if inputs is None and activity is None and network.stimulus is not None:
-        inputs = _lasting(network.stimulus, timesteps).reshape(-1, *shape)
+        inputs = _lasting(network.stimulus, timesteps).reshape(-1, *network.input_shape)
         drain, warm_up = bool(drain), warm_up or 0  # it comes with a length of its own
     if inputs is None:
         if drain or warm_up:
@@ -136,7 +140,7 @@ def sent_messages(
         if record:
             raise InputError("drawn activity evaluates no neuron, so there is no state to record: give an --input")
         return _drawn(network, activity, timesteps, samples, seed)
-    loaded = load_input(inputs, shape, timesteps=timesteps, samples=samples, bin_s=dt_s)
+    loaded = load_inputs(inputs, network, timesteps=timesteps, samples=samples, bin_s=dt_s)
     binary = all(_is_binary(sample) for sample in loaded)
     fractions = not binary and any(_has_fractions(sample) for sample in loaded)
     _check_carried(network, chip, binary, fractions, all(isinstance(sample, Events) for sample in loaded))

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nsim import load_chip, map_network, simulate
-from nsim.errors import MappingError, NetworkError
+from nsim.errors import InputError, MappingError, NetworkError
+from nsim.formats.inputs import load_inputs
 from nsim.formats.nir_graph import network_from_nir, read_nir
 from nsim.network.neurons import Activation, Lif, Relay, Threshold
 from nsim.network.synapses import Box
@@ -566,6 +567,39 @@ def test_conv1d_after_a_partial_flatten_takes_the_reading_with_its_channels(dims
     )
 
 
+@pytest.mark.parametrize("between", ["scale", "neurons", "flatten and scale"])
+@pytest.mark.parametrize(("dims", "channels"), [((1, 2), 2), ((1, 2), 6)])
+def test_a_partial_flatten_is_read_by_the_convolution_behind_other_nodes(between, dims, channels):
+    """Nodes that pass values on in their order keep both readings of (2, 3, 4): (2, 12) and (6, 4)."""
+    rng = np.random.default_rng(24)
+    partial = nir.Flatten({"input": np.array([2, 3, 4])}, 0)
+    partial.start_dim, partial.end_dim = dims
+    length = 24 // channels
+    node = nir.Conv1d(None, rng.normal(size=(5, channels, 3)).astype(F), 1, 0, 1, 1, np.zeros(5, F))
+    passing = {
+        "scale": {"s": nir.Scale(np.full(1, 2, F))},
+        "neurons": {"s": nir.Threshold(np.full(1, 0.5, F))},
+        "flatten and scale": {"s": nir.Scale(np.full((2, 3, 4), 2, F).reshape(24)), "f2": nir.Delay(np.zeros(1, F))},
+    }[between]
+    nodes = {"i": Input((2, 3, 4)), "f": partial, **passing, "c": node, "o": Output((5, length - 2))}
+    (*_, connection) = network_from_nir(graph_of(nodes), name="x", dt_s=1e-3).connections
+    image = rng.normal(size=(channels, length)).astype(F)
+    seen = np.lib.stride_tricks.sliding_window_view(image, 3, axis=-1)
+    expected = np.einsum("cxk,ock->ox", seen, node.weight) * (1 if between == "neurons" else 2)
+    np.testing.assert_allclose(matrix_of(connection.synapses) @ image.ravel(), expected.ravel(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_pool_behind_a_partial_flatten_takes_the_reading_that_it_fits():
+    """Windows of 2 columns fit (2, 12) and (6, 4), those of 6 only the first."""
+    partial = nir.Flatten({"input": np.array([2, 3, 4])}, 0)
+    partial.start_dim, partial.end_dim = 1, 2
+    nodes = {"i": Input((2, 3, 4)), "f": partial, "p": pool(nir.SumPool2d, (1, 2)), "n": integrate(12)}
+    refusal(graph_of(nodes | {"o": Output((12,))}), "'p'", "'f'", "start_dim 1", "(2, 12) or (6, 4)")
+    nodes["p"] = pool(nir.SumPool2d, (1, 6))
+    network = network_from_nir(graph_of(nodes | {"n": integrate(4), "o": Output((4,))}), name="x")
+    np.testing.assert_array_equal(matrix_of(network.connections[0].synapses), np.repeat(np.eye(4), 6, axis=1))
+
+
 def flatten(values, first, last):
     return values.reshape(*values.shape[:first], -1, *values.shape[last + 1 :])
 
@@ -677,13 +711,97 @@ def test_edges_that_name_no_node_or_occur_twice():
     refusal(graph_of(nodes, [("i", "n"), ("i", "n"), ("n", "o")]), "'i' -> 'n'", "twice", "Scale of 2", "x + x")
 
 
-def test_inputs_and_outputs_are_one_each():
-    nodes = {"i": Input((3,)), "i2": Input((3,)), "n": integrate(3), "o": Output((3,))}
-    refusal(graph_of(nodes, [("i", "n"), ("i2", "n"), ("n", "o")]), "'i', 'i2'", "join them in one Input")
-    nodes = {"i": Input((3,)), "n": integrate(3), "o": Output((3,)), "o2": Output((3,))}
-    refusal(graph_of(nodes, [("i", "n"), ("n", "o"), ("n", "o2")]), "'o', 'o2'", "keep the one")
+def test_inputs_and_outputs_are_there():
     refusal(graph_of({"i": Input((3,)), "n": integrate(3)}), "0 Output")
     refusal(graph_of({"i": Input((3,)), "o": Output((3,))}), "nothing is left")
+    nodes = {"i": Input((3,)), "i2": Input((3,)), "n": integrate(3), "o": Output((3,))}
+    refusal(graph_of(nodes, [("i", "n"), ("n", "o")]), "'i2'", "leads nowhere")
+
+
+def two_ended():
+    """A vector and an image into one layer; its spikes, and a dense layer of them, are read."""
+    rng = np.random.default_rng(22)
+    nodes = {
+        "a": Input((3,)), "b": Input((1, 4, 4)), "wa": affine(rng, 18, 3), "cb": conv(rng, 2, 1, (2, 2)),
+        "h": integrate((2, 3, 3), 2.0), "fc": affine(rng, 4, 18), "spikes": Output((2, 3, 3)), "sums": Output((4,)),
+    }  # fmt: skip
+    edges = [("a", "wa"), ("wa", "h"), ("b", "cb"), ("cb", "h"), ("h", "spikes"), ("h", "fc"), ("fc", "sums")]
+    a, b = (rng.random((12, 3)) < 0.5).astype(F), (rng.random((12, 1, 4, 4)) < 0.3).astype(F)
+    return graph_of(nodes, edges), a, b
+
+
+def test_several_inputs_and_outputs(tmp_path):
+    """Side by side or by name, against the equations; messages of each input are counted by its own layer."""
+    graph, a, b = two_ended()
+    network = network_from_nir(graph, name="x")
+    assert (network.inputs, network.outputs) == (("a", "b"), ("h", "fc"))
+    assert [c.synapses.kind for c in network.connections] == ["dense", "conv", "dense"]
+    kernel, offset = dense(graph.nodes["cb"], (1, 4, 4))
+    mapping = map_network(network, load_chip("loihi2"), precision="float")
+    np.savez(tmp_path / "x.npz", a=a, b=b)
+    joined = np.concatenate([a, b.reshape(12, 16)], axis=1)
+    for inputs in (tmp_path / "x.npz", {"a": a, "b": b}, joined):
+        result = simulate(mapping, inputs, threads=1)
+        outputs = {name: result.outputs[:, where] for name, where in network.output_slices.items()}
+        assert outputs["h"].shape == (14, 18) and outputs["fc"].shape == (14, 4)
+        assert result.counts.spikes[:12, :2].tolist() == np.stack([a.sum(1), b.reshape(12, -1).sum(1)], 1).tolist()
+        check_two_ended(graph, outputs, kernel, a, b, graph.nodes["wa"].bias + offset)
+
+
+def check_two_ended(graph, outputs, kernel, a, b, bias):
+    """A message takes a timestep; the bias counts from the first timestep on."""
+    v, sent = np.zeros(18), []
+    for step in range(14):
+        before = step - 1
+        arriving = graph.nodes["wa"].weight @ a[before] + kernel @ b[before].ravel() if 0 <= before < 12 else 0
+        v += arriving + bias
+        sent.append(v > 2)
+        v[sent[-1]] = 0
+    np.testing.assert_array_equal(outputs["h"], sent)
+    fc = graph.nodes["fc"]
+    np.testing.assert_allclose(outputs["fc"][1:], np.array(sent)[:-1] @ fc.weight.T + fc.bias, rtol=1e-4, atol=1e-5)
+    assert np.any(sent)
+
+
+def test_inputs_by_name_that_do_not_fit(tmp_path):
+    graph, a, b = two_ended()
+    network = network_from_nir(graph, name="x")
+    for inputs, words in (
+        ({"a": a}, "no array 'b'"),
+        ({"a": a, "b": b[:5]}, "'b' has 1 samples of 5 timesteps, but another has 1 of 12"),
+        ({"a": a[:, :2], "b": b}, "input 'a' has shape"),
+        ({"a": a, "b": b.reshape(12, 16)[:, :0]}, "input 'b' has shape"),
+    ):
+        with pytest.raises(InputError, match=words):
+            load_inputs(inputs, network)
+    np.savez(tmp_path / "x.npz", a=a, c=b)
+    with pytest.raises(InputError, match=r"x\.npz has no array 'b' among \['a', 'c'\]"):
+        load_inputs(tmp_path / "x.npz", network)
+
+
+@pytest.mark.parametrize("chip", ["akd1000", "speck"])
+def test_chips_that_take_one_input_say_so(chip):
+    with pytest.raises((MappingError, NetworkError), match="inputs a, b and outputs h, fc"):
+        map_network(network_from_nir(two_ended()[0], name="x"), load_chip(chip))
+
+
+def test_labels_are_for_one_output_layer():
+    graph, a, b = two_ended()
+    mapping = map_network(network_from_nir(graph, name="x"), load_chip("loihi2"), precision="float")
+    with pytest.raises(InputError, match="has 2, h, fc"):
+        simulate(mapping, {"a": a, "b": b}, labels=np.zeros(1, int))
+
+
+def test_outputs_may_share_a_layer():
+    """Two Outputs of one linear node are one read-out layer, two of one neuron layer are that layer twice."""
+    rng = np.random.default_rng(23)
+    nodes = {"i": Input((3,)), "n": integrate(3), "fc": affine(rng, 2, 3)}
+    nodes |= {name: Output((2,)) for name in ("p", "q")} | {"r": Output((3,))}
+    edges = [("i", "n"), ("n", "fc"), ("fc", "p"), ("fc", "q"), ("n", "r")]
+    network = network_from_nir(graph_of(nodes, edges), name="x")
+    assert network.outputs == ("fc", "fc", "n")
+    assert [c.name for c in network.connections] == ["i -> n", "n -> fc"]
+    np.testing.assert_allclose(network.by_name["fc"].neuron.bias, nodes["fc"].bias)
 
 
 def test_cycles_without_neuron_stray_nodes_and_dead_ends():

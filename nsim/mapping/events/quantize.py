@@ -34,6 +34,8 @@ def quantized(network: Network, chip: StreamChip) -> Network:
     next whole number. Events come one by one, so that several spikes of a timestep have no counterpart.
     raises   MappingError for neurons the chip does not have: leaky ones, thresholds per neuron, resets other than zero
     """
+    if several := network.several_ends():
+        raise MappingError(f"{several}, but {chip.name!r} has one sensor and reads one layer: keep one of each")
     if all(layer.neuron.fixed_point for layer in network.layers if layer.name != network.input):
         return network
     weights = 2 ** (chip.limits.weight_bits - 1) - 1

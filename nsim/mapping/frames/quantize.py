@@ -208,6 +208,8 @@ def _input_scale(samples: NDArray, real: NDArray, bits: int, given: float | None
 
 def check_quantisable(network: Network) -> None:
     """Raise NetworkError for a network that cannot be quantised, whatever the samples."""
+    if several := network.several_ends():
+        raise NetworkError(f"{several}: only one row of layers can be quantised, keep one of each")
     for before, layer in pairwise(network.layers):
         _check_layer(network, layer, before.name)
 

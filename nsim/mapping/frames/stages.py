@@ -85,6 +85,8 @@ def stages(network: Network, chip: FrameChip) -> list[Stage]:
 
 def _chain(network: Network, chip: FrameChip) -> list[tuple[Layer, Connection, Layer]]:
     """Source, connection and target of each layer; refuses everything that is not one row of layers."""
+    if several := network.several_ends():
+        raise MappingError(f"{several}, but chip {chip.name!r} takes one row of layers: keep one of each")
     chain = []
     source = network.by_name[network.input]
     if network.layers[0] is not source:
