@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsim.errors import InputError, read_toml
-from nsim.network import kernels
+from nsim.network import draw_kernels, kernels
 from nsim.network.assignments import parse_assignments
 from nsim.network.inputs import Drained, Events, Frames
 from nsim.network.layers import Connection, Layer, Network
@@ -175,29 +175,34 @@ def prescribe(
 
     densities  by layer: a number in 0..1, or a schedule of numbers, repeated when the run is longer
     """
-    schedules = checked_densities(network, densities)
-    offsets = layer_offsets(network).tolist()
-    layers = [
-        (offset, layer.neurons, schedules[layer.name])
-        for layer, offset in zip(network.layers, offsets, strict=False)
-        if network.sends(layer)
-    ]
+    draws = _Draws(network, checked_densities(network, densities), rng)
     for first in range(0, timesteps, chunk):
-        steps = range(first, min(first + chunk, timesteps))
-        yield _pack(
-            [
-                np.concatenate([offset + _draw(neurons, own[step % len(own)], rng) for offset, neurons, own in layers])
-                for step in steps
-            ],
-            None,
-        )
+        yield draws.take(np.arange(first, min(first + chunk, timesteps)))
 
 
-def _draw(neurons: int, density: float, rng: np.random.Generator) -> NDArray[np.int64]:
-    """A Bernoulli sample: first how many, then which."""
-    drawn = rng.choice(neurons, rng.binomial(neurons, density), replace=False, shuffle=False)
-    drawn.sort()
-    return drawn
+class _Draws:
+    """Bernoulli samples of all layers that send, each as if by `binomial` and `choice` of the generator."""
+
+    def __init__(self, network: Network, schedules: Mapping[str, list[float]], rng: np.random.Generator) -> None:
+        offsets = layer_offsets(network)
+        sending = [number for number, layer in enumerate(network.layers) if network.sends(layer)]
+        self.rng, self.offsets, self.sizes = rng, offsets[sending], np.diff(offsets)[sending]
+        self.schedules = [np.array(schedules[network.layers[number].name], np.float64) for number in sending]
+        self.marks, self.order = np.zeros(offsets[-1], np.uint8), np.empty(self.sizes.max(initial=0), np.int64)
+        self.firing = np.empty(offsets[-1], np.int64)  # room for a chunk, used again
+
+    def take(self, steps: NDArray[np.int64]) -> Activity:
+        """What is sent in these timesteps, the next ones."""
+        densities = np.zeros((steps.size, self.sizes.size))
+        for column, schedule in enumerate(self.schedules):
+            densities[:, column] = schedule[steps % schedule.size]
+        indptr, done = np.zeros(steps.size + 1, np.int64), 0
+        while done < steps.size:
+            part = self.rng, self.sizes, self.offsets, densities[done:], self.marks, self.order, indptr[done:]
+            done += draw_kernels.draw_timesteps(*part, self.firing)
+            if done < steps.size:
+                self.firing = np.concatenate((self.firing, np.empty_like(self.firing)))
+        return Activity(indptr, self.firing[: indptr[-1]].copy(), None)
 
 
 def checked_densities(network: Network, densities: Densities) -> dict[str, list[float]]:

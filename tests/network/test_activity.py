@@ -334,6 +334,29 @@ def test_same_seed_same_activity_whatever_the_chunks(seed, chunk, densities):
     assert whole.outputs is None
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=seeds,
+    sizes=st.lists(st.sampled_from([1, 2, 7, 64, 300, 10_000, 10_001, 15_000]), min_size=1, max_size=3),
+    steps=st.lists(st.sampled_from([0, 1e-3, 0.04, 0.06, 0.3, 0.5, 1]) | st.floats(0, 1), min_size=1, max_size=3),
+)
+def test_drawn_activity_is_what_numpy_draws(seed, sizes, steps):
+    """Numbers and stream: binomial, then choice, which shuffles for a large part of more than 10,000, else does not."""
+    neurons = [Relay(), Lif(0.1, 1.0, 1.0), Lif(0.1, 1.0, 1.0)]
+    layers = tuple(Layer(f"l{k}", (size, 1, 1), neurons[k]) for k, size in enumerate(sizes))
+    network, offsets = Network("apart", layers, (), "l0", "l0"), np.cumsum([0, *sizes])
+    ours, numpys = (np.random.default_rng(seed) for _ in range(2))
+    (found,) = prescribe(network, dict.fromkeys(network.by_name, steps), 4, ours)
+    for step in range(4):
+        density = steps[step % len(steps)]
+        expected = [
+            offset + np.sort(numpys.choice(size, numpys.binomial(size, density), replace=False, shuffle=False))
+            for size, offset in zip(sizes, offsets, strict=False)
+        ]
+        assert found.firing(step).tolist() == np.concatenate(expected).tolist()
+    assert ours.bit_generator.state == numpys.bit_generator.state
+
+
 def test_other_seeds_draw_other_activity():
     network = plain()
     first, second = (drawn(network, dict.fromkeys(network.by_name, 0.5), 5, seed)[0] for seed in (1, 2))
