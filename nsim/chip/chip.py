@@ -273,6 +273,17 @@ class Chip(BaseModel):
         for group in ("actions", "links"):
             yield from ((name, cost) for name, cost in getattr(self, group, ()) if cost is not None)
 
+    def cost(self, name: str) -> Cost:
+        """That of one action or kind of link.
+
+        raises   KeyError if the chip has none of this name
+        """
+        for group in ("actions", "links"):
+            found: Cost | None = getattr(getattr(self, group, None), name, None)
+            if found is not None:
+                return found
+        raise KeyError(name)
+
     def unknown_costs(self) -> list[str]:
         """Names of the actions and links whose energy is unknown, and "power.static" if the static power is."""
         names = [name for name, cost in self.costs() if cost.energy_fj is None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,7 @@ class Layer:
 
     @property
     def neurons(self) -> int:
-        return int(np.prod(self.shape))
+        return int(prod(self.shape))
 
     @property
     def sums_shape(self) -> Shape:
@@ -43,7 +44,7 @@ class Layer:
 
     @property
     def sums(self) -> int:
-        return int(np.prod(self.sums_shape))
+        return int(prod(self.sums_shape))
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,11 +60,11 @@ class Synapses:
 
     @property
     def sources(self) -> int:
-        return int(np.prod(self.source_shape))
+        return int(prod(self.source_shape))
 
     @property
     def targets(self) -> int:
-        return int(np.prod(self.target_shape))
+        return int(prod(self.target_shape))
 
     @property
     def weights(self) -> NDArray:

@@ -91,17 +91,20 @@ class Counts:
     @property
     def core_messages_out(self) -> Wide:
         """[timesteps, cores + 1]: each core has one link to its router."""
-        return replace(self.core_spikes, values=self.link_messages.values[:, : self.core_spikes.kept.size])
+        return self._by_core(self.link_messages.values[:, : self.core_spikes.kept.size])
 
     @property
     def core_messages_in(self) -> Wide:
         """[timesteps, cores + 1]: each core has one link from its router."""
-        return replace(self.core_spikes, values=self.link_messages.values[:, -self.core_spikes.kept.size :])
+        return self._by_core(self.link_messages.values[:, -self.core_spikes.kept.size :])
 
     @cached_property
     def core_synops(self) -> Wide:
         """[timesteps, cores + 1]"""
-        return replace(self.core_spikes, values=self.format_synops.values.sum(axis=2))
+        return self._by_core(self.format_synops.values.sum(axis=2))
+
+    def _by_core(self, values: Table) -> Wide:
+        return Wide(self.core_spikes.width, self.core_spikes.kept, values)
 
     @staticmethod
     def joined(parts: Sequence[Counts]) -> Counts:

@@ -86,4 +86,4 @@ def known_fj(chip: Chip, counts: Iterable[tuple[str, float]]) -> float:
 
 def known_cost_fj(chip: Chip, action: str) -> float:
     """Cost of one action, 0 where it is not known."""
-    return dict(chip.costs())[action].energy_fj or 0.0
+    return chip.cost(action).energy_fj or 0.0

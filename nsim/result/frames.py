@@ -410,7 +410,9 @@ class FrameResult(Result):
             "slowest_core_cycles_per_frame": slowest["cycles_per_frame"],
             "slowest_core_utilisation": slowest["utilisation"],
             **{name: sum(row[name] for row in self.rows("frames")) for name in ("spikes", "messages", "synops")},
-            "link_crossings": link_crossings(self.rows("links")),
+            "link_crossings": link_crossings(
+                self.runs[0].machine, np.sum([run.counts.link_messages.sum(axis=0) for run in self.runs], axis=0)
+            ),
         }
 
     def _sequence_facts(self, run: SequenceRun) -> dict[str, Any]:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from weakref import WeakKeyDictionary
+
 import numpy as np
 from numpy.typing import NDArray
 
 from nsim.network.layers import Connection, Layer, Network
 from nsim.network.neurons import QuantizedRelu, Relay
 from nsim.network.synapses import Box
+
+_found: WeakKeyDictionary[Network, tuple[int, float | None]] = WeakKeyDictionary()
+
+
+def of_structure(network: Network) -> tuple[int, float | None]:
+    """Dense synops and sparsity of the connections, found once for every network."""
+    if network not in _found:
+        _found[network] = dense_synops(network), connection_sparsity(network.connections)
+    return _found[network]
 
 
 def connection_sparsity(connections: tuple[Connection, ...]) -> float | None:

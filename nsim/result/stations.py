@@ -52,7 +52,7 @@ def link_rows(
     chip, first, between = machine.chip, int(machine.first[2]), between_chips(machine)
     rows = []
     for index in np.flatnonzero(messages).tolist():
-        station = first + index
+        station, passed = first + index, int(messages[index])
         kind, way = machine.kind(station), ""
         if kind == "mesh":
             hop = machine.index(station)
@@ -62,8 +62,8 @@ def link_rows(
                 "link": machine.name(station),
                 "kind": kind,
                 "direction": way,
-                "messages": int(messages[index]),
-                "bits": int(messages[index]) * chip.messages.bits,
+                "messages": passed,
+                "bits": passed * chip.messages.bits,
                 "busy_ps": int(busy_ps[station]),
                 "blocked_ps": int(times.blocked_ps[station]),
                 "longest_queue": int(times.longest_queue[station]),
@@ -78,11 +78,15 @@ def between_chips(machine: MeshMachine) -> NDArray[np.bool_]:
     return link_kinds(machine.chip) == BETWEEN
 
 
-def link_crossings(rows: list[Row]) -> dict[str, int]:
-    """Messages over core links, and over mesh links by direction, from the rows of links."""
-    crossings = {"core_to_router": 0, "router_to_core": 0, "east": 0, "west": 0, "south": 0, "north": 0}
-    for link in rows:
-        crossings[link["direction"] or link["kind"]] += link["messages"]
+def link_crossings(machine: MeshMachine, messages: NDArray[np.int64]) -> dict[str, int]:
+    """Messages over core links, and over mesh links by direction; messages: int64[links], in station order."""
+    first = machine.first - machine.first[2]
+    ends = {"core_to_router": messages[: first[3]], "router_to_core": messages[first[4] : first[5]]}
+    crossings = {kind: int(passed.sum()) for kind, passed in ends.items()}
+    crossings |= {"east": 0, "west": 0, "south": 0, "north": 0}
+    mesh = messages[first[3] : first[4]]
+    for hop in np.flatnonzero(mesh).tolist():
+        crossings[direction(machine.chip, machine.hops[hop])] += int(mesh[hop])
     return crossings
 
 

@@ -20,7 +20,7 @@ from nsim.result.columns.column import Declared
 from nsim.result.columns.timesteps import STAGES
 from nsim.result.counts import Counts
 from nsim.result.energy import Energy, energy_of, known_cost_fj, known_fj, running_fj
-from nsim.result.operations import activation_sparsity, connection_sparsity, dense_synops, operations
+from nsim.result.operations import activation_sparsity, of_structure, operations
 from nsim.result.ranges import Ranges
 from nsim.result.result import Columnar, Limit, Result, Row
 from nsim.result.stations import between_chips, busy_times, crossings_by_kind, link_crossings, link_rows, path_rows
@@ -63,7 +63,7 @@ class TimestepResult(Result):
     record: MappingABC[str, NDArray] = field(default_factory=dict)
     ranges: Ranges | None = None
 
-    @property
+    @cached_property
     def step_ps(self) -> NDArray[np.int64]:
         """Duration of every timestep, barrier and management included: int64[timesteps]."""
         return self.times.duration_ps + self.barrier_ps + self.management_ps
@@ -80,7 +80,7 @@ class TimestepResult(Result):
     def spans(self) -> int:
         return self.times.duration_ps.size
 
-    @property
+    @cached_property
     def time_ps(self) -> int:
         return int(self.step_ps.sum())
 
@@ -88,6 +88,11 @@ class TimestepResult(Result):
     def busy_ps(self) -> NDArray[np.int64]:
         """Time every station served messages, summed over the run: int64[stations]."""
         return busy_times(self.machine, self.counts, self.counts.core_synapse_ps.sum(axis=0))
+
+    @cached_property
+    def crossings(self) -> NDArray[np.int64]:
+        """Messages over every link, summed over the run: int64[links], in station order."""
+        return self.counts.link_messages.sum(axis=0)
 
     @cached_property
     def updates(self) -> NDArray[np.int64]:
@@ -107,7 +112,7 @@ class TimestepResult(Result):
         }
         for _, form, done in self._connection_synops:
             actions[f"synop_{form}"] += done
-        return actions | crossings_by_kind(self.machine, counts.link_messages.sum(axis=0))
+        return actions | crossings_by_kind(self.machine, self.crossings)
 
     @cached_property
     def _connection_synops(self) -> list[tuple[str, str, int]]:
@@ -269,8 +274,7 @@ class TimestepResult(Result):
         }
 
     def _links(self) -> list[Row]:
-        messages = self.counts.link_messages.sum(axis=0)
-        return link_rows(self.machine, messages, self.busy_ps, self.times, self.time_ps)
+        return link_rows(self.machine, self.crossings, self.busy_ps, self.times, self.time_ps)
 
     def _timesteps(self) -> dict[str, Any]:
         counts = self.counts
@@ -317,12 +321,13 @@ class TimestepResult(Result):
         done = operations(network, self.counts.nonzero_synops.sum(axis=0), self.binary_input)
         by_layer = activation_sparsity(network, self.counts.spikes.sum(axis=0), steps)
         sent, possible = (sum(column) for column in zip(*by_layer.values(), strict=True)) if by_layer else (0, 0)
+        dense, sparsity = of_structure(network)
         return {
             "effective_macs": done["macs"] / steps,
             "effective_acs": done["acs"] / steps,
-            "dense_synops": float(dense_synops(network)),
+            "dense_synops": float(dense),
             "activation_sparsity": 1 - sent / possible if possible else None,
-            "connection_sparsity": connection_sparsity(network.connections),
+            "connection_sparsity": sparsity,
         }
 
     def _own_summary(self) -> dict[str, Any]:
@@ -352,7 +357,7 @@ class TimestepResult(Result):
             "messages": int(counts.core_messages_in.sum()),
             "synops": int(counts.core_synops.sum()),
             "words_read": int(counts.core_words.sum()),
-            "link_crossings": link_crossings(self.rows("links")),
+            "link_crossings": link_crossings(self.machine, self.crossings),
             "neurobench_per_timestep": self.neurobench(),
         }
 

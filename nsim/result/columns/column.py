@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 DTYPES = ("int64", "float64", "string", "bool", "map", "list")
 
@@ -45,7 +46,7 @@ class Declared:
     tables: Mapping[str, Columns]
     optional: frozenset[str] = frozenset({"critical_path", "ranges"})
 
-    @property
+    @cached_property
     def measures(self) -> Columns:
         """Single values of the summary that simulation finds: the columns of a sweep."""
         return tuple(
