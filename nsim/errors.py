@@ -11,7 +11,6 @@ import os
 import signal
 import stat
 import threading
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
@@ -119,6 +118,8 @@ def check_no_pointer(path: Path, error: type[NsimError]) -> None:
 
 def read_toml(path: Path, what: str, cure: str, error: type[NsimError]) -> dict[str, Any]:
     """The tables of a TOML file; raises `error`, one line "cannot read WHAT PATH (...): CURE", for all that is none."""
+    import tomllib  # start-up: the help reads no file
+
     try:
         with open_regular(path) as file:
             content = file.read(MAX_TEXT_BYTES + 1)

@@ -10,9 +10,11 @@ from scipy.sparse import csgraph
 import nsim
 
 PACKAGE = Path(nsim.__file__).parent
-# A room may import the rooms of lower rank, and itself. `nsim/__init__.py` names the doors and is not a room
+# A room may import the rooms of lower rank, and itself. `nsim/__init__.py` names the doors and is not a room, and
+# `nsim/__main__.py` is the door for `python -m nsim`
 RANK = {
     "errors": 0,
+    "__main__": 9,
     **{"chip": 1, "network": 1},
     **{"formats": 2, "mapping": 3, "machine": 4, "result": 5, "report": 6},
     **{"optimize": 7, "sweep": 7, "training": 7, "cli": 8},

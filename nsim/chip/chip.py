@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from pydantic import (
     PrivateAttr,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 MAX_PS = 10**12  # a second: sums of so many picoseconds stay far within int64
@@ -249,10 +250,13 @@ class Chip(BaseModel):
     _path: Path = PrivateAttr(default=Path())
     _sha256: str = PrivateAttr(default="")
     _value_keys: tuple[str, ...] = PrivateAttr(default=())
+    _changes: dict[str, Any] = PrivateAttr(default_factory=dict)
 
-    def record_file(self, path: Path, sha256: str, value_keys: tuple[str, ...]) -> None:
-        """Remember the file that it was just read from, and the key paths of the values in it, in their order."""
-        self._path, self._sha256, self._value_keys = path, sha256, value_keys
+    def record_file(
+        self, path: Path, sha256: str, value_keys: tuple[str, ...], changes: Mapping[str, Any] | None = None
+    ) -> None:
+        """Remember the file it was just read from, the key paths of its values in their order, and what was changed."""
+        self._path, self._sha256, self._value_keys, self._changes = path, sha256, value_keys, dict(changes or {})
 
     @property
     def path(self) -> Path:
@@ -261,8 +265,13 @@ class Chip(BaseModel):
 
     @property
     def sha256(self) -> str:
-        """Hex digest of the bytes of that file."""
+        """Hex digest of the bytes of that file, and of the changes."""
         return self._sha256
+
+    @property
+    def changes(self) -> Mapping[str, Any]:
+        """Values that were given beside the file, by key path."""
+        return self._changes
 
     @property
     def cores(self) -> int:
@@ -404,6 +413,12 @@ def origins(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Origin]]:
             yield from ((f"{key}.origin.{number}", origin) for number, origin in value.origin.items())
         elif isinstance(value, Group):
             yield from origins(value, f"{key}.")
+
+
+def model_of(field: FieldInfo | None) -> type[BaseModel] | None:
+    annotation = field.annotation if field is not None else None
+    annotation = next(iter(get_args(annotation)), annotation)  # of a table that may be left out
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
 def nearest(word: str, candidates: Sequence[str] | dict[str, Any]) -> str:

@@ -9,16 +9,18 @@ import hashlib
 import os
 import reprlib
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, get_args
+from typing import Any, NoReturn
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from nsim.chip.board import BoardChip, merged
-from nsim.chip.chip import Chip, Origin, nearest, one_line
+from nsim.chip.changes import apply_changes
+from nsim.chip.chip import Chip, Origin, model_of, nearest, one_line
 from nsim.chip.discipline import DISCIPLINES
+from nsim.chip.name import parse_changes, split_name
 from nsim.errors import ChipError, open_regular
 
 MAX_FILE_BYTES = 1_000_000  # a chip file has some ten thousand; this stops at a device or a wrong file
@@ -35,30 +37,42 @@ def available_chips() -> dict[str, Path]:
     return {file.stem: file for file in sorted(chips_folder().glob("*.toml"))}
 
 
-def load_chip(name_or_path: str | Path) -> Chip:
+def load_chip(name_or_path: str | Path, changes: Mapping[str, Any] | None = None) -> Chip:
     """Read a chip, by the name of a shipped one ("loihi2") or from a file of one's own ("./mine.toml").
 
     A name has no path separator and does not end in .toml; everything else is a path.
 
-    raises  ChipError, one line with file, key, value and cure, if the file cannot be read or is not a valid chip
+    changes  other values by key path, {"actions.synop_dense.latency_ps": 500}, checked as the file is; the same behind
+             the name, "loihi2:actions.synop_dense.latency_ps=500". The chip then calls itself "loihi2, changed"
+    raises   ChipError, one line with file, key, value and cure, if the file cannot be read or is not a valid chip
     """
-    text = str(name_or_path)
+    text, behind = split_name(str(name_or_path))
+    values = (parse_changes(behind) if behind else {}) | dict(changes or {})
+    path, shown = find_chip(text)
+    data, content = read_data(path, shown, ())
+    if values:
+        checked(data, shown)
+        apply_changes(data, values, model_for(data, shown), f"chip {text}")
+        shown = f"chip {text}, changed"
+    chip = checked(data, shown)
+    digest = hashlib.sha256(content + repr(sorted(values.items())).encode() if values else content)
+    chip.record_file(path.resolve(), digest.hexdigest(), tuple(value_keys(data)), values)
+    return chip
+
+
+def find_chip(text: str) -> tuple[Path, str]:
+    """The file of a shipped chip, by its name, or of one's own, by its path; and how errors call it."""
     shipped = available_chips()
     if text.endswith(".toml") or "/" in text or os.sep in text:
-        path, shown = Path(text), text
-    elif text in shipped:
-        path, shown = shipped[text], f"chips/{text}.toml"
-    else:
-        raise ChipError(
-            printable(
-                f"no chip {show(text)}{nearest(text, shipped)}: there are {', '.join(shipped) or 'none'}; "
-                f"a file of your own is given by its path, such as ./{text or 'mine'}.toml"
-            )
+        return Path(text), text
+    if text in shipped:
+        return shipped[text], f"chips/{text}.toml"
+    raise ChipError(
+        printable(
+            f"no chip {show(text)}{nearest(text, shipped)}: there are {', '.join(shipped) or 'none'}; "
+            f"a file of your own is given by its path, such as ./{text or 'mine'}.toml"
         )
-    data, content = read_data(path, shown, ())
-    chip = checked(data, shown)
-    chip.record_file(path.resolve(), hashlib.sha256(content).hexdigest(), tuple(value_keys(data)))
-    return chip
+    )
 
 
 def checked(data: dict[str, Any], shown: str) -> Chip:
@@ -111,6 +125,7 @@ def own_files(chip: str) -> list[str]:
     """Files that are not shipped of which a chip consists: its own and, if it is a board, that of its chip."""
     found: list[str] = []
     shipped = available_chips()
+    chip = split_name(chip)[0]
     while chip not in shipped and chip not in found:
         found.append(chip)
         try:
@@ -245,12 +260,6 @@ def requirement(kind: str, context: dict[str, Any], message: str) -> str:
 def dotted(path: Sequence[int | str]) -> str:
     """("actions", "spike", "latency_ps_range", 0) -> "actions.spike.latency_ps_range[0]"."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
-
-
-def model_of(field: FieldInfo | None) -> type[BaseModel] | None:
-    annotation = field.annotation if field is not None else None
-    annotation = next(iter(get_args(annotation)), annotation)  # of a table that may be left out
-    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
 def is_table(field: FieldInfo | None) -> bool:

@@ -6,6 +6,7 @@ Only names are read here, never a network or a chip: an answer has to come while
 from __future__ import annotations
 
 import difflib
+import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -58,7 +59,17 @@ def _known(shell: str) -> str:
     return shell
 
 
+def version(wanted: bool) -> None:
+    """Print which nsim this is: with the Python it runs on, what a report of a fault needs."""
+    if wanted:
+        from importlib import metadata  # start-up
+
+        typer.echo(f"nsim {metadata.version('nsim')} on Python {platform.python_version()}")
+        raise typer.Exit
+
+
 def completion_options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", callback=version)] = False,
     install_completion: Annotated[
         str | None,
         typer.Option(

@@ -1,51 +1,54 @@
-"""The command line: `nsim run`, `nsim floorline`, ... Every command is a module of `nsim/commands`."""
+"""The command line: `nsim run`, `nsim floorline`, ... Every command is a module of `nsim/cli`."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 
 import typer
 
-from nsim.cli.compare import compare
 from nsim.cli.completion import PROGRAM, completion_options
-from nsim.cli.data import DATA
-from nsim.cli.floorline import floorline
-from nsim.cli.help import WIDTH, Command, Group
-from nsim.cli.import_ import IMPORT
-from nsim.cli.lists import chips, networks
-from nsim.cli.map import map_
-from nsim.cli.noc import noc
-from nsim.cli.optimize import optimize
-from nsim.cli.options import for_people, for_scripts
-from nsim.cli.report import report
-from nsim.cli.reproduce import reproduce
-from nsim.cli.run import run
-from nsim.cli.schema import schema
-from nsim.cli.sweep import sweep
-from nsim.cli.train import TRAIN
+from nsim.cli.lazy import Entry, LazyGroup, application
 from nsim.errors import InterruptedRunError, NsimError
 
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # typer has it from click, or within itself since 0.26
 
-COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by section of the help
-    "Simulate": {"run": run, "sweep": sweep, "noc": noc},
-    "Understand": {"floorline": floorline, "report": report, "compare": compare, "reproduce": reproduce},
-    "Improve": {"optimize": optimize, "map": map_},
-    "Look up": {"chips": chips, "networks": networks, "schema": schema},
-}
-GROUPS: dict[str, dict[str, tuple[str, dict[str, Callable[..., None]]]]] = {  # commands of commands, by section
+COMMANDS = {  # by section of the help
+    "Simulate": {
+        "run": Entry("nsim.cli.run:run", "Run a network on a chip: time, energy, limit", True),
+        "sweep": Entry("nsim.cli.sweep:sweep", "Run many points of a file, a row for each"),
+        "noc": Entry("nsim.cli.noc:noc", "Replay a message trace on the network on chip alone", True),
+    },
+    "Understand": {
+        "floorline": Entry(
+            "nsim.cli.floorline:floorline", "Say in three ways what limits a network, and draw it", True
+        ),
+        "report": Entry("nsim.cli.report:report", "Make a page, or figures, of a finished run"),
+        "compare": Entry("nsim.cli.compare:compare", "Say what changed between finished runs"),
+        "reproduce": Entry("nsim.cli.reproduce:reproduce", "Run the experiments of the repository again"),
+    },
+    "Improve": {
+        "optimize": Entry("nsim.cli.optimize:optimize", "Search for a better mapping"),
+        "map": Entry("nsim.cli.map:map_", "Map a recurrent network on neuron tiles"),
+    },
     "Prepare": {
-        "train": ("Train networks for a chip (needs the extra: pip install 'nsim[train]').", TRAIN),
-        "data": ("Make data to train on, offline.", DATA),
-        "import": ("Bring work that was made for other simulators.", IMPORT),
-    }
+        "train": Entry(
+            "nsim.cli.train:TRAIN", "Train networks for a chip (needs the extra: pip install 'nsim[train]')"
+        ),
+        "data": Entry("nsim.cli.data:DATA", "Make data to train on, offline"),
+        "import": Entry("nsim.cli.import_:IMPORT", "Bring work that was made for other simulators"),
+    },
+    "Look up": {
+        "chips": Entry("nsim.cli.lists:chips", "List the chips, show one, or begin one of your own"),
+        "networks": Entry("nsim.cli.lists:networks", "List the built-in networks, their options, where they fit"),
+        "schema": Entry("nsim.cli.schema:schema", "Write a JSON schema of files, for editors and scripts"),
+    },
 }
 EPILOG = """\b
 Exit codes:
   0    done
-  1    done, and the answer is no: nsim map: it does not fit;
-       nsim sweep and nsim train routing-sweep: some runs failed
+  1    done, and the answer is no: nsim map: it does not fit; nsim reproduce:
+       a verdict does not hold; nsim sweep and nsim train routing-sweep: some
+       runs failed
   2    wrong input, or something is missing: a line on standard error says
        what, and what cures it
   130  interrupted by Ctrl-C; what was finished is kept and shown
@@ -55,39 +58,15 @@ For scripts, every command takes --json (one line of JSON on standard output,
 nothing else) and --quiet (nothing but errors)."""
 
 
-def _application(words: str, epilog: str | None = None) -> typer.Typer:
-    return typer.Typer(
-        help=words,
-        epilog=epilog,
-        cls=Group,
-        no_args_is_help=True,
-        add_completion=False,  # see nsim/cli/completion.py
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-        context_settings={"max_content_width": WIDTH},
-    )
-
-
-def _add(group: typer.Typer, name: str, command: Callable[..., None], section: str | None = None) -> None:
-    settings = {"max_content_width": WIDTH}
-    answering = for_people if command in ON_CONSTANTS else for_scripts
-    group.command(name, cls=Command, rich_help_panel=section, context_settings=settings)(answering(command))
-
-
-ON_CONSTANTS = (run, floorline, noc)  # these take -v
 WORDS = "Simulate neural networks on neuromorphic chips: time, energy, and what limits them."
-app = _application(WORDS, EPILOG)
+
+
+class Nsim(LazyGroup):
+    sections = COMMANDS
+
+
+app = application(WORDS, Nsim, EPILOG)
 app.callback(help=WORDS)(completion_options)
-for _section, _commands in COMMANDS.items():
-    for _name, _command in _commands.items():
-        _add(app, _name, _command, _section)
-for _section, _groups in GROUPS.items():
-    for _name, (_words, _commands) in _groups.items():
-        _group = _application(_words)
-        _group.callback()(lambda: None)  # a group, even of a single command
-        for _own, _command in _commands.items():
-            _add(_group, _own, _command)
-        app.add_typer(_group, name=_name, help=_words, rich_help_panel=_section)
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,7 +25,7 @@ DEFAULTS = {"search": "bound", "partition": "default"}
 
 
 @for_recordings
-@taking("activity", "timesteps", "samples", "weight_format")
+@taking("activity", "timesteps", "samples", "weight_format", "precision")
 def optimize(
     network: NetworkName,
     chip: ChipName,
@@ -97,6 +98,7 @@ def _dispatch(
     timesteps: int | None,
     samples: int | None,
     weight_format: str | None,
+    precision: str | None,
 ) -> None:
     """Check all options, and search on this kind of chip."""
     from nsim.chip.events import StreamChip
@@ -114,6 +116,7 @@ def _dispatch(
     loaded_chip = load_chip(chip)
     mine: dict[str, Any] = {"search": search, "cores": cores, "timesteps": timesteps, "evaluated": evaluated}
     mine |= {"tiles": tiles, "partition": partition, "weight-format": weight_format, "processes": processes}
+    mine |= {"precision": precision}
     mine |= {"out": out, "plot": plot}
     common = {"objective": objective, "pareto": pareto}
     if isinstance(loaded_chip, FrameChip):
@@ -131,8 +134,8 @@ def _dispatch(
         wanted |= {"inputs": input, "activity": activity, "timesteps": timesteps, "samples": samples}
         steps = RECORDED if timesteps is None and input is None else timesteps
         run = {"input": input, "activity": activity, "timesteps": steps, "samples": samples, "seed": seed or None}
-        again = _command(network, chip, **run, dt=dt, weight_format=weight_format, partition=out)
-        _search(network, loaded_chip, again, dt, seed, out, plot, **wanted)
+        again = _command(network, chip, **run, dt=dt, weight_format=weight_format, precision=precision, partition=out)
+        _search(network, loaded_chip, again, dt, precision, seed, out, plot, **wanted)
 
 
 def _command(network: str, chip: str, **options: Any) -> str:
@@ -146,6 +149,7 @@ def _search(
     chip: Chip,
     again: str,
     dt: float | None,
+    precision: str | None,
     seed: int,
     out: Path | None,
     plot: Path | None,
@@ -153,22 +157,26 @@ def _search(
 ) -> None:
     """The part of `nsim optimize` that is for chips with timesteps."""
     from nsim.formats.network import load_network
+    from nsim.mapping.cores.precision import for_chip
     from nsim.optimize.page import draw_trajectory, show_optimized
     from nsim.optimize.problem import check_chip
     from nsim.optimize.search import check_search, optimize, write_result
     from nsim.report import screen
+    from nsim.report.words import command_line
 
     target = check_chip(chip)
     names = ("search", "objective", "cores", "budget", "processes", "pareto")
     check_search(target, *(wanted[name] for name in names))
-    loaded = load_network(network, dt_s=dt)
+    loaded = for_chip(load_network(network, dt_s=dt), target, precision)
+    if precision == "float":
+        loaded = replace(loaded, exported=False)  # what is exported is rounded wherever nothing else is asked for
     with screen.progress("evaluations", "searching") as progress:
         found = optimize(loaded, target, progress=progress, dt_s=dt or loaded.dt_s, seed=seed, **wanted)
     if out:
         write_result(found, out)
     if plot:
         draw_trajectory(found.history, plot)
-    show_optimized(found, out, plot, again if out else f"{shlex.join(['nsim', *sys.argv[1:]])} --out found.toml")
+    show_optimized(found, out, plot, again if out else f"{command_line(sys.argv[1:])} --out found.toml")
     _say_if_interrupted(found.history)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from nsim.chip.discipline import MAP_OPTIONS, RUN_OPTIONS, Option, refuse_options, refuse_traces, takers
+from nsim.chip.name import join_name
 from nsim.cli.completion import chip_names, network_names, words
 from nsim.errors import InputError, InterruptedRunError
 from nsim.report.answer import Answer, answering
@@ -87,6 +88,44 @@ def for_recordings(command: Command) -> Command:
         command(*args, input=input, **options)
 
     return _with_options(recorded, command, RECORDING)
+
+
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Another value of the chip: actions.synop_dense.latency_ps=500."),
+]
+
+
+def takes_chip(command: Command) -> bool:
+    """Whether a command has --chip."""
+    return "chip" in inspect.signature(command).parameters
+
+
+def changing(command: Command, chip: str = "chip") -> Command:
+    """The command with --set, which may be given several times, behind its chip; folded into the name of that.
+
+    chip   name of the parameter that names the chip
+    """
+
+    @functools.wraps(command)
+    def changed(*args: Any, set: list[str] | None = None, **options: Any) -> None:
+        if set:
+            if options[chip] is None:
+                raise InputError(f"--set {set[0]} is for a chip: name one")
+            for given in set:
+                if "=" not in given:
+                    raise InputError(f"--set {given}: write KEY=VALUE, such as mesh.columns=4")
+            options[chip] = join_name(options[chip], set)
+        command(*args, **options)
+
+    own = inspect.signature(command, eval_str=True).parameters
+    note = inspect.Parameter("set", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Set)
+    added: list[inspect.Parameter] = []
+    for name, parameter in own.items():
+        added += [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY), *([note] if name == chip else [])]
+    changed.__signature__ = inspect.Signature(added)  # type: ignore[attr-defined]
+    changed.__annotations__ = {each.name: each.annotation for each in added}
+    return changed
 
 
 def _with_options(wrapped: Command, command: Command, added: Mapping[str, Any]) -> Command:

@@ -22,7 +22,10 @@ def reproduce(
         Path | None, typer.Option(help="Folder for tables and figures, instead of benchmarks/ and its page.")
     ] = None,
 ) -> None:
-    """Run the experiments of a clone of the repository, and put figures and verdicts on benchmarks/README.md."""
+    """Run the experiments of a clone of the repository, and put figures and verdicts on benchmarks/README.md.
+
+    Exit code 1 tells that some verdict does not hold.
+    """
     from nsim.cli.experiments import (
         FOLDER,
         chosen,
@@ -57,9 +60,10 @@ def reproduce(
             progress(len(sections), len(to_run))
     files = out or (None if quick else root / FOLDER)
     page = None if out or quick else rewrite_page(root, sections)
-    if answered(lambda: facts(to_run, outcomes, files, page)):
-        return
-    if files:
-        say(f"tables and figures: {files}")
-    if page:
-        say(f"page: {page}")
+    if not answered(lambda: facts(to_run, outcomes, files, page)):
+        if files:
+            say(f"tables and figures: {files}")
+        if page:
+            say(f"page: {page}")
+    if not all(verdict.holds for outcome in outcomes.values() for verdict in outcome.verdicts):
+        raise typer.Exit(1)

@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
+SUFFIXES = (".parquet", ".csv")  # of tables
 SHOWN_ERRORS = 10  # the most frequent ones
 
 
 def sweep(
     spec: Annotated[Path, typer.Argument(help="Sweep file (.toml); `nsim schema sweep` says what it may hold.")],
     out: Annotated[
-        Path | None, typer.Option(help="Results, a Parquet file; finished points are kept beside it, in OUT.store.")
+        Path | None, typer.Option(help="Results, .parquet or .csv; finished points are kept beside it, in OUT.store.")
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes on this machine. [default: all processors]")] = None,
     cluster: Annotated[
@@ -37,6 +38,8 @@ def sweep(
     path = out or Path(f"{spec.stem}.parquet")
     if path.is_dir() or not path.parent.is_dir():
         raise OutputError(f"cannot write {path}: give a file in a folder that exists")
+    if path.suffix not in SUFFIXES:
+        raise OutputError(f"cannot write results to {path}: end its name in {' or '.join(SUFFIXES)}")
     kept = path.with_name(f"{path.name}.store")
     with closing(executor(processes, cluster)) as where:
         if cluster is None and not kept.exists():

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from nsim.chip.changes import SOURCE
 from nsim.chip.chip import Chip
 from nsim.chip.file import available_chips
+from nsim.chip.name import written
 from nsim.report.words import Basis, Numbers, Told, keys_by_basis
 
 if TYPE_CHECKING:
@@ -26,16 +30,24 @@ def told_of_folder(run: Run) -> Told:
     facts, summary, path = run.facts, run.summary, run.tables.get("critical_path")
     stations = () if path is None else path.to_dict("records")
     worst = _worst(summary, run.tables["cores"].to_dict("records")) if run.discipline == "stream" else None
-    basis = Basis(summary["reproducibility"]["notes"], keys_by_basis(facts["constants"]), summary["chip"])
+    name, constants = summary["chip"].removesuffix(", changed"), facts["constants"]
+    basis = Basis(summary["reproducibility"]["notes"], keys_by_basis(constants), _lookup(name, constants))
     return Told(run.discipline, facts["title"], summary, stations, worst, facts["what_if"], facts["command"], basis)
 
 
 def basis_of(chip: Chip, notes: Any, used: tuple[str, ...] = ("",)) -> Basis:
     """What numbers rest on; used: beginnings of the keys that matter."""
-    rows = [{"key": row.key, "value": row.value, "basis": row.basis} for row in chip.provenance()]
-    shipped = chip.path in (path.resolve() for path in available_chips().values())
+    fields = ("key", "value", "basis", "source")
+    rows = [{name: getattr(row, name) for name in fields} for row in chip.provenance()]
+    shipped = {path.resolve(): name for name, path in available_chips().items()}
     own = [row for row in rows if row["key"].startswith(used)]
-    return Basis(notes, keys_by_basis(own), chip.name if shipped else str(chip.path))
+    return Basis(notes, keys_by_basis(own), _lookup(shipped.get(chip.path, str(chip.path)), rows))
+
+
+def _lookup(name: str, rows: Sequence[Numbers]) -> str:
+    """What `nsim chips` takes for this chip; rows: of key, value and source of all its values."""
+    changes = [f"--set={row['key']}={written(row['value'])}" for row in rows if row["source"] == SOURCE]
+    return shlex.join([name, *changes])
 
 
 def _worst(summary: Numbers, rows: Any) -> Numbers | None:

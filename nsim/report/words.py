@@ -31,12 +31,16 @@ WORK = {
 
 @dataclass(frozen=True)
 class Line:
-    """A head line: its name, what it says, remarks in brackets, and whether it is an alarm."""
+    """A head line: its name, what it says, remarks in brackets, whether it is an alarm; a command with which it begins.
+
+    A command that does not fit beside the rest stands on lines of its own, broken as a shell allows: it can be pasted.
+    """
 
     name: str
     said: str
     more: tuple[str, ...] = ()
     alarm: bool = False
+    command: str = ""
 
     @property
     def remarks(self) -> str:
@@ -49,7 +53,7 @@ class Basis:
 
     notes    on the network and its activity
     keys     of the chip's numbers by basis: assumed, fitted, ...
-    source   name or path of the chip, as `nsim chips` takes it
+    source   the chip as `nsim chips` takes it: its name or path, as a shell reads it, and what was changed
     """
 
     notes: Sequence[str]
@@ -236,7 +240,7 @@ def try_line(what_if: Numbers | None, command: str) -> Line | None:
         return None
     if command and what_if["option"]:
         changed = changed_command(command, what_if["option"], what_if["value"])
-        return Line("try", f"{changed}   {_gain(what_if)}", (what_if["words"],))
+        return Line("try", f"{changed}   {_gain(what_if)}", (what_if["words"],), command=changed)
     return Line("try", f"{what_if['words']}: {_gain(what_if)}", ("simulated, same activity",))
 
 
@@ -248,7 +252,7 @@ def _gain(tried: Numbers) -> str:
 
 
 FILES = ("out", "report", "figures", "plot")  # options that change files, not results
-ANSWERS = ("-v", "--verbose", "--json", "--quiet")
+ANSWERS = ("-v", "--verbose", "--json", "--quiet", "--force")
 
 
 def command_line(words: Sequence[str], left_out: Sequence[str] = FILES) -> str:

@@ -1,4 +1,4 @@
-"""The result of a sweep: a Parquet file with a row for every point, in the order of its file."""
+"""The result of a sweep: a Parquet or CSV file with a row for every point, in the order of its file."""
 
 from __future__ import annotations
 
@@ -77,11 +77,9 @@ def write_table(path: Path, schema: pyarrow.Schema, rows: Iterable[dict[str, Any
 
     raises   OutputError if there is no room or no right to write
     """
-    import pyarrow.parquet as pq
-
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with partial.open("wb") as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        with partial.open("wb") as file, _writer(file, schema, path.suffix) as writer:
             for table in tables(schema, rows):
                 writer.write_table(table)
         partial.replace(path)
@@ -95,6 +93,16 @@ def write_table(path: Path, schema: pyarrow.Schema, rows: Iterable[dict[str, Any
             f"cannot write {path} ({reason}): all points are kept in the store; free some space or give another "
             "--out, and run the same command again"
         ) from None
+
+
+def _writer(file: Any, schema: pyarrow.Schema, suffix: str) -> Any:
+    if suffix == ".csv":
+        from pyarrow import csv
+
+        return csv.CSVWriter(file, schema)
+    import pyarrow.parquet as pq
+
+    return pq.ParquetWriter(file, schema, compression="zstd")
 
 
 def tables(schema: pyarrow.Schema, rows: Iterable[dict[str, Any]]) -> Iterator[pyarrow.Table]:

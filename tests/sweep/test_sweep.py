@@ -27,6 +27,7 @@ from nsim.sweep.run import chunk_size
 from nsim.sweep.schedules import densities
 from nsim.sweep.spec import Spec, load_spec
 from nsim.sweep.store import FIRST_LINE, Store
+from nsim.sweep.table import schema_of, write_table
 from tests.generators.commands import NSIM, nsim
 from tests.generators.sweeps import SMALL, written
 
@@ -563,3 +564,15 @@ def test_a_missing_package_is_named_before_anything_runs(package, given, says, m
     with pytest.raises(SweepError, match=says):
         executors.check_workers(*given)
     assert executors.check_workers(1, None) == 1
+
+
+def test_csv_holds_what_parquet_does(tmp_path):
+    schema = schema_of({"mesh.columns": {int}})
+    rows = [{"point": 0, "network": 'mlp:a="b",c', "chip.mesh.columns": 4, "time_ps": 2**55 + 1}, {"point": 1}]
+    for name in ("out.csv", "out.parquet"):
+        write_table(tmp_path / name, schema, (dict(row) for row in rows))
+    pd.testing.assert_frame_equal(
+        pd.read_csv(tmp_path / "out.csv", dtype_backend="pyarrow"),
+        pd.read_parquet(tmp_path / "out.parquet", dtype_backend="pyarrow"),
+        check_dtype=False,
+    )

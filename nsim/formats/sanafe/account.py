@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,10 +47,8 @@ class Account:
 
     @property
     def command(self) -> str:
-        folder = self.folder
-        return (
-            f"nsim run {folder / 'network.nir'} --chip {folder / 'chip.toml'} --partition {folder / 'partition.toml'}"
-        )
+        network, chip, partition = (str(self.folder / name) for name in ("network.nir", "chip.toml", "partition.toml"))
+        return shlex.join(["nsim", "run", network, "--chip", chip, "--partition", partition])
 
     def count(self) -> Counter[str]:
         """Fields by verdict; fields of one meaning count once."""

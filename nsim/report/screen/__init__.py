@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import NamedTuple
 
 from rich.cells import cell_len
@@ -61,6 +63,11 @@ def fitting(columns: Sequence[Column], width: int) -> Table:
     return table
 
 
+def table_width(columns: Sequence[Column]) -> int:
+    """Characters of a table whose names are not folded."""
+    return _width(columns, columns[0].width)
+
+
 def _width(columns: Sequence[Column], widest: int) -> int:
     """Characters of a table whose first column has at most so many."""
     first, *others = (column.width for column in columns)
@@ -76,6 +83,40 @@ def head_lines(lines: Sequence[Line], bold: bool = True) -> Table:
         said = Text(line.said, style="bold red" if line.alarm else "bold" if bold else "")
         grid.add_row(f"  {line.name}", said.append(f"   {line.remarks}", style="not bold") if line.more else said)
     return grid
+
+
+def show_lines(screen: Console, lines: Sequence[Line]) -> None:
+    """Head lines; a command that is too long for its line stands below it, broken as a shell allows."""
+    waiting: list[Line] = []
+    for line in lines:
+        if NAMES + GAP + cell_len(line.command) <= screen.width:
+            waiting.append(line)
+            continue
+        gain = line.said.removeprefix(line.command).strip()
+        screen.print(head_lines([*waiting, replace(line, said=gain)]))
+        show_command(screen, line.command, NAMES + GAP)
+        waiting = []
+    if waiting:
+        screen.print(head_lines(waiting))
+
+
+def show_command(screen: Console, command: str, indent: int = 0) -> None:
+    """A command in lines that a shell reads as one, so that it can be pasted; an option stays with its value."""
+    parts: list[str] = []
+    for word in map(shlex.quote, shlex.split(command)):
+        if parts and parts[-1].startswith("--") and " " not in parts[-1] and not word.startswith("--"):
+            parts[-1] += f" {word}"
+        else:
+            parts.append(word)
+    lines = [" " * indent + parts[0]]
+    for part in parts[1:]:
+        if len(lines[-1]) + len(part) + len(" ") + len(" \\") > screen.width:
+            lines[-1] += " \\"
+            lines.append(" " * (indent + GAP) + part)
+        else:
+            lines[-1] += f" {part}"
+    for line in lines:
+        screen.print(Text(line), soft_wrap=True)
 
 
 def facts_grid() -> Table:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from rich.text import Text
 
 from nsim.report.answer import answered
-from nsim.report.screen import Column, console, fitting, show_basis, show_files
+from nsim.report.screen import Column, console, fitting, show_basis, show_files, show_lines
 from nsim.report.told import basis_of
 from nsim.report.units import percent, seconds, times
 from nsim.report.words import Numbers, try_line
@@ -47,7 +47,7 @@ def show_floorline(
         screen.print()
         screen.print(Text(f"{name}: {each.advice}."))
         if better := try_line(tried.get(name), command):
-            screen.print(Text(f"Try: {better.said}   {better.remarks}"))
+            show_lines(screen, [better])
         chain = [
             f"{s['station']} {percent(s['share'])}" for s in each.result.critical_stations[:4] if s["share"] >= 0.005
         ]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 
 from rich.table import Table
 
 from nsim.report.answer import answered
-from nsim.report.screen import console, facts_grid
+from nsim.report.screen import console, facts_grid, show_files
 from nsim.training.sparsity.front import Front, network_file, summary
 
 
@@ -37,7 +38,6 @@ def show_front(front: Front, out: Path) -> None:
         "Test", f"{chosen['simulated_points']:.2f} %", f"promised {chosen['promised_points']:.2f} %, as simulated"
     )
     grid.add_row("Dense", f"{dense['simulated_points']:.2f} %", f"{facts['test_samples']} test samples")
-    grid.add_row(
-        "Run it", f"nsim run {out}/{network_file(front)} --chip {settings.chip} --input {out}/test_inputs.npy", ""
-    )
     screen.print(grid)
+    network, inputs = f"{out}/{network_file(front)}", f"{out}/test_inputs.npy"
+    show_files(screen, {"run it": shlex.join(["nsim", "run", network, "--chip", settings.chip, "--input", inputs])})

@@ -1,0 +1,70 @@
+"""Which networks fit which chips: by mapping them, not by a list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from nsim.chip.chip import Chip
+from nsim.chip.discipline import DISCIPLINES
+from nsim.chip.file import available_chips, load_chip
+from nsim.errors import NsimError
+from nsim.network.builtin import BUILTIN
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A network on a chip: the mapping, or why there is none."""
+
+    network: str
+    chip: Chip
+    mapping: Any = None
+    why_not: str = ""
+
+    @property
+    def cores(self) -> int | None:
+        """Cores (on tiles: tiles) in use; None if it does not fit."""
+        return None if self.mapping is None else cores_of(self.mapping)
+
+
+def cores_of(mapping: Any) -> int:
+    """Cores that hold neurons, by kind of mapping."""
+    if hasattr(mapping, "partition"):
+        return len(mapping.partition)
+    if hasattr(mapping, "by_core"):
+        return len(mapping.by_core)
+    if hasattr(mapping, "sequences"):
+        return len({part.core for sequence in mapping.sequences for part in sequence.parts})
+    return int(mapping.fabric.rows * mapping.fabric.columns)
+
+
+def try_on(name: str, chip: Chip, dt_s: float | None = None, **options: Any) -> Fit:
+    """The network, by its name on the command line, on a chip with the chip's choices unless options say otherwise."""
+    from nsim.mapping.network import map_network  # start-up: lists need no mapping
+
+    try:
+        mapping: Any = map_network(_loaded(name, chip.discipline, dt_s), chip, **options)
+    except NsimError as error:
+        return Fit(name, chip, why_not=str(error))
+    if not getattr(mapping, "mappable", True):
+        return Fit(name, chip, why_not=f"{len(mapping.violations)} ports are too narrow: nsim map --explain names them")
+    return Fit(name, chip, mapping)
+
+
+@lru_cache(maxsize=len(DISCIPLINES))
+def _loaded(name: str, discipline: str, dt_s: float | None) -> Any:
+    """Once for all chips of a discipline; the last network is kept."""
+    return DISCIPLINES[discipline].part("load")(name, dt_s=dt_s)
+
+
+def built_in_fits(progress: Callable[[int, int], None]) -> list[Fit]:
+    """Every built-in network on every shipped chip."""
+    chips = sorted(map(load_chip, available_chips()), key=lambda chip: chip.discipline)
+    found: list[Fit] = []
+    for network in BUILTIN:
+        for chip in chips:
+            found.append(try_on(network, chip))
+            progress(len(found), len(BUILTIN) * len(chips))
+    return found
