@@ -182,7 +182,7 @@ SCRUBBED = (
     (r"\nnsim \d[\w.+]*, seed", "\nnsim VERSION, seed"),
     (r"--engine (?:compiled|simpy)", "--engine ENGINE"),
     (r" --threads \d+", ""),
-    (r"<script>/\*\*\s*\* plotly\.js.*?</script>", "<script>PLOTLY</script>"),
+    (r'(?<=id="plotly">)[A-Za-z0-9+/=]+', "PLOTLY"),
     (r'(<th scope="row">engine</th>\s*<td>)(?:compiled|simpy)<', r"\1ENGINE<"),
     (r"nsim chips \S*/(mosaic_with_costs\.toml)", r"nsim chips FOLDER/\1"),
     (r'("engine": )"(?:compiled|simpy)"', r'\1"ENGINE"'),

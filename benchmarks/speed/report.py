@@ -31,12 +31,14 @@ from rich.table import Table
 
 RUN = ["run", "mlp:width=128,depth=2,inputs=16", "--chip", "loihi2", "--partition", "even:64", "--activity", "0.02"]
 CORES, TIMESTEPS = 128, 10_000
-SIZE_BYTES, OPEN_S = (100_000, 6_000_000), 2.0
+SIZE_BYTES, OPEN_S = (100_000, 1_000_000), 2.0
 # Milliseconds from the start of the navigation to the first frame that is drawn after `load`
 OPENED = """
 const done = arguments[arguments.length - 1];
-requestAnimationFrame(() => requestAnimationFrame(() => done([performance.now(),
+const look = () => document.documentElement.dataset.drawn ? tell() : setTimeout(look, 5);
+const tell = () => requestAnimationFrame(() => requestAnimationFrame(() => done([performance.now(),
     performance.getEntriesByType('navigation')[0].loadEventEnd, document.querySelectorAll('.main-svg').length])));
+look();
 """
 console = Console(width=120)
 
@@ -111,13 +113,13 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=7)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    facts = machine.describe("plotly", "selenium")
+    facts = machine.describe("selenium")
     console.print(machine.headline(facts))
     found = measure(options.repeat)
     times = {name: [each[name] for each in found["openings"]] for name in found["openings"][0]}
     table = Table("what", "measured", "required", "holds")
     in_size = SIZE_BYTES[0] <= found["bytes"] <= SIZE_BYTES[1]
-    table.add_row("size", f"{found['bytes'] / 1e6:.2f} MB", "0.1 to 6 MB", "[green]yes" if in_size else "[red]no")
+    table.add_row("size", f"{found['bytes'] / 1e6:.2f} MB", "0.1 to 1 MB", "[green]yes" if in_size else "[red]no")
     for name, value in (("best", min(times["drawn_s"])), ("median", statistics.median(times["drawn_s"]))):
         holds = "[green]yes" if value < OPEN_S else "[red]no"
         table.add_row(f"opening, {name} of {options.repeat}", f"{value:.2f} s", f"{OPEN_S:.0f} s", holds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Sequence
 from math import isnan
@@ -41,7 +42,6 @@ def render(run: Run) -> str:
 def fill(template: str, drawn: Sequence[Content], **values: Any) -> str:
     """A page with these figures, from a template that extends base.html.j2; values: what else it needs."""
     import jinja2
-    from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
@@ -49,7 +49,12 @@ def fill(template: str, drawn: Sequence[Content], **values: Any) -> str:
     found = sections(drawn)
     data = {each["id"]: {key: each[key] for key in ("figure", "switch") if key in each} for each in found}
     page = environment.get_template(template)
-    return page.render(sections=found, data=_script(data), plotly=get_plotlyjs(), **values)
+    return page.render(sections=found, data=_script(data), plotly=_plotly(), **values)
+
+
+def _plotly() -> str:
+    """plotly.js with the traces of a plane, packed: the browser unpacks it, and a page stays below a megabyte."""
+    return base64.b64encode((TEMPLATES / "plotly-cartesian.min.js.gz").read_bytes()).decode("ascii")
 
 
 def cells(table: pd.DataFrame, energy: bool = True) -> dict[str, list]:

@@ -40,6 +40,9 @@ class Limit:
     by: str | None = None
     share: float | None = None
 
+    def __str__(self) -> str:
+        return "unknown" if self.name is None else f"{self.name}, {self.share or 0:.0%} of the {self.by}"
+
 
 class Tabular(ABC):
     """What can be written as declared tables. A subclass makes the table `name` in its method `_name`."""

@@ -330,7 +330,6 @@ def test_help_imports_none_of_the_libraries_that_take_long():
 def test_a_run_without_a_page_loads_no_report():
     heavy = [
         "matplotlib",
-        "plotly",
         "scipy.special",
         "pandas",
         "nsim.report.page",

@@ -60,6 +60,16 @@ def pages(tmp_path_factory, page):
     return found
 
 
+def opened(browser, page):
+    """The page, once its figures are drawn."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    browser.get(page.as_uri())
+    WebDriverWait(browser, 60).until(
+        lambda driver: driver.execute_script("return document.documentElement.dataset.drawn")
+    )
+
+
 # How many texts figures have, and pairs of texts whose boxes share more than a pixel. The box of a tick label that is
 # turned holds more than its letters: two of these are not compared with each other.
 OVERLAPS = """
@@ -83,7 +93,7 @@ def test_the_page_opens_without_errors_and_works(browser, page):
     from selenium.webdriver.common.by import By
     from selenium.webdriver.support.ui import Select
 
-    browser.get(page.as_uri())
+    opened(browser, page)
     assert browser.execute_script("return document.querySelectorAll('.main-svg').length") > 5
     colours = "return JSON.stringify(document.getElementById('fig-mesh')._fullData.map(t => t.marker.color))"
     before = browser.execute_script(colours)
@@ -104,11 +114,15 @@ def test_the_page_opens_without_errors_and_works(browser, page):
     assert not [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
 
 
+def test_a_page_of_128_cores_and_10_000_timesteps_is_below_a_megabyte(page):
+    assert page.stat().st_size < 1_000_000
+
+
 @pytest.mark.parametrize("width", [1100, 500])
 @pytest.mark.parametrize("name", ["barrier", *OTHERS, "comparison"])
 def test_no_text_lies_on_another(browser, pages, name, width):
     browser.set_window_size(width, 2400)
-    browser.get(pages[name].as_uri())
+    opened(browser, pages[name])
     texts, overlaps = browser.execute_script(OVERLAPS)
     assert texts > 10
     assert overlaps == []
@@ -117,7 +131,7 @@ def test_no_text_lies_on_another(browser, pages, name, width):
 def test_overlaps_are_found(browser, pages):
     """The check above on a page whose axis titles were moved onto its tick labels."""
     browser.set_window_size(1100, 2400)
-    browser.get(pages["barrier"].as_uri())
+    opened(browser, pages["barrier"])
     browser.execute_script("document.querySelectorAll('.xtitle').forEach(each => each.setAttribute('dy', '-1.5em'))")
     assert browser.execute_script(OVERLAPS)[1]
 
@@ -129,7 +143,10 @@ def test_no_figure_is_blank_in_either_scheme(browser, pages, name):
     for scripts in (True, False):
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": not scripts})
         try:
-            browser.get(pages[name].as_uri())
+            if scripts:
+                opened(browser, pages[name])
+            else:
+                browser.get(pages[name].as_uri())
             drawn[scripts] = _inked(browser)
             if scripts:
                 browser.find_element("id", "theme").click()
