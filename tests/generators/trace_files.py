@@ -12,6 +12,8 @@ from typing import Any
 
 import jsonschema
 
+from nsim.machine.trace.file import DRAWN
+
 SCHEMA = json.loads((Path(__file__).parent / "trace_event_format.schema.json").read_text(encoding="utf-8"))
 Event = dict[str, Any]
 
@@ -49,7 +51,9 @@ class TraceFile:
             if event["name"].endswith("_name"):
                 assert event["name"] not in names[event["tid"]]
                 names[event["tid"]][event["name"]] = event["args"]["name"]
-        processes = {event["pid"]: event["args"]["name"] for event in self.of("M") if event["name"] == "process_name"}
+        named = [event for event in self.of("M") if event["name"] == "process_name"]
+        processes = {event["pid"]: event["args"]["name"].removesuffix(DRAWN) for event in named}
+        assert not named or named[0]["args"]["name"].endswith(DRAWN), "nobody would know what a nanosecond stands for"
         self.tracks = {
             event["tid"]: (processes[event["pid"]], names[event["tid"]]["thread_name"]) for event in self.of("M")
         }
@@ -107,26 +111,32 @@ class TraceFile:
     def as_perfetto(self) -> dict[int, list[Slice]]:
         """The slices that each flow passes, as Perfetto finds them.
 
-        It cuts times to nanoseconds, sorts events by them (those of the same one stay in the order of the file), and
-        gives each event of a flow to the slice that was last begun on its track and has not ended: after its source,
-        src/trace_processor/importers/json and importers/common/flow_tracker.cc, as far as what is used here goes.
+        It rounds times and lengths to nanoseconds, sorts events by them (those of the same one stay in the order of the
+        file), and gives each event of a flow to the slice that was last begun on its track and has not ended: after its
+        source, src/trace_processor/importers/json and importers/common/flow_tracker.cc, as far as what is used here.
         """
         open_on: dict[int, tuple[int, Slice]] = {}
         flows: dict[int, list[Slice]] = defaultdict(list)
-        for event in sorted(self.of("Xstf"), key=lambda event: int(event["ts"] * 1000)):
-            begin, track = int(event["ts"] * 1000), event["tid"]
+        for event in sorted(self.of("Xstf"), key=lambda event: nanoseconds(event["ts"])):
+            begin, track = nanoseconds(event["ts"]), event["tid"]
             end, current = open_on.get(track, (-1, None))
             if event["ph"] == "X":
                 assert end <= begin, "slices overlap in whole nanoseconds"
-                open_on[track] = (begin + int(event["dur"] * 1000), self._slice(event))
+                assert nanoseconds(event["dur"]) > 0, "a slice vanishes"
+                open_on[track] = (begin + nanoseconds(event["dur"]), self._slice(event))
             else:
                 assert current is not None
                 flows[event["id"]].append(current)
         return flows
 
 
-def picoseconds(microseconds: Decimal | int) -> int:
-    """Exactly: a fraction of a picosecond is an error."""
-    time_ps = Decimal(microseconds) * 10**6
+def picoseconds(drawn_us: Decimal | int) -> int:
+    """Exactly, of a picosecond that is drawn as a nanosecond: a fraction of one is an error."""
+    time_ps = Decimal(drawn_us) * 1000
     assert time_ps == int(time_ps)
     return int(time_ps)
+
+
+def nanoseconds(us: Decimal | int) -> int:
+    """As Perfetto reads a number of microseconds: as a float, rounded."""
+    return round(float(us) * 1000)

@@ -114,8 +114,8 @@ def test_long_traces_are_written_piece_by_piece(tmp_path, monkeypatch):
 
 @few
 @given(short_runs())
-def test_whole_nanoseconds_are_enough_for_perfetto(tmp_path_factory, run):
-    """Cut to nanoseconds, slices still do not overlap, and flows still find theirs."""
+def test_perfetto_loses_no_slice_and_none_overlap(tmp_path_factory, run):
+    """Rounded to nanoseconds, none vanishes or overlaps, and flows still find theirs."""
     path = written(tmp_path_factory.mktemp("trace") / "trace.json", run[0], engine_compiled, run[1])
     trace = TraceFile(path)
     assert trace.as_perfetto() == trace.flows

@@ -4,8 +4,8 @@ Perfetto (ui.perfetto.dev) and chrome://tracing open it. Source: "Trace Event Fo
 docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU: the JSON object format with complete (X), flow
 (s, t, f), asynchronous (b, e) and metadata (M) events.
 
-Times are written as exact decimals: microseconds with six places, which is one picosecond. Perfetto itself counts
-nanoseconds and cuts off what is below, so that slices that follow each other never overlap there.
+Perfetto counts whole nanoseconds, and rounds start and length of a slice apart: what is shorter than one would vanish,
+and neighbours would overlap. So a picosecond is written as a nanosecond; the first group of tracks has it in its name.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from nsim.errors import OutputError
 
-PS_PER_US = 10**6
+PS_PER_DRAWN_US = 10**3
+DRAWN = " (1 ps drawn as 1 ns)"
 GZIP = 16 + zlib.MAX_WBITS  # for zlib: with the head and tail of a gzip file
 AT_ONCE = 20_000  # slices that are written together: some megabytes of text
 MESSAGE = '"cat":"message","name":"message"'
@@ -71,9 +72,9 @@ class Slices:
     step_flow: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
-def microseconds(time_ps: int) -> str:
-    """A time as an exact decimal number of microseconds."""
-    return f"{time_ps // PS_PER_US}.{time_ps % PS_PER_US:06d}"
+def drawn_us(time_ps: int) -> str:
+    """A time as it is written: microseconds with three places, a nanosecond for each picosecond."""
+    return f"{time_ps // PS_PER_DRAWN_US}.{time_ps % PS_PER_DRAWN_US:03d}"
 
 
 class EventFile:
@@ -110,7 +111,7 @@ class EventFile:
         for phase, time_ps in (("b", begin_ps), ("e", end_ps)):
             lines.append(
                 f'{{"ph":"{phase}","cat":{_text(row.name)},"name":{_text(name)},"id":{number},"pid":{row.pid},'
-                f'"tid":{row.tid},"ts":{microseconds(time_ps)}}}'
+                f'"tid":{row.tid},"ts":{drawn_us(time_ps)}}}'
             )
         self._events(lines)
 
@@ -133,7 +134,8 @@ class EventFile:
             track = self.known[number] = self.tracks(number)
             if track.pid not in self.processes:
                 self.processes.add(track.pid)
-                lines.append(_metadata(track, "process_name", "name", track.process))
+                scale = "" if self.processes - {track.pid} else DRAWN
+                lines.append(_metadata(track, "process_name", "name", track.process + scale))
                 lines.append(_metadata(track, "process_sort_index", "sort_index", track.pid))
             lines.append(_metadata(track, "thread_name", "name", track.name))
             lines.append(_metadata(track, "thread_sort_index", "sort_index", track.order))
@@ -199,14 +201,14 @@ def _lines(
     for index, (track, name, start, end, left, *values) in enumerate(
         zip(*(column[rows].tolist() for column in columns), *given.tolist(), strict=True)
     ):
-        place, begin = places[track], microseconds(start)
+        place, begin = places[track], drawn_us(start)
         arguments = ",".join([key + str(value) for key, value in zip(keys, values, strict=True) if value >= 0])
-        lines.append(f'{heads[name]}{place},"ts":{begin},"dur":{microseconds(end - start)},"args":{{{arguments}}}}}')
+        lines.append(f'{heads[name]}{place},"ts":{begin},"dur":{drawn_us(end - start)},"args":{{{arguments}}}}}')
         for number, phase in flows.get(index, ()):
             bound = ',"bp":"e"' if phase == "f" else ""
             lines.append(f'{{"ph":"{phase}",{MESSAGE},"id":{number},{place},"ts":{begin}{bound}}}')
         if left > end:
-            times = f'"ts":{microseconds(end)},"dur":{microseconds(left - end)}'
+            times = f'"ts":{drawn_us(end)},"dur":{drawn_us(left - end)}'
             lines.append(f'{{"ph":"X","cat":"blocked","name":"blocked",{place},{times},"args":{{}}}}')
     return lines
 
