@@ -21,7 +21,9 @@ def sparsity_aware(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the front, the networks and their checkpoints.")],
-    strengths: Annotated[str | None, typer.Option(help="Regulariser strengths: 0.3,1,3. [default: four]")] = None,
+    strengths: Annotated[
+        str | None, typer.Option(help="Regulariser strengths: 0.3,1,3. [default: a ladder that ends by itself]")
+    ] = None,
     **given: Any,
 ) -> None:
     """Train a front of accuracy against cost, choose the cheapest network within the tolerance, and check it.
@@ -39,13 +41,13 @@ def sparsity_aware(
     from nsim.report import screen
     from nsim.training.data.pictures import load_data
     from nsim.training.sparsity.front import Settings, train_front
-    from nsim.training.sparsity.page import show_front
+    from nsim.training.sparsity.page import show_front, tell_epoch
 
     settings = Settings(data=data, strengths=_numbers(strengths), **given).checked()
     target = check_chip(load_chip(settings.chip))
     loaded = load_data(data, np.random.default_rng(settings.seed))
     with screen.progress("steps or samples", "training") as report:
-        found = train_front(settings, loaded, target, out, lambda _, done, total: report(done, total))
+        found = train_front(settings, loaded, target, out, lambda _, done, total: report(done, total), tell_epoch)
     show_front(found, out)
 
 

@@ -126,7 +126,7 @@ def test_erk_densities_sum_to_the_budget(density):
 
 
 def test_the_schedule_rises_from_nothing_to_exactly_the_end():
-    found = [pruning.scheduled(0.8, step, 100) for step in range(101)]
+    found = [pruning.scheduled(0.8, step / 100) for step in range(101)]
     assert found[:6] == [0.0] * 6
     assert found[90:] == [0.8] * 11
     assert found == sorted(found)

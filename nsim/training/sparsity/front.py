@@ -1,7 +1,11 @@
 """The front of accuracy against cost: one network trained plainly, then on from there with each strength.
 
-The reference (strength 0) gets as many epochs as every other point. Chosen is the cheapest point on validation data
-that is at most the tolerance worse than the reference; test data are looked at once, for the points chosen and dense.
+Plain training goes in rounds of a falling learning rate, until a round gains less than a tenth of a point. The
+reference (strength 0) then gets as many epochs as every other point; the others are pruned as they are trained, and
+learn from the plain network's outputs, too. Strengths are a ladder: up from the usual one while they are allowed, or
+down until one is. Allowed is what loses at most the tolerance on validation data with the confidence asked for, by the
+paired differences of all samples; chosen is the cheapest. Test data are looked at once, for the points chosen and
+dense.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import t as student
 
 from nsim.chip.timesteps import BarrierChip
 from nsim.errors import OutputError, TrainingError
@@ -26,18 +31,27 @@ from nsim.network.layers import Network
 from nsim.training import checkpoint
 from nsim.training.data.pictures import Data, Split
 from nsim.training.sparsity.export import simulated_outputs
-from nsim.training.sparsity.fitting import Exported, Masks, Recipe, exact_score, fit, measured_cost, score
+from nsim.training.sparsity.fitting import (
+    WATCHED,
+    Exported,
+    Masks,
+    Recipe,
+    exact_points,
+    fit,
+    measured_cost,
+    real_score,
+    runner,
+    score,
+)
+from nsim.training.sparsity.keeping import Keeper, Tell
 from nsim.training.sparsity.kinds import FLAT, SHOWN, check_structure, made_for
 from nsim.training.sparsity.networks import Parameters
 from nsim.training.sparsity.options import Options
 from nsim.training.sparsity.pruning import CoreRows, check_pruning
+from nsim.training.sparsity.recipes import climb, first_strength, recipe_of
 from nsim.training.sparsity.regularisers import Cost, Fanout, check_regulariser
 
-STRENGTHS = {  # by default: half a decade (rate: one) apart, up to where networks of the built-in kinds lose accuracy
-    "rate": (1.0, 10.0, 100.0, 1000.0),
-    "synops": (1.0, 3.0, 10.0, 30.0),
-    "max-synops": (1.0, 3.0, 10.0, 30.0),
-}
+ROUNDS, GAIN = 4, 0.1  # of the plain training at most; points that a round must gain for there to be another
 SETTINGS = "settings.json"  # of a run, by which its folder is known
 COST_SAMPLES = 2000  # of the validation data
 Progress = Callable[[str, int, int], None]
@@ -47,28 +61,38 @@ class Settings(Options):
     """Options that can be checked."""
 
     def checked(self) -> Settings:
-        """The same with default strengths filled in. raises TrainingError"""
+        """The same. raises TrainingError"""
         check_regulariser(self.regulariser)
-        check_pruning(self.sparsity, self.structure)
+        check_pruning(self.sparsity or 0.0, self.structure, 1.0 if self.inputs is None else self.inputs)
         for name, least in (("epochs", 1), ("seed", 0), ("samples", 20)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise TrainingError(f"{name} is {value}: give at least {least}")
         if not 0 <= self.tolerance <= 100:
             raise TrainingError(f"tolerance is {self.tolerance}: give points of accuracy, 0 to 100")
-        strengths = tuple(self.strengths) or STRENGTHS[self.regulariser]
-        bad = [strength for strength in strengths if not 0 < strength < float("inf")]
+        if not 0.5 <= self.confidence < 1:
+            raise TrainingError(f"confidence is {self.confidence}: give 0.5 to below 1")
+        if not 0 <= (self.distillation or 0) <= 1:
+            raise TrainingError(f"distillation is {self.distillation}: give a share, 0 to 1")
+        bad = [strength for strength in self.strengths if not 0 < strength < float("inf")]
         if bad:
             raise TrainingError(f"regulariser strength is {bad[0]}: give positive numbers")
-        return Settings(**{**asdict(self), "strengths": strengths})
+        return self
 
 
 @dataclass(frozen=True)
 class Point:
-    """One network of a front; validation data unless said otherwise. points: accuracy or explained variance, percent"""
+    """One network of a front; on validation data.
+
+    points        accuracy or explained variance, percent
+    lost          points less than the reference, in the mean, and at most with the confidence asked for
+    density       share of weights that are not zero
+    """
 
     strength: float
     points: float
+    lost: float
+    lost_at_most: float
     cost: Cost
     density: float
     file: str
@@ -78,8 +102,9 @@ class Point:
 class Front:
     """points: the reference first. test: (promised, simulated) points of reference and chosen network on test data.
 
-    inputs   of the test data
-    latency  timesteps from a frame to its output
+    inputs         of the test data
+    latency        timesteps from a frame to its output
+    weight_format  in which the networks are mapped; None: the chip's own
     """
 
     settings: Settings
@@ -88,6 +113,7 @@ class Front:
     test: dict[str, tuple[float, float]]
     inputs: Split
     latency: int
+    weight_format: str | None = None
 
     @property
     def dense(self) -> Point:
@@ -95,16 +121,32 @@ class Front:
 
 
 def cheapest(points: Sequence[Point], regulariser: str, tolerance: float) -> Point:
-    """The cheapest point at most `tolerance` points worse than the first, which is the reference."""
-    allowed = [point for point in points if point.points >= points[0].points - tolerance]
+    """The cheapest point that is allowed; the first is the reference, and always is."""
+    allowed = [point for point in points if point is points[0] or point.lost_at_most <= tolerance]
     return min(allowed, key=lambda point: point.cost.of(regulariser))
 
 
+def lost_points(reference: NDArray, points: NDArray, confidence: float) -> tuple[float, float]:
+    """What is lost in the mean, and at most with this confidence, by Student's t over paired samples.
+
+    reference, points   float64[samples], of each sample
+    """
+    lost = reference - points
+    mean = float(lost.mean())
+    return mean, mean + float(student.ppf(confidence, len(lost) - 1) * lost.std(ddof=1) / np.sqrt(len(lost)))
+
+
 def train_front(
-    settings: Settings, data: Data, chip: BarrierChip, out: Path, progress: Progress | None = None
+    settings: Settings,
+    data: Data,
+    chip: BarrierChip,
+    out: Path,
+    progress: Progress | None = None,
+    tell: Tell | None = None,
 ) -> Front:
     """Train, check and write everything to a folder; what is there of the same settings is not trained again.
 
+    progress, tell   are told of steps, and of epochs with loss and points
     raises   TrainingError, OutputError, MappingError
     """
     settings = settings.checked()
@@ -115,15 +157,24 @@ def train_front(
     shape = (int(np.prod(shape)), 1, 1) if flat else shape
     made = made_for(settings.network, shape, outputs, settings.threshold, settings.weight_bits)
     check_structure(settings.network, settings.structure)
+    _check_inputs(settings, made)
     data = data.limited(settings.samples)
     _prepare(out, settings)
-    trainer = _Trainer(settings, made, data, chip, out, progress)
-    points = [trainer.point(number, strength) for number, strength in enumerate((0.0, *settings.strengths))]
+    trainer = _Trainer(settings, made, data, chip, out, progress, tell)
+    points = trainer.points()
     chosen = cheapest(points, settings.regulariser, settings.tolerance)
     test = {name: trainer.tested(point) for name, point in (("dense", points[0]), ("chosen", chosen))}
-    front = Front(settings, tuple(points), chosen, test, data.test, len(made.weight_shapes))
+    front = Front(settings, tuple(points), chosen, test, data.test, len(made.weight_shapes), trainer.weight_format)
     _write_results(front, trainer, out)
     return front
+
+
+def _check_inputs(settings: Settings, made: Exported) -> None:
+    if settings.inputs not in (None, 1) and len(made.weight_shapes[0]) != 2:
+        raise TrainingError(
+            f"network {settings.network!r} begins with a convolution, which takes every input for several neurons: "
+            "leave --inputs out"
+        )
 
 
 def _flattened(data: Data) -> Data:
@@ -174,56 +225,107 @@ class _Trainer:
         chip: BarrierChip,
         out: Path,
         progress: Progress | None,
+        tell: Tell | None,
     ) -> None:
         self.settings, self.made, self.data, self.chip, self.out = settings, made, data, chip, out
-        self.progress = progress
-        plain = Recipe(epochs=settings.epochs)
-        self.start = self._load("plain") or self._fit("plain", made.initial(self._rng(0)), plain, None, None, 1)
+        self.progress, self.tell = progress, tell
+        pruned = recipe_of(settings, first_strength(settings)).sparsity > 0
+        # pruned weights take no time and send no messages only where they are not stored
+        self.weight_format = settings.weight_format or ("sparse" if pruned else None)
+        self.run = runner(made)
+        self.start = self._plain()
+        self.taught = self._taught()
         mapping = self.mapping(self._network("plain", *self.start))
         self.fanout, self.rows = Fanout.of(mapping), CoreRows.of(mapping)
+        self.reference: NDArray | None = None
 
-    def _rng(self, use: int) -> np.random.Generator:
-        return np.random.default_rng((self.settings.seed, use))
+    def _rng(self, *use: int) -> np.random.Generator:
+        return np.random.default_rng((self.settings.seed, *use))
 
     def mapping(self, network: Network) -> Mapping:
-        return map_network(network, self.chip, self.settings.partition, weight_format=self.settings.weight_format)
+        return map_network(network, self.chip, self.settings.partition, weight_format=self.weight_format)
 
     def _network(self, name: str, parameters: Parameters, masks: Masks) -> Network:
         path = self.out / f"{name}{self.made.suffix}"
         self.made.write(path, parameters, masks)
         return load_network(path)
 
-    def _fit(
-        self,
-        name: str,
-        start: Parameters,
-        recipe: Recipe,
-        fanout: Fanout | None,
-        rows: CoreRows | None,
-        use: int,
-    ) -> tuple[Parameters, Masks]:
-        report = self.progress
-        tell = None if report is None else lambda done, total: report(name, done, total)
-        arguments = self.data.train, self.data.classes, recipe, fanout, rows, self._rng(use)
-        found = fit(self.made, start, *arguments, tell)
-        self._save(name, *found)
+    def _exact_points(self, found: tuple[Parameters, Masks]) -> NDArray[np.float64]:
+        return exact_points(self.made, *found, self.data.validation, self.data.classes)
+
+    def _plain(self) -> tuple[Parameters, Masks]:
+        """Round after round, until one gains too little; the better of the last two."""
+        best: tuple[Parameters, Masks] = self.made.initial(self._rng(0)), []
+        most = -np.inf
+        for number in range(1, ROUNDS + 1):
+            found = self._fit(f"plain_{number}", best[0], recipe_of(self.settings, 0.0), (1, number))
+            points = float(self._exact_points(found).mean())
+            gain = points - most
+            if gain > 0:
+                best, most = found, points
+            if gain < GAIN:
+                break
+        return best
+
+    def _taught(self) -> NDArray[np.float32]:
+        """What the plain network makes of the training data; of classes after the last frame."""
+        outputs = self.run(*self.start, self.data.train.inputs)
+        return outputs if self.data.classes is None else outputs[:, -1:]
+
+    def _fit(self, name: str, start: Parameters, recipe: Recipe, use: tuple[int, ...]) -> tuple[Parameters, Masks]:
+        """Train from these parameters on, or load what was; a training that was stopped goes on with its next epoch."""
+        if (known := self._load(name)) is not None:
+            return known
+        report, classes = self.progress, self.data.classes
+        seen = self.data.validation.first(WATCHED)
+
+        def points(parameters: Parameters, masks: Masks) -> float:
+            return real_score(self.run(parameters, masks, seen.inputs), seen, classes)
+
+        keeper = Keeper(self.out, name, points, self.tell)
+        found = fit(
+            self.made,
+            start,
+            self.data.train,
+            classes,
+            recipe,
+            self.fanout if recipe.regulariser else None,
+            self.rows if recipe.regulariser else None,
+            self._rng(*use),
+            None if report is None else lambda done, total: report(name, done, total),
+            self.taught if recipe.distillation else None,
+            keeper,
+        )
+        self._save(name, *found, keeper.curve)
+        keeper.done()
+        return found
+
+    def points(self) -> list[Point]:
+        """The reference, then the strengths that were asked for, or a ladder."""
+        found = [self.point(0, 0.0)]
+
+        def allowed(strength: float) -> bool:
+            found.append(self.point(len(found), strength))
+            return found[-1].lost_at_most <= self.settings.tolerance
+
+        if self.settings.strengths:
+            found += [self.point(number, each) for number, each in enumerate(self.settings.strengths, 1)]
+        else:
+            climb(first_strength(self.settings), allowed)
         return found
 
     def point(self, number: int, strength: float) -> Point:
-        settings, name = self.settings, f"point_{number}"
-        found = self._load(name)
-        if found is None:
-            pruned = (settings.sparsity, settings.structure) if strength else (0.0, "weights")
-            recipe = Recipe(settings.regulariser if strength else None, strength, *pruned, settings.epochs)
-            found = self._fit(name, self.start[0], recipe, self.fanout, self.rows, 2)
+        name = f"point_{number}"
+        found = self._fit(name, self.start[0], recipe_of(self.settings, strength), (2,))
         network = self._network(name, *found)
-        validation = self.data.validation
-        points = exact_score(self.made, *found, validation, self.data.classes)
+        points = self._exact_points(found)
+        self.reference = points if self.reference is None else self.reference
+        lost = lost_points(self.reference, points, self.settings.confidence)
         fanout = Fanout.of(self.mapping(network))
-        cost = measured_cost(self.made, *found, validation.first(COST_SAMPLES), fanout)
+        cost = measured_cost(self.made, *found, self.data.validation.first(COST_SAMPLES), fanout)
         weights = [connection.synapses.weights for connection in network.connections]
         density = sum(int(np.count_nonzero(w)) for w in weights) / sum(w.size for w in weights)
-        return Point(strength, points, cost, density, f"{name}{self.made.suffix}")
+        return Point(strength, float(points.mean()), *lost, cost, density, f"{name}{self.made.suffix}")
 
     def tested(self, point: Point) -> tuple[float, float]:
         """Points on test data as the training promises them and as the simulator's kernels give them.
@@ -241,8 +343,8 @@ class _Trainer:
         check_agreement(point.file, promised, simulated, self.made.agreement)
         return tuple(score(each, test.targets, self.data.classes) for each in (promised, simulated))  # type: ignore[return-value]
 
-    def _save(self, name: str, parameters: Parameters, masks: Masks) -> None:
-        arrays: dict[str, Any] = {}
+    def _save(self, name: str, parameters: Parameters, masks: Masks, curve: NDArray) -> None:
+        arrays: dict[str, Any] = {"curve": curve}
         for number, (layer, mask) in enumerate(zip(parameters, masks, strict=True)):
             arrays |= {f"{key}{number}": value for key, value in (layer | {"mask": mask}).items()}
         checkpoint.write_arrays(self.out / f"{name}.npz", arrays)
@@ -253,11 +355,19 @@ class _Trainer:
             return None
         with np.load(path) as file:
             layers: Parameters = [{} for _ in self.made.weight_shapes]
-            for name in file.files:
+            for name in set(file.files) - {"curve"}:
                 key = name.rstrip("0123456789")
                 layers[int(name[len(key) :])][key] = file[name]
         masks = [layer.pop("mask") for layer in layers]
         return layers, masks
+
+    def curves(self) -> dict[str, NDArray[np.float64]]:
+        """Loss and points after every epoch, by training: rounds of the plain one, then points."""
+        found = {}
+        for path in sorted(self.out.glob("*_*.npz"), key=lambda path: (path.stem[:5] != "plain", path.stem)):
+            with np.load(path) as file:
+                found[path.stem] = file["curve"]
+        return found
 
 
 def check_agreement(file: str, promised: NDArray, simulated: NDArray, agreement: float) -> None:
@@ -281,21 +391,32 @@ def _write_results(front: Front, trainer: _Trainer, out: Path) -> None:
     try:
         with (out / "front.csv").open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file, lineterminator="\n")
-            table.writerow(
-                ("strength", "validation_points", "events", "synops", "max_synops", "weight_density", "chosen", "file")
-            )
+            cost = ("events", "synops", "max_synops")
+            points = ("validation_points", "lost_points", "lost_points_at_most")
+            table.writerow(("strength", *points, *cost, "weight_density", "chosen", "file"))
             for point in front.points:
-                row = (point.strength, point.points, *asdict(point.cost).values(), point.density)
+                lost = (point.points, point.lost, point.lost_at_most)
+                row = (point.strength, *lost, *asdict(point.cost).values(), point.density)
                 table.writerow((*row, point is front.chosen, point.file))
         (out / network_file(front)).write_bytes((out / front.chosen.file).read_bytes())
         np.save(out / "test_inputs.npy", front.inputs.inputs)
         _write_activity(front, trainer, out / "activity.csv")
         (out / "summary.json").write_text(json.dumps(summary(front), indent=2) + "\n", encoding="utf-8")
-        draw_front(front, out / "front.png")
+        curves = trainer.curves()
+        _write_curves(curves, out / "curves.csv")
+        draw_front(front, curves, out / "front.png")
     except OSError as error:
         raise OutputError(
             f"cannot write results to {out} ({error.strerror}): free space, or give another --out"
         ) from None
+
+
+def _write_curves(curves: dict[str, NDArray[np.float64]], path: Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(("training", "epoch", "loss", "validation_points"))
+        for name, curve in curves.items():
+            table.writerows((name, epoch, *row) for epoch, row in enumerate(curve.tolist(), 1))
 
 
 def _write_activity(front: Front, trainer: _Trainer, path: Path) -> None:
@@ -328,23 +449,40 @@ def summary(front: Front) -> dict[str, Any]:
     }
 
 
-def draw_front(front: Front, path: Path) -> None:
-    """Points against the cost that the regulariser is there to lower; ring: chosen."""
-    from matplotlib.figure import Figure
+def draw_front(front: Front, curves: dict[str, NDArray[np.float64]], path: Path) -> None:
+    """Points against the cost that the regulariser is there to lower, and learning curves."""
+    from matplotlib.figure import Figure  # start-up: only a finished training draws
 
-    figure = Figure(figsize=(5.6, 4), layout="constrained")
-    axis = figure.subplots()
-    kind = front.settings.regulariser
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    _draw_points(left, front)
+    labels = {Path(point.file).stem: _label(point) for point in front.points}
+    for name, curve in curves.items():
+        label = labels.get(name, name.replace("_", ", round "))
+        right.plot(range(1, len(curve) + 1), curve[:, 1], "-" if name in labels else ":", label=label)
+    right.set_xlabel("epoch")
+    right.set_ylabel(f"first {WATCHED} of validation (%)")
+    right.legend(fontsize=8)
+    figure.savefig(path, dpi=100)
+
+
+def _label(point: Point) -> str:
+    return f"strength {point.strength:g}" if point.strength else "dense"
+
+
+def _draw_points(axis: Any, front: Front) -> None:
+    """Bars reach down to what may be lost with the confidence asked for; ring: chosen."""
+    kind, confidence = front.settings.regulariser, 100 * front.settings.confidence
     cost = [point.cost.of(kind) for point in front.points]
-    axis.plot(cost, [point.points for point in front.points], "o", color="#0072B2")
+    bars = [point.lost_at_most - point.lost for point in front.points]
+    points = [point.points for point in front.points]
+    axis.errorbar(cost, points, (bars, [0] * len(bars)), fmt="o", color="#0072B2", capsize=3)
     for value, point in zip(cost, front.points, strict=True):
-        label = f"{point.strength:g}" if point.strength else "dense"
-        axis.annotate(label, (value, point.points), (4, 5), textcoords="offset points", fontsize=8)
+        axis.annotate(_label(point), (value, point.points), (4, 5), textcoords="offset points", fontsize=8)
     axis.plot(front.chosen.cost.of(kind), front.chosen.points, "o", ms=13, mfc="none", mec="#D55E00", label="chosen")
     least = front.dense.points - front.settings.tolerance
     axis.axhline(least, color="black", ls="--", lw=1, label=f"{front.settings.tolerance:g} points below dense")
     units = {"rate": "messages", "synops": "synops", "max-synops": "synops of the busiest core, over timesteps"}
     axis.set_xlabel(f"{units[kind]} per sample")
-    axis.set_ylabel("validation (%)")
+    axis.set_ylabel(f"validation (%), down to {confidence:g} % confidence")
     axis.legend(fontsize=8)
-    figure.savefig(path, dpi=100)

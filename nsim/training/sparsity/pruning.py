@@ -18,19 +18,38 @@ from nsim.training.sparsity.options import STRUCTURES
 
 BEGIN, END = 0.05, 0.9
 UPDATES_PER_EPOCH = 2
+INPUT_SAMPLES = 5000
 
 
-def check_pruning(sparsity: float, structure: str) -> None:
+def check_pruning(sparsity: float, structure: str, inputs: float = 1.0) -> None:
     if not 0 <= sparsity < 1:
         raise TrainingError(f"weight sparsity is {sparsity}: give a share of weights to prune, from 0 to below 1")
+    if not 0 < inputs <= 1:
+        raise TrainingError(f"inputs is {inputs}: give the share of the input's messages to keep, above 0 and up to 1")
     if structure not in STRUCTURES:
         raise TrainingError(f"no structure {structure!r} of pruning: choose from {', '.join(STRUCTURES)}")
 
 
-def scheduled(sparsity: float, step: int, steps: int) -> float:
-    """Sparsity after `step` of `steps`: final (1 - (1 - progress)^3), 0 until 5 % and exactly final from 90 % on."""
-    progress = min(1.0, max(0.0, (step / steps - BEGIN) / (END - BEGIN)))
-    return sparsity if step >= END * steps else sparsity * (1 - (1 - progress) ** 3)
+def scheduled(sparsity: float, done: float) -> float:
+    """Sparsity after a share of the steps: final (1 - (1 - progress)^3), 0 until 5 % and exactly final from 90 % on."""
+    progress = min(1.0, max(0.0, (done - BEGIN) / (END - BEGIN)))
+    return sparsity if done >= END else sparsity * (1 - (1 - progress) ** 3)
+
+
+def inputs_kept(weight: NDArray, inputs: NDArray[np.uint8], share: float) -> NDArray[np.float32]:
+    """1 for the inputs that say most for a message, together at most this share of all messages of the input.
+
+    weight    [neurons, inputs] of a fully connected first layer
+    inputs    uint8[samples, timesteps, ...]; a few thousand samples are looked at
+    What an input says is the variance that it brings to the sums: (norm of its weights x its deviation)^2.
+    """
+    seen = inputs[:INPUT_SAMPLES].reshape(-1, weight.shape[1])
+    rate = (seen != 0).mean(axis=0)
+    worth = (np.linalg.norm(weight, axis=0) * seen.std(axis=0)) ** 2 / np.maximum(rate, 1e-3)
+    order = np.argsort(-worth, kind="stable")
+    kept = np.zeros(len(worth), np.float32)
+    kept[order[np.cumsum(rate[order]) <= share * rate.sum() + 1e-9]] = 1
+    return kept
 
 
 def erk_densities(shapes: Sequence[tuple[int, ...]], density: float) -> list[float]:
