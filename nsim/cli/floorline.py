@@ -27,6 +27,7 @@ from nsim.cli.options import (
 if TYPE_CHECKING:
     from nsim.chip.chip import Chip
     from nsim.result.limits.bottleneck import Bottleneck
+    from nsim.result.limits.targets import Target
 
 WITH_LIMITS = [own for own in DISCIPLINES.values() if own.limits]
 FOUND = ("critical_path", "ranges")  # the first always, the second never
@@ -43,12 +44,20 @@ def floorline(
     seed: Seed = 0,
     dt: Dt = None,
     plot: Annotated[Path, typer.Option(help="Where to draw it: .png, .pdf or .svg.")] = Path("floorline.png"),
+    target: Annotated[
+        str | None,
+        typer.Option(help="On chips with timesteps: also the sparsity that makes it so many times faster, as in 3x."),
+    ] = None,
     force: Force = False,
     **options: Any,
 ) -> None:
-    """Say what limits a network on a chip, in three ways; what to change; and draw the floorline plot."""
+    """Say what limits a network on a chip, in three ways; what to change; and draw the floorline plot.
+
+    --target says it before any training: by layer, the density of messages at which another bound takes over.
+    """
     from nsim.chip.discipline import discipline_of
     from nsim.chip.file import load_chip
+    from nsim.chip.timesteps import BarrierChip
     from nsim.errors import InputError
     from nsim.report.plots import check_figure, draw_floorline
     from nsim.report.screen.floorline import show_floorline
@@ -57,17 +66,42 @@ def floorline(
 
     check_run(options["timesteps"], options["samples"], engine, dt, options["threads"], seed)
     check_figure(plot, force)
-    target: Any = load_chip(chip)
-    own = discipline_of(target)
-    refuse_other_options(target, options)
+    times = None if target is None else _times(target)
+    loaded: Any = load_chip(chip)
+    own = discipline_of(loaded)
+    refuse_other_options(loaded, options)
     if own.limits is None or own.choice is None:
         known = ", ".join(each.chips for each in WITH_LIMITS)
-        raise InputError(f"chip {target.name!r} works on {own.works_on}, which has no floorline: give {known}")
-    name, found, tried = _bottlenecks(network, target, input, {"dt_s": dt, "seed": seed, "engine": engine, **options})
+        raise InputError(f"chip {loaded.name!r} works on {own.works_on}, which has no floorline: give {known}")
+    if times and not isinstance(loaded, BarrierChip):
+        raise InputError(
+            f"--target is for chips with timesteps, and {loaded.name!r} works on {own.works_on}: leave it out"
+        )
+    name, found, tried = _bottlenecks(network, loaded, input, {"dt_s": dt, "seed": seed, "engine": engine, **options})
     points = [each.workload(label) for label, each in found.items()]
     unit = next(iter(found.values())).unit
-    draw_floorline(points, plot, f"{name} on {target.title}", target.static_mw, unit)
-    show_floorline(found, plot, own.choice.replace("_", " "), tried, command_line(sys.argv[1:]))
+    draw_floorline(points, plot, f"{name} on {loaded.title}", loaded.static_mw, unit)
+    targets = _targets(found, times) if times else {}
+    show_floorline(found, plot, own.choice.replace("_", " "), tried, command_line(sys.argv[1:]), targets)
+
+
+def _times(text: str) -> float:
+    """Of "3x" or "3". raises InputError for anything else, or not above 1"""
+    from nsim.errors import InputError
+
+    try:
+        times = float(text.removesuffix("x"))
+    except ValueError:
+        times = 0.0
+    if not 1 < times < float("inf"):
+        raise InputError(f"--target is {text!r}: say how many times faster, above 1, as in 3x")
+    return times
+
+
+def _targets(found: dict[str, Bottleneck], times: float) -> dict[str, Target]:
+    from nsim.result.limits.targets import target_of_run
+
+    return {label: target_of_run(each.result, times) for label, each in found.items()}
 
 
 def _bottlenecks(

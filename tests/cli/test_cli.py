@@ -407,6 +407,20 @@ def test_floorline_of_frames_and_streams(network, options, words, tmp_path):
     assert figure.stat().st_size > 10_000
 
 
+@pytest.mark.parametrize("target", ["1x", "x", "nan", "-3x", "inf", "three"])
+def test_a_target_that_is_no_gain(tmp_path, target):
+    assert "above 1, as in 3x" in refused("floorline", "mlp", "--chip", "loihi2", "--target", target)
+
+
+def test_floorline_says_which_sparsity_a_target_takes(tmp_path):
+    options = ("--chip", "loihi2", "--timesteps", 2, "--plot", tmp_path / "it.png")
+    done = nsim("floorline", "mlp", *options, "--target", "1.5x")
+    assert done.returncode == 0, done.stderr
+    for word in ("1.5 times faster", "no gain below", "Fewer messages", "Fewer weights"):
+        assert word in done.stdout
+    assert "chips with timesteps" in refused("floorline", "cnn", "--chip", "akd1000", "--target", "2x")
+
+
 def test_floorline_refuses_options_of_other_chips(tmp_path):
     assert "partition 'even:4'" in refused("floorline", "cnn", "--chip", "akd1000", "--partition", "even:4")
     assert "mode 'minimal'" in refused("floorline", "mlp", "--chip", "loihi2", "--mode", "minimal")

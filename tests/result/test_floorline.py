@@ -16,6 +16,7 @@ from nsim.report.plots import draw_time
 from nsim.result.counts import Counter
 from nsim.result.limits.bounds import Workload
 from nsim.result.limits.sensitivity import cheaper, sensitivity
+from nsim.result.limits.targets import target_of
 from nsim.result.limits.timesteps import LayerSize, expected_bounds, layer_bounds, layer_work, timestep_bounds
 from nsim.result.limits.timesteps_bottleneck import find_bottleneck
 from nsim.result.run import simulate
@@ -246,3 +247,48 @@ def test_a_floor_above_the_common_one_is_marked():
         draw_time(axes, points)
         dashes = [line for line in axes.lines if line.get_marker() == "_"]
         assert [xy for line in dashes for xy in zip(line.get_xdata(), line.get_ydata(), strict=True)] == marks
+
+
+@given(mapped_networks(), st.integers(0, 2**32 - 1), st.floats(1.1, 5))
+def test_a_target_is_reached_by_what_it_says_and_by_no_more(mapping, seed, times):
+    """Bounds of the expected counts, with all densities at the share: at the target, and above it with a bit more."""
+    rng = np.random.default_rng(seed)
+    densities = {layer.name: float(rng.uniform(0.1, 1)) for layer in mapping.network.layers}
+
+    def least_ps(share: float) -> int:
+        scaled = {name: share * density for name, density in densities.items()}
+        return int(expected_bounds(mapping, scaled, 50).least_ps[0])
+
+    target = target_of(mapping, densities, 50, times)
+    assert target.now_ps == pytest.approx(least_ps(1.0), abs=2)
+    assert target.most["messages"] == pytest.approx(target.now_ps / least_ps(0.0), rel=1e-3)
+    if target.messages is None:
+        assert least_ps(0.0) * times > target.now_ps - 2 * times
+    else:
+        wanted_ps = target.now_ps / times
+        assert least_ps(target.messages) <= wanted_ps + 2
+        assert target.messages == 1 or least_ps(min(1.0, 1.05 * target.messages + 1e-3)) >= wanted_ps - 2
+
+
+def test_below_a_takeover_nothing_more_is_gained():
+    mapping = map_network(build("mlp", width=256), shipped("loihi2"), partition=2)
+    densities = dict.fromkeys(mapping.network.by_name, 0.5)
+    for row in target_of(mapping, densities, 0, 2).layers:
+        times_ps = [
+            expected_bounds(mapping, densities | {row.layer: density}, 0).least_ps[0]
+            for density in (row.until, row.until / 2, 0.0)
+        ]
+        assert max(times_ps) - min(times_ps) <= 2
+
+
+def test_weights_help_only_where_zeros_are_not_stored():
+    found = {
+        form: target_of(
+            map_network(build("mlp", width=256), shipped("loihi2"), 2, weight_format=form),
+            dict.fromkeys(build("mlp", width=256).by_name, 0.5),
+            0,
+            2,
+        ).most["weights"]
+        for form in ("sparse", "dense")
+    }
+    assert found["sparse"] > found["dense"] == 1

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 
+from rich.console import Console
 from rich.text import Text
 
 from nsim.report.answer import answered
@@ -14,7 +16,9 @@ from nsim.report.told import basis_of
 from nsim.report.units import percent, seconds, times
 from nsim.report.words import Numbers, try_line
 from nsim.result.limits.bottleneck import Bottleneck
+from nsim.result.limits.targets import Target
 
+WORTH = 1.005  # times faster, from which on a gain is told
 ALONE = {"frame": " with nothing else on the chip", "stream": ", until all is drained"}
 
 
@@ -24,16 +28,20 @@ def show_floorline(
     choice: str = "partition",
     tried: Mapping[str, Numbers | None] = MappingProxyType({}),
     command: str = "",
+    targets: Mapping[str, Target] = MappingProxyType({}),
 ) -> None:
     """By mapping: bounds, what was simulated, three opinions of the state, and what to change.
 
     choice   what the mappings differ in
     tried    what-ifs of the mappings, as in report.json
     command  line that asked
+    targets  of the mappings, if a gain was asked for
     """
     one = next(iter(found.values()))
     network, chip = one.result.mapping.network, one.result.mapping.chip
     points = {name: {**each.summary(), "what_if": tried.get(name)} for name, each in found.items()}
+    for name, target in targets.items():
+        points[name]["target"] = asdict(target)
     basis, summary = basis_of(chip, network.notes), one.result.summary()
     facts = {"network": network.name, "chip": chip.name, "unit": one.unit, "choice": choice}
     if answered(lambda: {**facts, "points": points, "notes": basis.all(summary), "plot": plot}):
@@ -54,6 +62,8 @@ def show_floorline(
         screen.print(Text(f"Critical path: {', '.join(chain) or each.simulated}."))
         if line := each.run_line:
             screen.print(Text(f"{line}."))
+        if name in targets:
+            _show_target(screen, targets[name])
     show_basis(screen, basis, summary)
     show_files(screen, {"plot": plot})
 
@@ -86,3 +96,25 @@ def _states(choice: str, points: Numbers) -> list[Column]:
         Column("by critical path", [f"{state}, {percent(part)}" for state, part in paths], 1, False),
         Column("by sensitivity", [f"{state}, {percent(part)} less" for state, part in saved], 2, False),
     ]
+
+
+def _show_target(screen: Console, target: Target) -> None:
+    """By layer where another bound takes over, then what all of them together need."""
+    wanted = f"{seconds(target.now_ps)} to {seconds(target.now_ps / target.times)}"
+    screen.print()
+    screen.print(Text(f"{target.times:g} times faster, a timestep of mean densities from {wanted} by the floorline:"))
+    rows = target.layers
+    table = [
+        Column("messages of", [row.layer for row in rows], right=False),
+        Column("density", [percent(row.density) for row in rows]),
+        Column("no gain below", [percent(row.until) if row.speedup >= WORTH else "any" for row in rows]),
+        Column("then bound by", [row.state for row in rows], 1, False),
+        Column("gain there", [times(row.speedup) for row in rows]),
+    ]
+    screen.print(fitting(table, screen.width))
+    ways = {"messages": "of the messages of all layers", "weights": "of all weights", "both": "of messages and weights"}
+    for way, said in ways.items():
+        share, most = getattr(target, way), times(target.most[way])
+        told = f"not reached; {most} at most" if share is None else f"keep {percent(share)} {said}"
+        screen.print(Text(f"Fewer {way if way != 'both' else 'of both'}: {told}."))
+    screen.print(Text(f"Without any it is bound by {target.state}."))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -45,7 +45,9 @@ State = tuple[Parameters, Any, Masks]  # of a training: parameters, optimiser, m
 
 
 class Trainable(Protocol):
-    """What `fit` asks of a network."""
+    """What `fit` asks of a network. Its step is compiled once for equal ones."""
+
+    def __hash__(self) -> int: ...
 
     @property
     def weight_shapes(self) -> tuple[tuple[int, ...], ...]: ...
@@ -142,9 +144,8 @@ def fit(
     batch = min(len(data), BATCH if data.inputs.shape[1] == 1 else VIDEO_BATCH)
     per_epoch = len(data) // batch
     steps = per_epoch * recipe.epochs
-    optimiser = optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, steps))
-    # a fresh function for every training, since the regulariser is part of what is compiled
-    update = jax.jit(partial(_update, made, optimiser, classes, recipe))
+    regulariser = recipe.regulariser if recipe.strength else None
+    optimiser, update = _compiled(made, classes, regulariser, recipe.distillation, steps)
     tables, references = _tables(fanout)
     parameters, state, masks = start, optimiser.init(start), ones(made)
     first = 0
@@ -170,6 +171,15 @@ def fit(
             loss = float(np.mean(np.array(losses)))
             watch.after(epoch + 1, recipe.epochs, loss, (parameters, state, masks), rng)
     return parameters, masks
+
+
+@lru_cache(maxsize=4)
+def _compiled(
+    made: Trainable, classes: int | None, regulariser: str | None, distillation: float, steps: int
+) -> tuple[optax.GradientTransformation, Any]:
+    """The optimiser and its step for all trainings that differ in strength alone: compiling takes seconds."""
+    optimiser = optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, steps))
+    return optimiser, jax.jit(partial(_update, made, optimiser, classes, regulariser, distillation))
 
 
 def _check_loss(loss: float, step: int, recipe: Recipe) -> None:
@@ -212,7 +222,8 @@ def _update(
     made: Trainable,
     optimiser: optax.GradientTransformation,
     classes: int | None,
-    recipe: Recipe,
+    regulariser: str | None,
+    distillation: float,
     parameters: Parameters,
     state: Any,
     masks: Masks,
@@ -228,12 +239,11 @@ def _update(
     def objective(parameters: Parameters) -> jax.Array:
         passed = made.forward(parameters, masks, frames)
         loss = task_loss(passed.outputs, targets, classes)
-        if recipe.distillation:
+        if distillation:
             assert taught is not None
-            share = recipe.distillation
-            loss = (1 - share) * loss + share * distilled(passed.outputs, taught, classes)
-        if recipe.regulariser and recipe.strength:
-            loss = loss + strength * penalty(recipe.regulariser, passed, tables, references)
+            loss = (1 - distillation) * loss + distillation * distilled(passed.outputs, taught, classes)
+        if regulariser:
+            loss = loss + strength * penalty(regulariser, passed, tables, references)
         return loss
 
     loss, slopes = jax.value_and_grad(objective)(parameters)

@@ -143,10 +143,12 @@ def train_front(
     out: Path,
     progress: Progress | None = None,
     tell: Tell | None = None,
+    begun: Path | None = None,
 ) -> Front:
     """Train, check and write everything to a folder; what is there of the same settings is not trained again.
 
     progress, tell   are told of steps, and of epochs with loss and points
+    begun            folder of a front that differs in the regulariser alone: its dense networks are taken
     raises   TrainingError, OutputError, MappingError
     """
     settings = settings.checked()
@@ -160,7 +162,7 @@ def train_front(
     _check_inputs(settings, made)
     data = data.limited(settings.samples)
     _prepare(out, settings)
-    trainer = _Trainer(settings, made, data, chip, out, progress, tell)
+    trainer = _Trainer(settings, made, data, chip, out, begun, progress, tell)
     points = trainer.points()
     chosen = cheapest(points, settings.regulariser, settings.tolerance)
     test = {name: trainer.tested(point) for name, point in (("dense", points[0]), ("chosen", chosen))}
@@ -224,10 +226,11 @@ class _Trainer:
         data: Data,
         chip: BarrierChip,
         out: Path,
+        begun: Path | None,
         progress: Progress | None,
         tell: Tell | None,
     ) -> None:
-        self.settings, self.made, self.data, self.chip, self.out = settings, made, data, chip, out
+        self.settings, self.made, self.data, self.chip, self.out, self.begun = settings, made, data, chip, out, begun
         self.progress, self.tell = progress, tell
         pruned = recipe_of(settings, first_strength(settings)).sparsity > 0
         # pruned weights take no time and send no messages only where they are not stored
@@ -351,6 +354,8 @@ class _Trainer:
 
     def _load(self, name: str) -> tuple[Parameters, Masks] | None:
         path = self.out / f"{name}.npz"
+        if self.begun and not path.is_file() and name.startswith(("plain_", "point_0")):
+            path = self.begun / path.name
         if not path.is_file():
             return None
         with np.load(path) as file:
