@@ -86,8 +86,8 @@ class Workload:
 
 WORKLOADS = (
     Workload("MLP", "mlp", "fashion-mnist", 3, 12, (20000, 10000, 5000)),
-    Workload("CNN", "cnn", "fashion-mnist", 3, 8, (10000, 10000, 5000)),
-    Workload("CNN wide", "cnn-wide", "fashion-mnist", 1, 5, (6000, 10000, 3000)),
+    Workload("CNN", "cnn", "fashion-mnist", 3, 6, (10000, 10000, 5000)),
+    Workload("CNN wide", "cnn-wide", "fashion-mnist", 1, 4, (6000, 10000, 2000)),
     Workload("PilotNet SDNN", "pilotnet", "road-video", 1, 6, (320, 120, 120), 0.5),
     Workload("S5", "s5-half", "spoken-digits", 1, 10, (1560, 360, 480), 0.5),
 )

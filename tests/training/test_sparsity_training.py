@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import ttest_rel
 
 pytest.importorskip("jax")
 pytest.importorskip("optax")
@@ -22,9 +23,10 @@ from nsim.mapping.network import map_network
 from nsim.result.run import simulate
 from nsim.training.data.pictures import Split, draw_road, load_data, read_idx, write_idx
 from nsim.training.sparsity import front as fronts
-from nsim.training.sparsity import kinds, networks, pruning, regularisers
+from nsim.training.sparsity import kinds, networks, pruning, recipes, regularisers
 from nsim.training.sparsity.export import simulated_outputs
 from nsim.training.sparsity.fitting import Recipe, fit, measured_cost
+from nsim.training.sparsity.keeping import Keeper
 from nsim.training.sparsity.networks import Architecture, Connect, Convolve, write_net
 from tests.generators.commands import nsim, refused, the_line
 from tests.generators.machines import shipped
@@ -198,10 +200,12 @@ def test_the_network_runs_and_an_unchanged_run_trains_nothing_again(trained, dig
 
 
 def test_the_cheapest_point_within_the_tolerance_is_chosen():
-    def point(points, synops):
-        return fronts.Point(1.0, points, regularisers.Cost(0, synops, 0), 1.0, "")
+    """By what may be lost, not by the mean."""
 
-    found = [point(90.0, 100.0), point(89.6, 50.0), point(89.4, 10.0)]
+    def point(lost_at_most, synops):
+        return fronts.Point(1.0, 90.0, 0.1, lost_at_most, regularisers.Cost(0, synops, 0), 1.0, "")
+
+    found = [point(0.0, 100.0), point(0.4, 50.0), point(0.6, 10.0)]
     assert fronts.cheapest(found, "synops", 0.5) is found[1]
     assert fronts.cheapest(found, "synops", 1.0) is found[2]
 
@@ -224,6 +228,10 @@ def test_another_training_does_not_overwrite_a_folder(trained, digits):
         ("--structure", "rows", "weights, cores"),
         ("--tolerance", "nan", "0 to 100"),
         ("--epochs", 0, "at least 1"),
+        ("--confidence", 1.0, "0.5 to below 1"),
+        ("--distillation", 1.5, "0 to 1"),
+        ("--inputs", 0, "above 0 and up to 1"),
+        ("--inputs", 0.5, "begins with a convolution"),
         ("--chip", "akd1000", "loihi2"),
     ],
 )
@@ -277,6 +285,92 @@ def test_a_loss_that_is_not_a_number_stops_the_training():
     start = [layer | {"weight": layer["weight"] * np.nan} for layer in networks.initial(made, np.random.default_rng(0))]
     with pytest.raises(TrainingError, match="loss is nan"):
         fit(made, start, data, 2, Recipe(epochs=1), None, None, np.random.default_rng(0))
+
+
+class Stopped(Exception):
+    pass
+
+
+def small_training(folder, stop_after=0, epochs=4):
+    """Twelve samples of two classes, with all that a recipe has; stopped after an epoch if one is given."""
+    made = Architecture((6, 1, 1), (Connect(5), Connect(2)))
+    rng = np.random.default_rng(0)
+    data = Split(rng.integers(0, 65, (12, 1, 6, 1, 1)).astype(np.uint8), rng.integers(0, 2, 12))
+    fanout = regularisers.Fanout(tuple(np.ones((n, 2), np.float32) for n in (6, 5)))
+    taught = rng.normal(size=(12, 1, 2)).astype(np.float32)
+
+    def tell(_, epoch):
+        if epoch.number == stop_after:
+            raise Stopped
+
+    recipe = Recipe("max-synops", 1.0, sparsity=0.5, epochs=epochs, inputs=0.7, distillation=0.5)
+    keeper = Keeper(folder, "it", lambda *_: 50.0, tell)
+    start = networks.initial(made, np.random.default_rng(1))
+    order = np.random.default_rng(2)
+    return keeper, fit(made, start, data, 2, recipe, fanout, None, order, taught=taught, watch=keeper)
+
+
+def test_a_training_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path):
+    whole, found = small_training(tmp_path)
+    whole.done()
+    with pytest.raises(Stopped):
+        small_training(tmp_path, stop_after=2)
+    again, resumed = small_training(tmp_path)
+    for left, right in zip(jax.tree.leaves(found), jax.tree.leaves(resumed), strict=True):
+        np.testing.assert_array_equal(left, right)
+    assert again.curve.tolist() == whole.curve.tolist() and again.curve.shape == (4, 2)
+
+
+def test_a_damaged_state_is_named(tmp_path):
+    (tmp_path / "it.epoch.npz").write_bytes(b"PK\x03\x04")
+    with pytest.raises(TrainingError, match="remove it"):
+        small_training(tmp_path)
+
+
+def test_distillation_needs_a_teacher():
+    with pytest.raises(TrainingError, match="no teacher"):
+        fit(TINY, [], Split(np.ones((1, 1)), np.ones(1)), 2, Recipe(distillation=0.5), None, None, None)
+
+
+@given(st.integers(3, 60), st.integers(0, 2**32 - 1), st.floats(0.5, 0.99))
+def test_what_may_be_lost_is_the_one_sided_interval_of_paired_samples(samples, seed, confidence):
+    rng = np.random.default_rng(seed)
+    dense, sparse = 100.0 * (rng.random((2, samples)) < [[0.9], [0.6]])
+    mean, most = fronts.lost_points(dense, sparse, confidence)
+    assert mean == pytest.approx(dense.mean() - sparse.mean())
+    if (dense - sparse).std():
+        peer = ttest_rel(dense, sparse, alternative="less").confidence_interval(confidence)
+        assert most == pytest.approx(peer.high)
+
+
+@given(st.floats(0.01, 100))
+def test_a_ladder_ends_at_the_largest_rung_that_is_allowed(most):
+    tried = []
+    recipes.climb(1.0, lambda strength: tried.append(strength) or strength <= most)
+    rungs = [*sorted(recipes.DOWN), 1.0, *recipes.UP]
+    allowed = [strength for strength in tried if strength <= most]
+    assert max(allowed, default=None) == max((rung for rung in rungs if rung <= most), default=None)
+
+
+def test_pruning_goes_along_with_strengths_below_the_usual_one():
+    options = fronts.Settings("digits", "mlp")
+    first = recipes.first_strength(options)
+    found = [recipes.recipe_of(options, factor * first) for factor in (0.0, 0.25, 0.5, 1.0, 2.0)]
+    kept = [1 - each.sparsity for each in found]
+    assert kept[:1] == [1.0] and kept[3] == kept[4] == pytest.approx(1 - recipes.USUAL["mlp"].sparsity)
+    assert kept[2] == pytest.approx(kept[1] ** 2) == pytest.approx(kept[3] ** 0.5)
+    assert recipes.recipe_of(fronts.Settings("digits", "mlp", sparsity=0.1), first / 4).sparsity == 0.1
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.05, 1))
+def test_inputs_that_say_least_for_a_message_go_first(seed, share):
+    rng = np.random.default_rng(seed)
+    inputs = (rng.integers(1, 65, (40, 1, 9, 1, 1)) * (rng.random((40, 1, 9, 1, 1)) < 0.6)).astype(np.uint8)
+    inputs[:, 0, 4] = 30  # always the same
+    kept = pruning.inputs_kept(np.ones((3, 9)), inputs, share)
+    sent = (inputs != 0).sum(axis=(0, 1, 3, 4))
+    assert (kept * sent).sum() <= share * sent.sum() + 1e-6
+    assert not kept[4] or kept.all()
 
 
 def test_a_road_that_bends_to_the_right_is_a_mirrored_road_to_the_left():
