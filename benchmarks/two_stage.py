@@ -86,7 +86,7 @@ class Workload:
 
 WORKLOADS = (
     Workload("MLP", "mlp", "fashion-mnist", 3, 12, (20000, 10000, 5000)),
-    Workload("CNN", "cnn", "fashion-mnist", 3, 6, (10000, 10000, 5000)),
+    Workload("CNN", "cnn", "fashion-mnist", 3, 4, (6000, 5000, 2000)),
     Workload("CNN wide", "cnn-wide", "fashion-mnist", 1, 4, (6000, 10000, 2000)),
     Workload("PilotNet SDNN", "pilotnet", "road-video", 1, 6, (320, 120, 120), 0.5),
     Workload("S5", "s5-half", "spoken-digits", 1, 10, (1560, 360, 480), 0.5),
@@ -161,7 +161,7 @@ class Measured:
 
     def runs(self) -> list[Run]:
         found = [self.run("default", map_network(self.network, self.chip, weight_format=self.weight_format))]
-        for tiles in (False, True)[: 1 + self.workload.tiles]:
+        for tiles in (False, True)[: 1 + (self.workload.tiles and self.name == STAGE_1)]:
             best = self.searched(tiles)
             label = "tiles" if tiles else "optimised"
             found.append(self.run(label, mapping_of(best.history.problem, best.history.last), told(best)))

@@ -43,10 +43,19 @@ class Sender:
 class Bound:
     """Bounds for one problem and cuts for each of its layers.
 
-    known   bounds for the same problem and fewer cuts, which come first
+    known      bounds for the same problem and fewer cuts, which come first
+    multicast  what if a neuron sent one message, whatever the cores that it reaches: of times alone, and no bound of a
+               run, since no chip here is known to do so
     """
 
-    def __init__(self, problem: Problem, cuts: Sequence[Sequence[Cut]], known: Bound | None = None) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        cuts: Sequence[Sequence[Cut]],
+        known: Bound | None = None,
+        multicast: bool = False,
+    ) -> None:
+        self.multicast = multicast
         self.problem, simulator, network = problem, problem.simulator, problem.rules.network
         chip = problem.rules.chip
         self.firing = {layer.name: Firing.of(simulator, layer) for layer in network.layers}
@@ -105,7 +114,7 @@ class Bound:
     def with_cuts_of(self, candidate: Candidate) -> Bound:
         """The same with the cuts of a candidate, where a menu lacks them."""
         missing = [[] if cut in menu.number else [cut] for menu, cut in zip(self.menus, candidate.slices, strict=True)]
-        return Bound(self.problem, missing, self) if any(missing) else self
+        return Bound(self.problem, missing, self, self.multicast) if any(missing) else self
 
     def fewest(self) -> State:
         """The fewest cores for every layer; of equal cuts the one with the least work."""
@@ -192,7 +201,7 @@ class Bound:
         copies = np.zeros(self.firing[sender.name].count, np.int64)
         for target, cut in targets:
             copies += self.menus[target].reached[sender.name][:, cut]
-        return copies
+        return np.minimum(copies, 1) if self.multicast else copies
 
     def _sent(self, k: int, own: int, targets: tuple[tuple[int, int], ...]) -> NDArray[np.float64]:
         """Time that the busiest slice of a sender takes for its copies: float64[timesteps]."""
@@ -208,6 +217,8 @@ class Bound:
         sender = self.senders[k]
         firing, (owner, slices) = self.firing[sender.name], self.owner(k, own)
         copies, reached = self._copies(sender, others), self.menus[layer].reached[sender.name]
+        if self.multicast:  # one message for all: those that are sent anyway need no other
+            reached = np.minimum(reached, 1) * (copies == 0)[:, None].astype(reached.dtype)
         return most_sent(owner, slices, copies, reached, firing.indptr, firing.neurons) * float(sender.copy_ps)
 
     def _sent_by_cut(self, layer: int, targets: tuple[tuple[int, int], ...]) -> NDArray[np.float64]:

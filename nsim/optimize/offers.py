@@ -56,10 +56,11 @@ def _even(granules: int, parts: int, granule: int) -> list[int]:
     return [granule * (granules // parts + (part < granules % parts)) for part in range(parts)]
 
 
-def bound_of(problem: Problem) -> Bound:
+def bound_of(problem: Problem, multicast: bool = False) -> Bound:
     """Bounds with all cuts on offer, those of the start and of closed forms among them."""
     forms = [problem.start, *closed_forms(problem)]
-    return Bound(problem, [offered(problem, number, forms) for number in range(len(problem.layers))])
+    cuts = [offered(problem, number, forms) for number in range(len(problem.layers))]
+    return Bound(problem, cuts, multicast=multicast)
 
 
 def closed_forms(problem: Problem) -> list[Candidate]:

@@ -308,7 +308,14 @@ def exact_points(
 
 def measured_cost(made: Trainable, parameters: Parameters, masks: Masks, data: Split, fanout: Fanout) -> Cost:
     """Means over samples."""
-    tables = [jnp.asarray(table) for table in fanout.by_layer]
-    count = jax.jit(lambda frames: batch_cost(made.forward(parameters, masks, frames), tables))
-    parts = [np.asarray(count(data.inputs[first : first + BATCH])) for first in range(0, len(data), BATCH)]
+    tables, count = [jnp.asarray(table) for table in fanout.by_layer], _counter(made)
+    frames = (data.inputs[first : first + BATCH] for first in range(0, len(data), BATCH))
+    parts = [np.asarray(count(parameters, masks, each, tables)) for each in frames]
     return Cost(*np.concatenate(parts).astype(float).mean(axis=0).tolist())
+
+
+@lru_cache(maxsize=4)
+def _counter(made: Trainable) -> Callable[..., jax.Array]:
+    return jax.jit(
+        lambda parameters, masks, frames, tables: batch_cost(made.forward(parameters, masks, frames), tables)
+    )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -274,10 +275,16 @@ def in_double_precision(
     forward: Forward, parameters: Parameters, masks: Sequence[jax.Array], frames: NDArray, batch: int
 ) -> NDArray[np.float64]:
     """Outputs of `forward` for samples, so many at a time, with parameters, masks and all sums in float64."""
+    run = _outputs(forward)
     with jax.enable_x64(True):
-        wide, kept = jax.tree.map(lambda x: jnp.asarray(np.asarray(x), jnp.float64), (parameters, list(masks)))
-        run = jax.jit(lambda some: forward(wide, kept, some).outputs)
-        return np.concatenate([np.asarray(run(frames[k : k + batch])) for k in range(0, len(frames), batch)])
+        wide = jax.tree.map(lambda x: jnp.asarray(np.asarray(x), jnp.float64), (parameters, list(masks)))
+        return np.concatenate([np.asarray(run(*wide, frames[k : k + batch])) for k in range(0, len(frames), batch)])
+
+
+@lru_cache(maxsize=4)
+def _outputs(forward: Forward) -> Callable[..., jax.Array]:
+    """Compiled once for all parameters of a network: that takes longer than to run it."""
+    return jax.jit(lambda parameters, masks, frames: forward(parameters, masks, frames).outputs)
 
 
 def write_net(path: Path, made: Architecture, layers: Sequence[Stored]) -> None:
