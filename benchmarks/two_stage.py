@@ -396,14 +396,19 @@ def walk(axis: Any, label: str, runs: Sequence[Run]) -> None:
     end_us = first.management_us / first.timesteps
     axis.plot(synops, synops * synop_us + end_us, "k-", lw=1, label="floorline of sparse synops")
     axis.axhline(end_us, color="black", ls=":", lw=1, label="management and barrier")
-    for number, ((way, each), colour) in enumerate(zip(points.items(), COLOURS, strict=True), 1):
-        axis.plot(each.max_synops, each.time_us / each.timesteps, "o", color=colour, ms=9)
-        text = f"{number} {STEPS[way]}\n{each.time_us:.1f} us, {each.energy_uj:.1f} uJ"
-        axis.annotate(
-            text, (each.max_synops, each.time_us / each.timesteps), (8, 2), textcoords="offset points", fontsize=8
-        )
+    places = {way: (each.max_synops, each.time_us / each.timesteps) for way, each in points.items()}
+    ways = list(STEPS)
+    for start, end in ((0, 1), (1, 3), (0, 2), (2, 3)):
+        style = {"arrowstyle": "->", "color": "#666666", "shrinkA": 6, "shrinkB": 6}
+        axis.annotate("", places[ways[end]], places[ways[start]], arrowprops=style)
+    for (way, each), colour in zip(points.items(), COLOURS, strict=True):
+        axis.plot(*places[way], "o", color=colour, ms=9)
+        text = f"{STEPS[way]}\n{each.time_us:.1f} us, {each.energy_uj:.1f} uJ"
+        axis.annotate(text, places[way], (-9, 2), textcoords="offset points", fontsize=8, ha="right")
     axis.set_xscale("log")
     axis.set_yscale("log")
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_formatter("{x:g}")
     axis.set_xlabel("synops of the busiest core, per timestep")
     axis.set_ylabel("time of a timestep (us)")
     axis.set_title(f"{label}: from dense to both stages; time and energy of a sample", fontsize=9)
@@ -425,7 +430,8 @@ def bars(axis: Any, every: dict[str, list[Run]]) -> None:
     axis.axhline(ENERGY, color="black", ls=":", lw=1, label=f"published: {ENERGY} in energy")
     axis.set_xticks(range(len(every)), list(every), fontsize=8)
     axis.set_ylabel("times better than dense by default")
-    axis.legend(fontsize=7)
+    axis.set_ylim(0, 1.45 * axis.get_ylim()[1])
+    axis.legend(fontsize=7, ncols=2, loc="upper left")
 
 
 if __name__ == "__main__":
