@@ -176,6 +176,7 @@ class Measured:
             self.seen,
             objective=OBJECTIVE,
             dense_layers=self.weight_format,
+            timesteps=self.seen.shape[1],  # no silence behind, in which every pixel would be sent once more
             evaluated=len(self.seen) * self.seen.shape[1],
             tiles=tiles,
             seed=self.front.settings.seed,
@@ -193,7 +194,7 @@ class Measured:
         return map_network(self.network, self.chip, best.partition, best.placement, weight_format=form)
 
     def run(self, label: str, mapping: Mapping, waits: str = "") -> Run:
-        result, samples = simulate(mapping, self.test), len(self.test)
+        result, samples = simulate(mapping, self.test, timesteps=self.test.shape[1]), len(self.test)
         point = self.front.dense if self.name == "dense" else self.front.chosen
         points = {kind: pair[1] for kind, pair in self.front.test.items()}
         own = points["dense" if self.name == "dense" else "chosen"]
@@ -236,23 +237,31 @@ def told(best: Optimized) -> str:
 
 
 def compared(workload: Workload, seed: int, kept: Path) -> list[Run]:
-    """All networks of a seed on all mappings; kept in a folder, and read from there if they are."""
-    file = kept / f"{workload.network}_{seed}.json"
-    if file.is_file():
-        return [Run(**row) for row in json.loads(file.read_text(encoding="utf-8"))]
-    loaded = load_data(workload.data, np.random.default_rng(seed))
-    parts = zip(("train", "validation", "test"), workload.sizes, strict=True)
-    data = Data(loaded.name, *(getattr(loaded, part).first(size) for part, size in parts), loaded.classes)
-    runs: list[Run] = []
+    """All networks of a seed on all mappings; each is kept in a folder, and read from there if it is."""
+    files = {name: kept / f"{workload.network}_{seed}_{name}.json" for name in ("dense", STAGE_1, "total")}
+    if not all(file.is_file() for file in files.values()):
+        measure(workload, seed, kept, files)
+    return [Run(**row) for file in files.values() for row in json.loads(file.read_text(encoding="utf-8"))]
+
+
+def measure(workload: Workload, seed: int, kept: Path, files: dict[str, Path]) -> None:
+    """Train what is not there, and run what was not run."""
+    data = data_of(workload, seed)
     begun: Path | None = None
     for name, regulariser in ((STAGE_1, "max-synops"), ("total", "synops")):
         out = kept / f"{workload.network}_{seed}_{name}"
         front = train_front(settings_of(workload, seed, regulariser), data, load_chip("loihi2"), out, begun=begun)
-        for each in (name,) if runs else ("dense", name):
-            runs += Measured.of(workload, front, data, out, each).runs()
+        for each in ("dense", name):
+            if not files[each].is_file():
+                runs = Measured.of(workload, front, data, out, each).runs()
+                files[each].write_text(json.dumps([asdict(run) for run in runs]), encoding="utf-8")
         begun = out
-    file.write_text(json.dumps([asdict(run) for run in runs]), encoding="utf-8")
-    return runs
+
+
+def data_of(workload: Workload, seed: int) -> Data:
+    loaded = load_data(workload.data, np.random.default_rng(seed))
+    parts = zip(("train", "validation", "test"), workload.sizes, strict=True)
+    return Data(loaded.name, *(getattr(loaded, part).first(size) for part, size in parts), loaded.classes)
 
 
 def settings_of(workload: Workload, seed: int, regulariser: str) -> Settings:

@@ -26,13 +26,13 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student
 
-from benchmarks.two_stage import QUICK, SIMULATED, STAGE_1, WORKLOADS, Workload, held, settings_of
+from benchmarks.two_stage import QUICK, SIMULATED, STAGE_1, WORKLOADS, Workload, data_of, held, settings_of
 from nsim.chip.file import load_chip
 from nsim.cli.experiments import Outcome, Verdict, script
 from nsim.formats.network import load_network
 from nsim.mapping.network import map_network
 from nsim.result.run import simulate
-from nsim.training.data.pictures import Data, load_data
+from nsim.training.data.pictures import Data
 from nsim.training.sparsity.front import Front, train_front
 
 CNN = next(workload for workload in WORKLOADS if workload.network == "cnn")
@@ -60,17 +60,14 @@ def trained(workload: Workload, seed: int, kept: Path) -> list[Trained]:
     file = kept / f"{workload.network}_{seed}_cores.json"
     if file.is_file():
         return [Trained(**row) for row in json.loads(file.read_text(encoding="utf-8"))]
-    loaded = load_data(workload.data, np.random.default_rng(seed))
-    parts = zip(("train", "validation", "test"), workload.sizes, strict=True)
-    data = Data(loaded.name, *(getattr(loaded, part).first(size) for part, size in parts), loaded.classes)
+    data = data_of(workload, seed)
     begun = kept / f"{workload.network}_{seed}_{STAGE_1}"
     found: list[Trained] = []
     for regulariser in REGULARISERS:
-        wanted = asdict(settings_of(workload, seed, regulariser)) | {"partition": PARTITION, "strengths": STRENGTHS}
+        usual = settings_of(workload, seed, regulariser)
+        settings = replace(usual, partition=PARTITION, strengths=STRENGTHS)
         out = kept / f"{workload.network}_{seed}_cores_{regulariser}"
-        front = train_front(
-            type(settings_of(workload, seed, regulariser))(**wanted), data, load_chip("loihi2"), out, begun=begun
-        )
+        front = train_front(settings, data, load_chip("loihi2"), out, begun=begun)
         found += measured(front, data, out)
         begun = begun if begun.is_dir() else out
     file.write_text(json.dumps([asdict(each) for each in found]), encoding="utf-8")
@@ -83,7 +80,7 @@ def measured(front: Front, data: Data, folder: Path) -> list[Trained]:
         network = load_network(folder / point.file)
         timesteps = data.test.inputs.shape[1] + len(network.layers) - 1
         test = held(data.test.inputs[:SIMULATED], timesteps)
-        result = simulate(map_network(network, load_chip("loihi2"), PARTITION), test)
+        result = simulate(map_network(network, load_chip("loihi2"), PARTITION), test, timesteps=timesteps)
         time_us = result.time_ps / len(test) / 1e6
         settings, cost = front.settings, point.cost
         row = (point.strength, point.lost, time_us, cost.synops, cost.max_synops)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from nsim.report.answer import answered, quiet
 from nsim.report.screen import console, facts_grid, show_files
@@ -21,7 +22,7 @@ def tell_epoch(name: str, epoch: Epoch) -> None:
         line = (
             f"{name:8} epoch {epoch.number:3} of {epoch.of}   loss {epoch.loss:8.4f}   validation {epoch.points:6.2f} %"
         )
-        print(line, file=sys.stderr)
+        Console(stderr=True).print(Text(line))
 
 
 def show_front(front: Front, out: Path) -> None:
