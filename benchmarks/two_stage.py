@@ -413,7 +413,8 @@ def walk(axis: Any, label: str, runs: Sequence[Run]) -> None:
     for (way, each), colour in zip(points.items(), COLOURS, strict=True):
         axis.plot(*places[way], "o", color=colour, ms=9)
         text = f"{STEPS[way]}\n{each.time_us:.1f} us, {each.energy_uj:.1f} uJ"
-        axis.annotate(text, places[way], (-9, 2), textcoords="offset points", fontsize=8, ha="right")
+        place, side = ((9, -12), "left") if way == WAYS["stage 1"] else ((-9, 2), "right")
+        axis.annotate(text, places[way], place, textcoords="offset points", fontsize=8, ha=side)
     axis.set_xscale("log")
     axis.set_yscale("log")
     axis.yaxis.set_major_formatter("{x:g}")
