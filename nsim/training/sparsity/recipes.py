@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from nsim.training.sparsity.fitting import Recipe
 from nsim.training.sparsity.options import Options
 
-UP, DOWN = (2.0, 4.0, 8.0, 16.0, 32.0), (1 / 2, 1 / 4, 1 / 8, 1 / 16)
+UP, DOWN = (2.0, 4.0, 8.0), (1 / 2, 1 / 4, 1 / 8, 1 / 16)
 RATE_STRENGTH = 30.0  # assumed: the event-rate loss is a square of small rates, and needs more strength by so much
 
 
@@ -72,21 +72,12 @@ def recipe_of(options: Options, strength: float) -> Recipe:
 
 
 def climb(first: float, allowed: Callable[[float], bool]) -> None:
-    """Try strengths: from the first one up as long as they are allowed, else down until one is; then one in between."""
-    good, bad = None, None
+    """Try strengths: from the first one up as long as they are allowed, else down until one is."""
     if allowed(first):
-        good = first
         for factor in UP:
             if not allowed(factor * first):
-                bad = factor * first
-                break
-            good = factor * first
+                return
     else:
-        bad = first
         for factor in DOWN:
             if allowed(factor * first):
-                good = factor * first
-                break
-            bad = factor * first
-    if good and bad:
-        allowed((good * bad) ** 0.5)
+                return
