@@ -78,7 +78,9 @@ def walk_back(first, log, station, entry, by_kind_ps, service_ps, wire_ps):
     while entry >= 0:
         here = station[entry]
         begin_ps, end_ps = log[entry].start_ps, log[entry].end_ps
-        kind = np.searchsorted(first, here, side="right") - 1
+        kind = 0
+        while first[kind + 1] <= here:
+            kind += 1
         by_kind_ps[kind] += end_ps - begin_ps
         service_ps[here] += end_ps - begin_ps
         before = log[entry].cause
@@ -119,7 +121,9 @@ def walk_back_keys(first, bits, last, journal, newest, by_kind_ps, service_ps, w
         while journal[entry].end_ps != end_ps:
             entry = journal[entry].before
         newest[here] = entry
-        kind = np.searchsorted(first, here, side="right") - 1
+        kind = 0
+        while first[kind + 1] <= here:
+            kind += 1
         start_ps, key = journal[entry].start_ps, journal[entry].cause
         by_kind_ps[kind] += end_ps - start_ps
         service_ps[here] += end_ps - start_ps

@@ -301,15 +301,15 @@ def gate(value, gates, residual, messages):
 
 
 @njit(cache=True, nogil=True)
-def number_pairs(order, owner, copy_indptr, core, pair, pairs):
+def number_pairs(order, owner, copy_indptr, core, number, pair, pairs):
     """Number the pairs of cores between which copies go, by source core; returns how many there are.
 
     order        int64[neurons]   neurons, those of one core together
     owner, core  int64[neurons], int64[copies]   source and destination core
+    number       int64[cores]     to work with, all -1 at first
     pair         int32[copies]    out: number of each copy's pair
     pairs        int64[copies, 2] out: source and destination core of each pair
     """
-    number = np.full(core.max() + 1 if core.size else 0, -1)  # of the pair that leads to a core
     count, first, source = 0, 0, -1
     for neuron in order:
         if owner[neuron] != source:
@@ -319,7 +319,7 @@ def number_pairs(order, owner, copy_indptr, core, pair, pairs):
                 number[core[row]] = count
                 pairs[count, 0], pairs[count, 1] = source, core[row]
                 count += 1
-            pair[row] = number[core[row]]
+            pair[row] = number[core[row]]  # the pair that leads to the core
     return count
 
 

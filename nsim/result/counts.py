@@ -186,7 +186,7 @@ class Counter:
         owner, copies = self.mapping.core, self.mapping.copies
         pair, pairs = np.empty(copies.core.size, np.int32), np.empty((copies.core.size, 2), np.int64)
         order = np.argsort(owner, kind="stable")
-        count = kernels.number_pairs(order, owner, copies.indptr, copies.core, pair, pairs)
+        count = kernels.number_pairs(order, owner, copies.indptr, copies.core, np.full(self.cores, -1), pair, pairs)
         return pair, pairs[:count]
 
     def _crossings(self, pairs: Table, machine: MeshMachine) -> tuple[Table, Table]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise, product
 from typing import Any
 
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from nsim.errors import available_threads
 from nsim.machine.compiled import events as compiled_events
+from nsim.machine.compiled import forward
 from nsim.machine.compiled import frames as compiled_frames
 from nsim.machine.compiled import ticks as compiled_ticks
 from nsim.machine.compiled import timesteps as compiled_timesteps
@@ -214,6 +215,26 @@ def test_many_timesteps_with_and_without_a_log(step, timesteps, seed):
         merging = ChunkTimes.joined(list(engine.run(Activity(indptr, firing, None))))
         for name in ("duration_ps", "blocked_ps", "longest_queue"):
             np.testing.assert_array_equal(getattr(plain, name), getattr(merging, name), err_msg=name)
+
+
+@settings(max_examples=60)
+@given(steps(), st.sampled_from([1, 2, 4, MANY]))
+def test_a_pass_gives_up_only_where_a_queue_between_routers_is_full(step, slots):
+    """With room everywhere it never does; and what it gives are the loop's times."""
+    links = slice(*step.machine.first[[3, 5]])
+    capacity = step.machine.capacity.copy()
+    capacity[links] = slots
+    engine = compiled_timesteps.Engine(step.mapping, replace(step.machine, capacity=capacity))
+    expected, _ = engine.record(step.firing)
+    times, indptr = ChunkTimes.empty(1, step.machine), np.array([0, step.firing.size])
+    work = engine.own.work_for(engine.grid, engine.load.target.size, step.firing.size)
+    measured = times.duration_ps, times.blocked_ps, times.longest_queue
+    if forward.run_steps(engine.grid, engine.load, indptr, np.sort(step.firing), work, *measured):
+        for name in ("duration_ps", "blocked_ps", "longest_queue"):
+            np.testing.assert_array_equal(getattr(expected, name), getattr(times, name), err_msg=name)
+    else:
+        assert (expected.longest_queue[links] == slots).any()
+        assert not (times.blocked_ps.any() or times.longest_queue.any())
 
 
 @pytest.mark.parametrize("places", [1, 2, 16, MANY])

@@ -147,7 +147,7 @@ def _run_step(fabric, load, firing, room):
         newest[-1] = 0
     order_by_core(load, firing, room.starts, ordered)
     clear(lines)
-    size = 0
+    size = np.int64(0)  # a plain 0 is a type of its own, and all that is called with it is compiled twice
     for core in range(cores):
         source = sources[core]
         source.spike, source.end, source.slot, source.swept_ps = room.starts[core], room.starts[core + 1], -1, 0

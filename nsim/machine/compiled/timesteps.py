@@ -1,6 +1,7 @@
 """The fast engine of timesteps: machine and mapping as arrays for the event loop, timesteps in parallel threads.
 
-Runs without a log take the short cut of `merge.py`. Tests compare both with the SimPy engine, service by service.
+Runs without a log take the short cut of `merge.py`, and while no queue between routers fills up, that of `forward.py`.
+Tests compare all with the SimPy engine, service by service.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsim.errors import SimulationError
+from nsim.machine.compiled import forward
 from nsim.machine.compiled import merge as merge_loop
 from nsim.machine.compiled.loop import NOW, Run, bits_of
 from nsim.machine.compiled.queues import idle_stations
@@ -28,6 +30,34 @@ from nsim.mapping.cores.route import link_ends, links_onward
 from nsim.network.activity import Activity
 
 BLOCK_MESSAGES = 20_000  # one call of the loop: long enough to hide the call, short enough to spread over threads
+LONGEST_PAUSE = 64  # timesteps for the loop alone after a pass that failed, once 1, 2, 4 ... have not been enough
+
+
+class Own(threading.local):
+    """What each thread uses again: fresh memory is slow.
+
+    journal       of the loop
+    work          of the pass, and the messages and spikes for which it has room
+    pause, left   timesteps for the loop alone after the last pass that failed, and those that are left of them
+    """
+
+    def __init__(self) -> None:
+        self.journal = np.empty(0, ENTRY)
+        self.work: forward.Work | None = None
+        self.room = 0, 0
+        self.pause = self.left = 0
+
+    def work_for(self, grid: forward.Grid, messages: int, spikes: int) -> forward.Work:
+        """Room for timesteps with so many messages and spikes."""
+        if self.work is None or messages > self.room[0] or spikes > self.room[1]:
+            self.room = max(messages, self.room[0]), max(spikes, self.room[1])
+            self.work = forward.work_for(grid, *self.room)
+        return self.work
+
+    def passed(self, steps: int) -> None:
+        """A pass has failed after so many timesteps."""
+        self.pause = 1 if steps else min(LONGEST_PAUSE, max(1, 2 * self.pause))
+        self.left = self.pause
 
 
 class Engine:
@@ -38,8 +68,9 @@ class Engine:
 
     def __init__(self, mapping: Mapping, machine: MeshMachine, threads: int = 1, critical_path: bool = False) -> None:
         self.mapping, self.machine, self.critical_path = mapping, machine, critical_path
-        self.journals = threading.local()  # one per thread, used again: fresh memory is slow
+        self.own = Own()
         self.fabric, self.lines, self.load = fabric_of(machine), lines_of(machine, mapping), load_of(mapping)
+        self.grid = None if critical_path else grid_of(machine, self.fabric, self.load)
         self.pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self._check_range()
 
@@ -68,27 +99,63 @@ class Engine:
         return StepTimes(duration_ps=int(run.numbers[NOW]), **run.measured())
 
     def _run_block(self, block: tuple[Activity, int, int]) -> ChunkTimes:
+        """Simulate some timesteps: by passes, and by the loop where one fails and for a while from there on."""
         activity, begin, end = block
-        times = ChunkTimes.empty(end - begin, self.machine, self.critical_path)
-        indptr = activity.indptr[begin : end + 1]
-        steps = self.fabric, self.lines, self.load, indptr, activity.neurons
-        measured = times.duration_ps, times.blocked_ps, times.longest_queue
-        path = times.path or PathTimes.empty(0, self.machine.first)
-        paths = path.by_kind_ps, path.service_ps, path.wire_ps
-        stuck = merge_loop.run_steps(*steps, *measured, self._journal_for(activity, begin, end), paths)
-        if stuck >= 0:
-            self._name_deadlock(activity.firing(begin + stuck))
+        own, times = self.own, ChunkTimes.empty(end - begin, self.machine, self.critical_path)
+        work = self._work_for(activity, begin, end)
+        step = begin
+        while step < end:
+            if work is not None and not own.left:
+                done = self._pass(activity, step, end, times, begin, work)
+                step += done
+                if step == end:
+                    break
+                own.passed(done)
+            stop = end if work is None else min(end, step + own.left)
+            self._loop(activity, step, stop, times, begin)
+            own.left -= min(own.left, stop - step)
+            step = stop
         return times
+
+    def _pass(self, activity: Activity, step: int, end: int, times: ChunkTimes, begin: int, work: forward.Work) -> int:
+        """Timesteps from `step` on in one pass each, up to the first that fails: how many. Times begin at `begin`."""
+        assert self.grid is not None
+        indptr, duration_ps = activity.indptr[step : end + 1], times.duration_ps[step - begin :]
+        measured = duration_ps, times.blocked_ps, times.longest_queue
+        return forward.run_steps(self.grid, self.load, indptr, activity.neurons, work, *measured)
+
+    def _loop(self, activity: Activity, step: int, end: int, times: ChunkTimes, begin: int) -> None:
+        """Timesteps from `step` on in the event loop."""
+        steps = self.fabric, self.lines, self.load, activity.indptr[step : end + 1], activity.neurons
+        measured = times.duration_ps[step - begin :], times.blocked_ps, times.longest_queue
+        path = times.path or PathTimes.empty(0, self.machine.first)
+        paths = path.by_kind_ps[step - begin :], path.service_ps, path.wire_ps
+        stuck = merge_loop.run_steps(*steps, *measured, self._journal_for(activity, step, end), paths)
+        if stuck >= 0:
+            self._name_deadlock(activity.firing(step + stuck))
+
+    def _work_for(self, activity: Activity, begin: int, end: int) -> forward.Work | None:
+        """What passes of these timesteps work on; None: the loop is for all of them."""
+        if self.grid is None:
+            return None
+        messages, spikes = self._largest(activity, begin, end)
+        return None if messages > forward.MOST_MESSAGES else self.own.work_for(self.grid, messages, spikes)
+
+    def _largest(self, activity: Activity, begin: int, end: int) -> tuple[int, int]:
+        """Most messages and most spikes of one of these timesteps."""
+        indptr = activity.indptr[begin : end + 1]
+        neurons = activity.neurons[indptr[0] : indptr[-1]]
+        copies = np.concatenate(([0], np.cumsum(np.diff(self.load.indptr)[neurons])))[indptr - indptr[0]]
+        return int(np.diff(copies).max()), int(np.diff(indptr).max())
 
     def _journal_for(self, activity: Activity, begin: int, end: int) -> NDArray[np.void]:
         """This thread's journal, with room for each of these timesteps; without room if nothing is to be noted."""
         if not self.critical_path:
             return np.empty(0, ENTRY)
         needed = max(self._services(activity.firing(step)) for step in range(begin, end))
-        journal = getattr(self.journals, "journal", None)
-        if journal is None or journal.size < needed:
-            journal = self.journals.journal = np.empty(needed, ENTRY)
-        return journal
+        if self.own.journal.size < needed:
+            self.own.journal = np.empty(needed, ENTRY)
+        return self.own.journal
 
     def _blocks(self, activity: Activity) -> list[tuple[Activity, int, int]]:
         """Runs of timesteps with about as many messages each."""
@@ -166,6 +233,30 @@ def fabric_of(machine: MeshMachine) -> Fabric:
     onward = links_onward(chip, mesh_0)
     stations = idle_stations(machine.capacity, machine.service_ps, machine.wire_ps)
     return Fabric(machine.first, stations, behind, place, onward, bits_of(machine.stations))
+
+
+def grid_of(machine: MeshMachine, fabric: Fabric, load: Load) -> forward.Grid | None:
+    """The machine as the pass takes it; None if its messages do not fit one number."""
+    chip = machine.chip
+    columns, rows, router = chip.columns, chip.rows, chip.core_routers
+    most = max(columns, rows) - 1 >> forward.PLACE_BITS, machine.cores - 1 >> forward.CORE_BITS
+    if any(most) or int(load.synapse_ps.max(initial=0)) >> forward.SERVICE_BITS:
+        return None
+    core = np.arange(machine.cores)
+    order = np.argsort(router, kind="stable")
+    return forward.Grid(
+        machine.first,
+        fabric.bits,
+        columns,
+        rows,
+        (router // columns) << forward.ROW | (router % columns) << forward.COLUMN | core,
+        np.searchsorted(router[order], np.arange(chip.routers + 1)).astype(np.int64),
+        order,
+        np.ascontiguousarray(fabric.onward[:, [7, 1, 3, 5]].T, np.int64),  # by sign(dx) and sign(dy), see Fabric
+        machine.capacity,
+        machine.service_ps,
+        machine.wire_ps,
+    )
 
 
 def lines_of(machine: MeshMachine, mapping: Mapping) -> NDArray[np.void]:
