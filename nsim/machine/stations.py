@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -52,6 +53,11 @@ class MeshMachine(Machine):
     def cores(self) -> int:
         return self.chip.cores + 1
 
+    @cached_property
+    def core_routers(self) -> NDArray[np.int64]:
+        """The router of every core, the host's last."""
+        return self.chip.core_routers
+
     def name(self, station: int) -> str:
         """A station as a person would call it: "core 14 synapses", "link (3,1)->(3,2)"."""
         kind, index = self.kind(station), self.index(station)
@@ -77,7 +83,7 @@ class MeshMachine(Machine):
         """The links of many routes at once: CSR by pair of cores, indptr and stations, in the order of passing."""
         chip = self.chip
         link, behind = links_onward(chip, self.number("mesh")), link_ends(chip.columns, chip.rows)[1]
-        router = chip.core_routers
+        router = self.core_routers
         here, goal = router[source], router[target]
         passed: list[NDArray[Any]]
         passed, pair = [self.number("core_to_router", 0) + source], [np.arange(source.size)]

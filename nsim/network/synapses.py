@@ -113,10 +113,10 @@ class Dense(Synapses):
         add(self._rows, firing, values, sums)
 
     def fan_out(self, box, stored=False):
-        inside = box.indices(self.target_shape)
         if not stored:
-            return np.full(self.sources, inside.size, np.int64)
-        return np.count_nonzero(self.matrix[inside], axis=0).astype(np.int64)
+            return np.full(self.sources, box.neurons, np.int64)
+        whole = box == Box.whole(self.target_shape)
+        return np.count_nonzero(self.matrix if whole else self.matrix[box.indices(self.target_shape)], axis=0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,6 +176,9 @@ class Sparse(Synapses):
         return np.concatenate(([0], np.cumsum(counts))), source, (self.values != 0)[order]
 
     def fan_out(self, box, stored=False):
+        if box == Box.whole(self.target_shape):
+            before = np.concatenate(([0], np.cumsum(self.values != 0)))[self.indptr] if stored else self.indptr
+            return np.diff(before).astype(np.int64)
         indptr, source, nonzero = self._by_target
         inside = box.indices(self.target_shape)
         counts = indptr[inside + 1] - indptr[inside]

@@ -128,6 +128,14 @@ def _joined(tables: list[Any]) -> Any:
     return np.concatenate(tables)
 
 
+def _columns(width: int, *numbers: Table) -> tuple[Table, Table]:
+    """The columns of a table that any of these numbers are of, ascending, and the place of each of all among them."""
+    there = np.zeros(width, np.bool_)
+    for part in numbers:
+        there[part] = True
+    return np.flatnonzero(there), np.cumsum(there) - 1
+
+
 class Counter:
     """Counts activity on one mapping; the tables it needs are made once.
 
@@ -143,19 +151,19 @@ class Counter:
             self.allocated, self.sweep_costs = mapping.allocated, sweep_costs
         network, copies = mapping.network, mapping.copies
         self.cores, first = machine.cores, machine.first
-        self.used = np.unique(np.concatenate((mapping.core, copies.core, [self.cores - 1])))
-        self.core = np.searchsorted(self.used, mapping.core)
+        self.used, column = _columns(self.cores, mapping.core, copies.core, np.array([self.cores - 1]))
+        self.core = column[mapping.core]
         self.layer = np.repeat(np.arange(len(network.layers)), [layer.neurons for layer in network.layers])
         pair, pairs = self._pairs()
-        columns = np.searchsorted(self.used, copies.core), pair, copies.synops, copies.words, copies.service_ps
+        columns = column[copies.core], pair, copies.synops, copies.words, copies.service_ps
         largest = max(column.max(initial=0) for column in columns)
         kind = np.int32 if largest <= np.iinfo(np.int32).max else np.int64  # half the memory to read
         self.copies = np.column_stack([column.astype(kind) for column in columns])
         self.links = int(first[5] - first[2])
         indptr, link = self._crossings(pairs, machine)
         ends = self.used, self.links - self.cores + self.used
-        self.used_links = np.unique(np.concatenate((*ends, link)))
-        self.crossings = indptr, np.searchsorted(self.used_links, link)
+        self.used_links, column = _columns(self.links, *ends, link)
+        self.crossings = indptr, column[link]
         self.outgoing = self._outgoing()
 
     def _outgoing(self) -> tuple[Table, Table, Table, Table]:

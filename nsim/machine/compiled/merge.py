@@ -196,7 +196,7 @@ def _run_step(fabric, load, firing, room):
                     unused = message
                     missing -= 1
                 else:
-                    onward = np.int64(links_onward[behind[station, 2], way])
+                    onward = np.int64(links_onward[np.uint64(behind[np.uint64(station), 2]), np.uint64(way)])
                     answer = ask(stations, underway, station, message, onward, now)
                     if answer == WAITS:
                         continue

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,16 @@ BLOCK_MESSAGES = 20_000  # one call of the loop: long enough to hide the call, s
 LONGEST_PAUSE = 64  # timesteps for the loop alone after a pass that failed, once 1, 2, 4 ... have not been enough
 
 
+class Block(NamedTuple):
+    """Timesteps for one thread: from `begin` to before `end`, and the most messages and spikes of one of them."""
+
+    activity: Activity
+    begin: int
+    end: int
+    messages: int
+    spikes: int
+
+
 class Own(threading.local):
     """What each thread uses again: fresh memory is slow.
 
@@ -54,8 +64,8 @@ class Own(threading.local):
             self.work = forward.work_for(grid, *self.room)
         return self.work
 
-    def passed(self, steps: int) -> None:
-        """A pass has failed after so many timesteps."""
+    def give_way(self, steps: int) -> None:
+        """A pass has failed after so many timesteps: it is the loop's turn."""
         self.pause = 1 if steps else min(LONGEST_PAUSE, max(1, 2 * self.pause))
         self.left = self.pause
 
@@ -72,6 +82,7 @@ class Engine:
         self.fabric, self.lines, self.load = fabric_of(machine), lines_of(machine, mapping), load_of(mapping)
         self.grid = None if critical_path else grid_of(machine, self.fabric, self.load)
         self.pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self.copies = np.diff(self.load.indptr)  # that each neuron sends
         self._check_range()
 
     def run(self, activity: Activity) -> Iterator[ChunkTimes]:
@@ -98,11 +109,13 @@ class Engine:
             self._name_deadlock(firing)
         return StepTimes(duration_ps=int(run.numbers[NOW]), **run.measured())
 
-    def _run_block(self, block: tuple[Activity, int, int]) -> ChunkTimes:
+    def _run_block(self, block: Block) -> ChunkTimes:
         """Simulate some timesteps: by passes, and by the loop where one fails and for a while from there on."""
-        activity, begin, end = block
+        activity, begin, end, messages, spikes = block
         own, times = self.own, ChunkTimes.empty(end - begin, self.machine, self.critical_path)
-        work = self._work_for(activity, begin, end)
+        work = None
+        if self.grid is not None and messages <= forward.MOST_MESSAGES:
+            work = own.work_for(self.grid, messages, spikes)
         step = begin
         while step < end:
             if work is not None and not own.left:
@@ -110,7 +123,7 @@ class Engine:
                 step += done
                 if step == end:
                     break
-                own.passed(done)
+                own.give_way(done)
             stop = end if work is None else min(end, step + own.left)
             self._loop(activity, step, stop, times, begin)
             own.left -= min(own.left, stop - step)
@@ -134,20 +147,6 @@ class Engine:
         if stuck >= 0:
             self._name_deadlock(activity.firing(step + stuck))
 
-    def _work_for(self, activity: Activity, begin: int, end: int) -> forward.Work | None:
-        """What passes of these timesteps work on; None: the loop is for all of them."""
-        if self.grid is None:
-            return None
-        messages, spikes = self._largest(activity, begin, end)
-        return None if messages > forward.MOST_MESSAGES else self.own.work_for(self.grid, messages, spikes)
-
-    def _largest(self, activity: Activity, begin: int, end: int) -> tuple[int, int]:
-        """Most messages and most spikes of one of these timesteps."""
-        indptr = activity.indptr[begin : end + 1]
-        neurons = activity.neurons[indptr[0] : indptr[-1]]
-        copies = np.concatenate(([0], np.cumsum(np.diff(self.load.indptr)[neurons])))[indptr - indptr[0]]
-        return int(np.diff(copies).max()), int(np.diff(indptr).max())
-
     def _journal_for(self, activity: Activity, begin: int, end: int) -> NDArray[np.void]:
         """This thread's journal, with room for each of these timesteps; without room if nothing is to be noted."""
         if not self.critical_path:
@@ -157,13 +156,14 @@ class Engine:
             self.own.journal = np.empty(needed, ENTRY)
         return self.own.journal
 
-    def _blocks(self, activity: Activity) -> list[tuple[Activity, int, int]]:
+    def _blocks(self, activity: Activity) -> list[Block]:
         """Runs of timesteps with about as many messages each."""
-        copies = np.diff(self.load.indptr)
-        sent = np.concatenate(([0], np.cumsum(copies[activity.neurons])))[activity.indptr]
+        sent = np.concatenate(([0], np.cumsum(self.copies[activity.neurons])))[activity.indptr]
         ends = np.searchsorted(sent, np.arange(BLOCK_MESSAGES, int(sent[-1]) + BLOCK_MESSAGES, BLOCK_MESSAGES))
         edges = np.unique(np.concatenate(([0], np.minimum(ends, activity.timesteps), [activity.timesteps])))
-        return [(activity, begin, end) for begin, end in pairwise(edges.tolist())]
+        most = [np.maximum.reduceat(np.diff(part), edges[:-1]).tolist() for part in (sent, activity.indptr)]
+        begins, ends = edges[:-1].tolist(), edges[1:].tolist()
+        return [Block(activity, *block) for block in zip(begins, ends, *most, strict=True)]
 
     def _services(self, firing: NDArray[np.int64]) -> int:
         """At most as many services as one timestep can have."""
@@ -226,7 +226,7 @@ def fabric_of(machine: MeshMachine) -> Fabric:
     chip = machine.chip
     mesh_0, out_0 = int(machine.first[3]), int(machine.first[4])
     router = np.full(machine.stations, -1, np.int64)
-    router[machine.first[2] : mesh_0] = chip.core_routers
+    router[machine.first[2] : mesh_0] = machine.core_routers
     router[mesh_0:out_0] = link_ends(chip.columns, chip.rows)[1]
     behind = np.column_stack((router % chip.columns, router // chip.columns, router)).astype(np.int32)
     place = behind[machine.first[2] : mesh_0, :2].copy()
@@ -238,7 +238,7 @@ def fabric_of(machine: MeshMachine) -> Fabric:
 def grid_of(machine: MeshMachine, fabric: Fabric, load: Load) -> forward.Grid | None:
     """The machine as the pass takes it; None if its messages do not fit one number."""
     chip = machine.chip
-    columns, rows, router = chip.columns, chip.rows, chip.core_routers
+    columns, rows, router = chip.columns, chip.rows, machine.core_routers
     most = max(columns, rows) - 1 >> forward.PLACE_BITS, machine.cores - 1 >> forward.CORE_BITS
     if any(most) or int(load.synapse_ps.max(initial=0)) >> forward.SERVICE_BITS:
         return None

@@ -138,8 +138,8 @@ def send_on(context, numbers, stations, messages, station, now):
 @njit(**HOOK)
 def way_on(behind, place, station, core):
     """In which way a core lies from the router behind a link: an index of `onward`, 4 if it hangs on that router."""
-    here, goal = behind[station], place[core]
-    dx, dy = goal[0] - here[0], goal[1] - here[1]
+    here, goal = np.uint64(station), np.uint64(core)  # unsigned: no test for negative indices
+    dx, dy = place[goal, 0] - behind[here, 0], place[goal, 1] - behind[here, 1]
     return 4 + 3 * (np.int64(dx > 0) - np.int64(dx < 0)) + np.int64(dy > 0) - np.int64(dy < 0)
 
 
