@@ -30,7 +30,7 @@ from nsim.mapping.cores.route import link_ends, links_onward
 from nsim.network.activity import Activity
 
 BLOCK_MESSAGES = 20_000  # one call of the loop: long enough to hide the call, short enough to spread over threads
-LONGEST_PAUSE = 64  # timesteps for the loop alone after a pass that failed, once 1, 2, 4 ... have not been enough
+SHORTEST_PAUSE, LONGEST_PAUSE = 4, 64  # timesteps for the loop alone after a pass that failed at once: 4, 16, 64
 
 
 class Block(NamedTuple):
@@ -66,7 +66,7 @@ class Own(threading.local):
 
     def give_way(self, steps: int) -> None:
         """A pass has failed after so many timesteps: it is the loop's turn."""
-        self.pause = 1 if steps else min(LONGEST_PAUSE, max(1, 2 * self.pause))
+        self.pause = 1 if steps else min(LONGEST_PAUSE, SHORTEST_PAUSE * max(1, self.pause))
         self.left = self.pause
 
 
