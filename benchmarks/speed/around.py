@@ -5,8 +5,8 @@
 Expected against commit 28e7bb6: small MLP, N-DNS and S5 three times as fast, PilotNet and the four networks of
 `nets.py` 1.3 times; 2,500 points of a sweep over a small network in a second of one processor. Two processes, one with
 the code of this checkout and one with that of the other, take turns, run by run; each has run everything once before.
-Both take the costs of the other checkout's chip files: with others a network is another load. Times are of the
-processor, so that other work on the machine disturbs them less, and the best of several runs counts. Parts are
+Both get the same load: the costs of the other checkout's chip file, and partitions and densities as stated here. Times
+are of the processor, so that other work on the machine disturbs them less, and the best of several runs counts. Parts:
   activity   which neurons send: drawn or evaluated
   counts     what that causes
   times      when it happens: the engine
@@ -37,6 +37,11 @@ BUILT_IN = {
     "pilotnet": 100,
     "pilotnet:neuron=lif": 50,
 }
+# default partition and activity of PilotNet at commit 28e7bb6, which are others now; the rest have the default ones
+CORES = {"conv0": 25, "conv1": 13, "conv2": 3, "conv3": 3, "conv4": 2, "fc0": 12, "fc1": 1, "fc2": 1, "fc3": 1}
+PARTITION = {"pilotnet": CORES, "pilotnet:neuron=lif": {"input": 13} | CORES}
+SILENT = dict.fromkeys(("input", "conv4", "fc0", "fc1", "fc2", "fc3"), 0.0)
+ACTIVITY = {"pilotnet:neuron=lif": {"conv0": 0.283, "conv1": 0.173, "conv2": 0.075, "conv3": 0.045} | SILENT}
 ACTIVE = ("all_to_all_10", "all_to_all_50", "random", "dvs")
 POINTS = "sweep points"
 PARTS = ("activity", "counts", "times", "tables")
@@ -120,15 +125,16 @@ def runner(name: str, quick: bool, chip: Path, folder: Path) -> Callable[[], tup
 
     if name in BUILT_IN:
         steps = BUILT_IN[name] // (5 if quick else 1)
-        mapping, frames = map_network(load_network(name), load_chip(str(chip))), None
+        partition, frames = PARTITION.get(name, "default"), None
+        mapping = map_network(load_network(name), load_chip(str(chip)), partition=partition)
     else:
         nets = import_module("nets")
         net = nets.build(name, quick)
         mapping, frames, steps = nets.to_nsim(net, nets.write_chip(folder)), net.frames, net.timesteps
 
     def run() -> tuple[int, Any]:
-        result = simulate(mapping, frames, timesteps=steps, threads=1)
-        return steps, result.energy
+        result = simulate(mapping, frames, activity=ACTIVITY.get(name), timesteps=steps, threads=1)
+        return steps, (result.energy, int(result.counts.core_messages_in.sum()))
 
     return run
 
@@ -152,7 +158,7 @@ def points_runner(seeds: int, folder: Path) -> Callable[[], tuple[int, Any]]:
 
 
 def work(options: argparse.Namespace) -> None:
-    """Answer each name on standard input with a line: processor seconds, their parts, timesteps."""
+    """Answer each name on standard input with a line: processor seconds, their parts, timesteps, messages."""
     sys.path.insert(0, str(options.code / "benchmarks" / "speed"))
     runs: dict[str, Callable[[], tuple[int, Any]]] = {}
     clock = watched()
@@ -164,9 +170,10 @@ def work(options: argparse.Namespace) -> None:
                 runs[name]()
             clock.spent = dict.fromkeys(PARTS, 0.0)
             begin = time.process_time()
-            count, own_s = runs[name]()
-            taken_s = own_s if name == POINTS else time.process_time() - begin
-            print(json.dumps({"seconds": taken_s, "parts": clock.spent, "count": count}), flush=True)
+            count, told = runs[name]()
+            taken_s = told if name == POINTS else time.process_time() - begin
+            answer = {"seconds": taken_s, "parts": clock.spent, "count": count}
+            print(json.dumps(answer | ({} if name == POINTS else {"messages": told[1]})), flush=True)
 
 
 # --- two of them in turns -----------------------------------------------------------------------------------
@@ -198,6 +205,8 @@ def measured(codes: dict[str, Path], names: list[str], repeat: int, quick: bool)
                 run = asked(worker, name)
                 if code not in best[name] or run["seconds"] < best[name][code]["seconds"]:
                     best[name][code] = run
+        if len({run.get("messages") for run in best[name].values()}) > 1:
+            raise SystemExit(f"{name} sends other numbers of messages in the two codes: they cannot be compared")
     for worker in workers.values():
         worker.communicate()
     return best
