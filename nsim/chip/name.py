@@ -67,3 +67,21 @@ def written(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f"[{', '.join(map(written, value))}]" if isinstance(value, list | tuple) else str(value)
+
+
+def split_names(text: str) -> list[str]:
+    """Chips with commas between, each with its changes: "loihi2:mesh.columns=4,mesh.rows=4,speck" are two.
+
+    raises   ChipError for an empty or a repeated name
+    """
+    names: list[str] = []
+    for part in _parts(text):
+        if "=" in part and ":" not in part and names:
+            names[-1] += f",{part.strip()}"
+        else:
+            names.append(part.strip())
+    if not all(names):
+        raise ChipError(f"chips {text!r}: give names with commas between, as in loihi2,speck")
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ChipError(f"chip {twice} is given twice: once is enough")
+    return names

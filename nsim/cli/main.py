@@ -27,6 +27,7 @@ COMMANDS = {  # by section of the help
         "reproduce": Entry("nsim.cli.reproduce:reproduce", "Run the experiments of the repository again"),
     },
     "Improve": {
+        "advise": Entry("nsim.cli.advise:advise", "Say which chips a network fits, and what to change there"),
         "optimize": Entry("nsim.cli.optimize:optimize", "Search for a better mapping"),
         "map": Entry("nsim.cli.map:map_", "Map a recurrent network on neuron tiles"),
     },
@@ -46,9 +47,9 @@ COMMANDS = {  # by section of the help
 EPILOG = """\b
 Exit codes:
   0    done
-  1    done, and the answer is no: nsim map: it does not fit; nsim reproduce:
-       a verdict does not hold; nsim sweep and nsim train routing-sweep: some
-       runs failed
+  1    done, and the answer is no: nsim map and nsim advise: it does not fit;
+       nsim reproduce: a verdict does not hold; nsim sweep and nsim train
+       routing-sweep: some runs failed
   2    wrong input, or something is missing: a line on standard error says
        what, and what cures it
   130  interrupted by Ctrl-C; what was finished is kept and shown

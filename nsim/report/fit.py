@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -11,6 +11,7 @@ from nsim.chip.chip import Chip
 from nsim.chip.discipline import DISCIPLINES
 from nsim.chip.file import available_chips, load_chip
 from nsim.errors import NsimError
+from nsim.mapping.tiles.read import SUFFIXES
 from nsim.network.builtin import BUILTIN
 
 
@@ -40,12 +41,12 @@ def cores_of(mapping: Any) -> int:
     return int(mapping.fabric.rows * mapping.fabric.columns)
 
 
-def try_on(name: str, chip: Chip, dt_s: float | None = None, **options: Any) -> Fit:
+def try_on(name: str, chip: Chip, dt_s: float | None = None, options: Mapping[str, Any] | None = None) -> Fit:
     """The network, by its name on the command line, on a chip with the chip's choices unless options say otherwise."""
     from nsim.mapping.network import map_network  # start-up: lists need no mapping
 
     try:
-        mapping: Any = map_network(_loaded(name, chip.discipline, dt_s), chip, **options)
+        mapping: Any = map_network(_loaded(name, chip.discipline, dt_s), chip, **(options or {}))
     except NsimError as error:
         return Fit(name, chip, why_not=str(error))
     if not getattr(mapping, "mappable", True):
@@ -56,7 +57,20 @@ def try_on(name: str, chip: Chip, dt_s: float | None = None, **options: Any) -> 
 @lru_cache(maxsize=len(DISCIPLINES))
 def _loaded(name: str, discipline: str, dt_s: float | None) -> Any:
     """Once for all chips of a discipline; the last network is kept."""
+    if discipline == "tick" and not name.startswith("random:") and not name.endswith(SUFFIXES):
+        discipline = "barrier"  # no network of one layer: the mapping says what is wrong with the others
     return DISCIPLINES[discipline].part("load")(name, dt_s=dt_s)
+
+
+def check_network(name: str, dt_s: float | None = None) -> None:
+    """Refuse a network that neither chips with layers nor chips of tiles can read, with the error of the former.
+
+    raises   NetworkError
+    """
+    if name.startswith("random:") or name.endswith(SUFFIXES):
+        _loaded(name, "tick" if not name.endswith(".nir") else "barrier", dt_s)
+    else:
+        _loaded(name, "barrier", dt_s)
 
 
 def built_in_fits(progress: Callable[[int, int], None]) -> list[Fit]:

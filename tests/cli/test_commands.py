@@ -46,6 +46,7 @@ QUICK = {  # by name of the test: words of the command, and keys that scripts re
         ("optimize", *MLP, "--timesteps", 2, "--budget", 3, "--processes", 1),
         {"time_per_timestep_ps", "speedup", "moves", "front", "notes"},
     ),
+    "advise": (("advise", MLP[0], "--chips", "loihi2,speck", "--timesteps", 2), {"network", "chips"}),
     "map": (("map", *TILES), {"mappable", "provisioned_elements", "notes"}),
     "chips": (("chips",), {"chips"}),
     "chips, one": (("chips", "loihi"), {"values", "sources"}),
