@@ -22,6 +22,7 @@ COMMANDS = {  # by section of the help
         "floorline": Entry(
             "nsim.cli.floorline:floorline", "Say in three ways what limits a network, and draw it", True
         ),
+        "step": Entry("nsim.cli.step:step", "Step through a run: what stations hold, why they wait"),
         "report": Entry("nsim.cli.report:report", "Make a page, or figures, of a finished run"),
         "compare": Entry("nsim.cli.compare:compare", "Say what changed between finished runs"),
         "reproduce": Entry("nsim.cli.reproduce:reproduce", "Run the experiments of the repository again"),

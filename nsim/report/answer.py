@@ -48,6 +48,11 @@ def quiet() -> bool:
     return _wanted.get() is Answer.QUIET
 
 
+def on_screen() -> bool:
+    """Whether a person reads what is shown."""
+    return _wanted.get() in ON_SCREEN
+
+
 def verbose() -> bool:
     """Whether a person wants the names of constants and what else is left out usually."""
     return _wanted.get() is Answer.VERBOSE

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from nsim.chip.chip import Chip
-from nsim.chip.discipline import DISCIPLINES
+from nsim.chip.discipline import DISCIPLINES, discipline_of
 from nsim.chip.file import available_chips, load_chip
 from nsim.errors import NsimError
 from nsim.mapping.tiles.read import SUFFIXES
@@ -52,6 +53,19 @@ def try_on(name: str, chip: Chip, dt_s: float | None = None, options: Mapping[st
     if not getattr(mapping, "mappable", True):
         return Fit(name, chip, why_not=f"{len(mapping.violations)} ports are too narrow: nsim map --explain names them")
     return Fit(name, chip, mapping)
+
+
+def mapped(name: str, chip: Chip, inputs: Path | None, options: Mapping[str, Any]) -> Any:
+    """The network on a chip, with these options of `nsim run`.
+
+    raises   NetworkError, MappingError
+    """
+    from nsim.mapping.network import map_network  # start-up: lists need no mapping
+
+    own = discipline_of(chip)
+    return map_network(
+        _loaded(name, chip.discipline, options.get("dt_s")), chip, **own.mapping_options(options, inputs)
+    )
 
 
 @lru_cache(maxsize=len(DISCIPLINES))

@@ -78,6 +78,15 @@ def simulate_stream(
     return replace(result, ranges=ranges_of_stream(result, available_threads())) if ranges else result
 
 
+def machine_and_events(
+    mapping: StreamMapping, inputs: str | Path | None, dt_s: float | None, seconds: float | None, seed: int
+) -> tuple[StreamMachine, SensorEvents]:
+    """What an engine is given by a run with these arguments, for who steps through it."""
+    stream = _stream(mapping, inputs or DEFAULT_EVENTS.format(seed=seed), seconds)
+    machine = build_stream_machine(mapping, _tick_ps(mapping, dt_s))
+    return machine, _sensor_events(machine, stream, seconds).events
+
+
 @dataclass(frozen=True, eq=False)
 class _Sensor:
     """The events that go anywhere; which of the stream they are, and their copies: int64[events]."""

@@ -39,6 +39,7 @@ QUICK = {  # by name of the test: words of the command, and keys that scripts re
     "sweep, dry": (("sweep", "sweep.toml", "--workers", 1, "--dry-run"), {"points", "seconds_per_point"}),
     "noc": (("noc", "traffic.csv", "--chip", "loihi2"), {"latency_ps", "notes"}),
     "floorline": (("floorline", *MLP, "--timesteps", 2), {"points", "notes", "plot"}),
+    "step": (("step", *MLP, "--timesteps", 1, "--commands", "steps.txt"), {"commands"}),
     "report": (("report", "a"), {"report", "verdict", "figures"}),
     "compare": (("compare", "a", "b"), {"runs", "differences"}),
     "reproduce": (("reproduce", "7", "--quick"), {"experiments"}),
@@ -74,6 +75,7 @@ def folder(tmp_path_factory):
     """Input of all commands."""
     folder = tmp_path_factory.mktemp("commands")
     (folder / "sweep.toml").write_text(SWEEP)
+    (folder / "steps.txt").write_text("break queue full\ncontinue\nshow\nquit\n")
     (folder / "arch.yaml").write_text(architecture())
     (folder / "net.yaml").write_text(SMALL)
     (folder / "traffic.csv").write_text("time_ps,source_core,destination_core,bits\n0,0,9,64\n")
@@ -295,7 +297,7 @@ def test_words_that_are_completed_are_in_the_help_of_their_option():
     for name, command in leaves(typer.main.get_command(app)).items():
         for param in command.params:
             complete = param._custom_shell_complete
-            listed = param.name in ("name", "names", "chip") or (param.name == "network" and name[:5] != "train")
+            listed = param.name in ("name", "names", "chip", "chips") or (param.name == "network" and name[:5] != "train")
             if listed:  # elsewhere, not in the help
                 continue
             for item in complete(None, param, "") if complete else ():

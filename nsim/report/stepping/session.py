@@ -1,0 +1,87 @@
+"""A run that is stepped through: its spans one after another, and the breakpoints that hold in all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from nsim.report.stepping.breakpoints import Breakpoint, parse_break
+from nsim.report.stepping.spans import Span
+from nsim.report.stepping.stepper import Stepper
+from nsim.report.units import seconds
+
+ENDED = "the run has ended"
+
+
+class Session:
+    """Where a run is, and how it goes on; every way to go on returns why it stopped."""
+
+    def __init__(self, mapping: Any, spans: Iterator[Span]) -> None:
+        self.mapping, self.spans = mapping, spans
+        self.breakpoints: list[Breakpoint] = []
+        self.stepper: Stepper | None = None
+        self.ended = not self._begin()
+
+    def _begin(self) -> bool:
+        span = next(self.spans, None)
+        if span is not None:
+            self.stepper = Stepper(span, self.mapping)
+        return span is not None
+
+    @property
+    def now(self) -> Stepper:
+        assert self.stepper is not None  # a run has a span
+        return self.stepper
+
+    @property
+    def where(self) -> str:
+        """Span and time."""
+        span = self.now.span
+        return (
+            f"{span.what} {span.number}, {seconds(self.now.now_ps)}"
+            if span.what == "timestep"
+            else seconds(self.now.now_ps)
+        )
+
+    def add(self, text: str) -> Breakpoint:
+        """A new breakpoint; raises InputError for one that there is not."""
+        self.breakpoints.append(parse_break(text, self.mapping))
+        return self.breakpoints[-1]
+
+    def step(self, services: int = 1) -> str:
+        """So many services, over the ends of timesteps if need be."""
+        for _ in range(services):
+            reason = self._advance()
+            if reason and reason != self._ended_span:
+                return reason
+        return self.now.last()
+
+    def finish_span(self) -> str:
+        """To the end of this timestep, or of the stream."""
+        span = self.now.span
+        while not (reason := self._advance()):
+            continue
+        return f"{reason}, after {seconds(self._last_ps)}" if reason == self._ended_span and span else reason
+
+    def go(self) -> str:
+        """Until a breakpoint, or the end of the run."""
+        while True:
+            reason = self._advance()
+            if reason and reason != self._ended_span:
+                return reason
+
+    _ended_span, _last_ps = "the timestep has ended", 0
+
+    def _advance(self) -> str:
+        """One service; why it stops, if it does. At the end of a span the next one begins."""
+        if self.ended:
+            return ENDED
+        if self.now.advance():
+            return next((reason for each in self.breakpoints if not each.ends and (reason := each.hit(self.now))), "")
+        self._last_ps = self.now.now_ps
+        reason = next((reason for each in self.breakpoints if each.ends and (reason := each.hit(self.now))), "")
+        number = self.now.span.number
+        self.ended = not self._begin()
+        if reason:
+            return f"timestep {number}: {reason}"
+        return ENDED if self.ended else self._ended_span

@@ -1,0 +1,155 @@
+"""`nsim step`: stepped through, a run is the run of both engines, and it stops where it is told to."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nsim import load_chip, load_network, map_network, simulate
+from nsim.machine.stations import build_machine
+from nsim.report.stepping.session import ENDED, Session
+from nsim.report.stepping.spans import spans_of
+from nsim.report.stepping.words import chain, states
+from nsim.result.run_timesteps import ENGINES, sent_messages
+from tests.generators.commands import nsim, refused, the_line
+
+MLP = "mlp:width=16,depth=2,inputs=16"
+STEPS = {"timesteps": 3, "activity": "0.5"}
+
+
+@pytest.fixture(scope="module")
+def mapping():
+    """On a chip with queues of one slot, so that stations wait for each other."""
+    changes = {"buffers.message_in": 1, "buffers.message_out": 1, "buffers.link": 1}
+    return map_network(load_network(MLP), load_chip("loihi2", changes), partition="even:2")
+
+
+@pytest.fixture
+def session(mapping):
+    return Session(mapping, spans_of(mapping, None, STEPS))
+
+
+def logs(mapping):
+    """Services of every timestep by the compiled engine, in order of completion."""
+    sent = sent_messages(mapping.network, mapping.chip, None, "0.5", 3, None, None, 0)
+    engine = ENGINES["compiled"].Engine(mapping, build_machine(mapping.chip), 1, True)
+    activity = [chunk for run in sent.runs for chunk in run]
+    return [engine.record(chunk.firing(step))[1] for chunk in activity for step in range(chunk.timesteps)]
+
+
+def test_stepping_serves_what_the_compiled_engine_does(mapping, session):
+    for log in logs(mapping):
+        found = session.now
+        rows = []
+        while found.advance():
+            rows.append(found.simulation.log[-1][:6])
+        assert [row[0] for row in rows] == log["station"].tolist() and [row[5] for row in rows] == log[
+            "end_ps"
+        ].tolist()
+        session._begin()
+
+
+def test_the_ends_of_timesteps_are_those_of_a_run(mapping, session):
+    durations = simulate(mapping, timesteps=3, activity="0.5").table("timesteps")["duration_ps"]
+    ends = []
+    while not session.ended:
+        session.finish_span()
+        ends.append(session._last_ps)
+    assert [end + mapping.barrier_ps + mapping.management_ps for end in ends] == durations.tolist()
+
+
+def test_it_stops_when_a_neuron_fires_and_nowhere_else(mapping, session):
+    """By the activity, which knows no times."""
+    sent = sent_messages(mapping.network, mapping.chip, None, "0.5", 3, None, None, 0)
+    chunks = [chunk for run in sent.runs for chunk in run]
+    firing = [chunk.firing(step) for chunk in chunks for step in range(chunk.timesteps)]
+    first = 16  # neurons of the input layer
+    expected = [step for step, neurons in enumerate(firing) if first + 3 in neurons]
+    session.add("neuron fc0:3")
+    stopped = []
+    while session.go() != ENDED:
+        stopped.append(session.now.span.number)
+        assert session.now.fired == [("fc0", 3)]
+    assert stopped == expected
+
+
+def test_full_queues_are_told_with_what_waits_for_them(session):
+    session.add("queue full")
+    reason = session.go()
+    assert reason.startswith("the queue before ")
+    station = reason.removeprefix("the queue before ").removesuffix(" is full")
+    blocked = [state for state in states(session.now) if state.does == "blocked" and station in state.why]
+    assert blocked and "full (1 of 1)" in blocked[0].why
+    told = chain(session.now, blocked[0].station)
+    assert told[0].startswith(f"{blocked[0].station} blocked") and told[1].startswith(station)
+
+
+def test_a_core_that_sends_more_than_it_may(mapping, session):
+    session.add("core 0 sends 4")
+    assert session.go() == "core 0 has sent 5 messages, more than 4"
+    assert session.now.simulation.served[session.now.machine.number("send", 0)] == 5
+
+
+def test_outputs_are_compared_with_a_reference(tmp_path):
+    """The last reference value is wrong, and that timestep is named."""
+    np.save(tmp_path / "in.npy", np.ones((3, 16), np.int8))
+    command = ("step", MLP, "--chip", "loihi2", "--input", "in.npy", "--timesteps", 3, "--commands", "c.txt", "--json")
+    network = load_network(MLP)
+    outputs = simulate(map_network(network, load_chip("loihi2")), tmp_path / "in.npy", timesteps=3).outputs
+    for name, change in (("same", 0), ("other", 1)):
+        reference = outputs.copy()
+        reference[2, 1] += change
+        np.save(tmp_path / f"{name}.npy", reference)
+        (tmp_path / "c.txt").write_text(f"break outputs {name}.npy\ncontinue\n")
+        said = the_line(nsim(*command, cwd=tmp_path))["commands"][-1]["said"]
+        value = reference[2, 1]
+        assert said == [
+            f"timestep 2: output 1 is {outputs[2, 1]}, and {value} in {name}.npy" if change else "the run has ended"
+        ]
+
+
+def test_an_overloaded_speck_shows_the_queue_that_is_full():
+    mapping = map_network(load_network("speck-gesture"), load_chip("speck"))
+    spans = spans_of(mapping, "edges:rate=3e6,seconds=0.0004", {})
+    session = Session(mapping, spans)
+    session.add("queue full core 2 synapses")
+    assert "synapses" in session.go()
+    assert any(state.does == "blocked" and "synapses" in state.why for state in states(session.now))
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("jump", "no command 'jump'"),
+        ("step 0", "at least 1"),
+        ("step many", "give a number"),
+        ("break", "there are neuron LAYER"),
+        ("break neuron fc9", "did you mean"),
+        ("break neuron fc0:99", "give 0 to 15"),
+        ("break core 999 sends 1", "0 to 127"),
+        ("break time soon", "2.5us"),
+        ("break time 1.2.3us", "2.5us"),
+        ("break outputs no.npy", "no.npy does not exist"),
+        ("delete 1", "there is no breakpoint"),
+        ("show core 999", "no station 'core 999'"),
+        ("why core", "no station 'core'"),
+    ],
+)
+def test_bad_commands_end_a_script_with_their_line(line, says, tmp_path):
+    (tmp_path / "c.txt").write_text(f"# comment\nwhere\n{line}\n")
+    done = nsim("step", MLP, "--chip", "loihi2", "--timesteps", 1, "--commands", "c.txt", cwd=tmp_path)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and says in done.stderr
+    assert done.stderr.startswith("error: line 3 of the commands")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("mlp", "--chip", "loihi2", "--commands", "no.txt"), "cannot read commands no.txt"),
+        (("cnn", "--chip", "akd1000", "--commands", "-"), "cannot be stepped through"),
+        (("mlp", "--chip", "loihi2", "--core-options", "x", "--commands", "-"), "is not for chip"),
+    ],
+)
+def test_what_cannot_be_stepped_is_refused(words, says, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.stdin.read", lambda: "", raising=False)
+    assert says in refused("step", *words, cwd=tmp_path)
