@@ -19,14 +19,11 @@ def compare(
     force: Force = False,
 ) -> None:
     """Say what changed between runs: chip values, partition, time, energy, layers; the ratio is last over first."""
-    from rich.table import Table
-    from rich.text import Text
-
     from nsim.report.answer import answered
     from nsim.report.compare import check_comparison, facts, undecided, write_comparison
     from nsim.report.compare import compare as compared
     from nsim.report.run_folder import read_run
-    from nsim.report.screen import console
+    from nsim.report.screen.comparison import show_comparison
 
     if out:
         check_comparison(out, force)
@@ -36,13 +33,4 @@ def compare(
         write_comparison(read, found, out)
     if answered(lambda: facts(found, read)):
         return
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")
-    for name in found.columns:
-        table.add_column(name)
-    for row in found.itertuples(index=False):
-        cells = ["" if cell is None or cell != cell else cell for cell in row]
-        table.add_row(*(Text(f"{cell:,.6g}" if isinstance(cell, float) else str(cell)) for cell in cells))
-    screen = console()
-    screen.print(table if len(found) else "Nothing differs.")
-    for sentence in undecided(read):
-        screen.print(sentence)
+    show_comparison(found, undecided(read))

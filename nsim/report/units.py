@@ -7,6 +7,7 @@ ENERGIES = (("J", 1e15), ("mJ", 1e12), ("uJ", 1e9), ("nJ", 1e6), ("pJ", 1e3), ("
 POWERS = (("kW", 1e6), ("W", 1e3), ("mW", 1.0), ("uW", 1e-3), ("nW", 1e-6))
 CYCLES = (("G cycles", 1e9), ("M cycles", 1e6), ("k cycles", 1e3), ("cycles", 1.0))
 LARGE = (("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0))
+SMALLEST = 0.001  # per cent that are told from none
 ROUNDS_UP = 0.9995  # from here on three digits are those of the next unit: 999.6 us is 1.00 ms
 
 
@@ -55,6 +56,8 @@ def amount(number: float) -> str:
 def percent(part: float) -> str:
     """A part of 1 in per cent: whole from 10 % on, two digits below."""
     hundredths = 100 * part
+    if 0 < abs(hundredths) < SMALLEST:
+        return f"< {SMALLEST} %"
     return f"{hundredths:,.0f} %" if hundredths >= 9.95 or not hundredths else f"{hundredths:#.2g} %"
 
 

@@ -530,6 +530,7 @@ HEADS: dict[str, Callable[[Told], list[Line | None]]] = {
 # What they share
 
 
+WITHIN = " within the chip file's ranges"
 RANGED: dict[str, tuple[str, Callable[[float], str]]] = {"time": ("ps", seconds), "energy": ("fj", joules)}
 
 
@@ -537,7 +538,7 @@ def with_range(line: Line, facts: Numbers) -> Line:
     """The line of time or energy with what the ranges of constants make of it, if they make anything."""
     if line.name not in RANGED or (spread := _spread(line.name, facts)) is None:
         return line
-    return replace(line, more=(f"{spread} within the chip file's ranges", *line.more))
+    return replace(line, more=(f"{spread}{WITHIN}", *line.more))
 
 
 def _spread(name: str, facts: Numbers) -> str | None:
@@ -554,15 +555,26 @@ def between(low: str, high: str) -> str:
     return f"{number if high.endswith(f' {unit}') else low} to {high}"
 
 
-def ranges_line(facts: Numbers) -> Line | None:
-    """The constants that matter most, the first with what it does alone; None if ranges were not sought."""
+def short(line: Line, facts: Numbers) -> Line:
+    """The line as it is said in ten seconds: what the one above says already, and all but the first constant, is left
+    out."""
+    if line.name == "energy":
+        return replace(line, more=tuple(remark.removesuffix(WITHIN) for remark in line.more))
+    return ranges_line(facts, named=1) or line if line.name == "ranges" else line
+
+
+def ranges_line(facts: Numbers, named: int | None = None) -> Line | None:
+    """The constants that matter most, the first with what it does alone; None if ranges were not sought.
+
+    named   how many of them are named; by default all that are known
+    """
     if facts["time_low_ps"] is None and facts["energy_low_fj"] is None:
         return None
     parts = []
     for name, (_, shown) in RANGED.items():
         effects = [each for each in facts["range_constants"] if each["of"] == name]
         if effects:
-            first, *others = (each["key"] for each in effects)
+            first, *others = (each["key"] for each in effects[:named])
             alone = between(shown(effects[0]["low"]), shown(effects[0]["high"]))
             parts.append(f"{name} moves most with {', '.join([f'{first} ({alone})', *others])}")
     return Line("ranges", "; ".join(parts) or "none in the chip file that move time or energy")

@@ -297,7 +297,9 @@ def test_words_that_are_completed_are_in_the_help_of_their_option():
     for name, command in leaves(typer.main.get_command(app)).items():
         for param in command.params:
             complete = param._custom_shell_complete
-            listed = param.name in ("name", "names", "chip", "chips") or (param.name == "network" and name[:5] != "train")
+            listed = param.name in ("name", "names", "chip", "chips") or (
+                param.name == "network" and name[:5] != "train"
+            )
             if listed:  # elsewhere, not in the help
                 continue
             for item in complete(None, param, "") if complete else ():

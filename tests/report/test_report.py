@@ -1,6 +1,7 @@
 """The report of a run: one file, complete, the same bytes every time; and what changed between runs."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -123,6 +124,8 @@ def test_compare_lists_what_differs_and_nothing_else(reported, tmp_path):
     one, two = (read_run(folder).summary for folder in (reported / "run", tmp_path / "split"))
     assert table.loc[("summary", "time_ps"), "ratio"] == pytest.approx(two["time_ps"] / one["time_ps"])
     assert not [what for what, _ in table.index if what == "chip"]
+    shown = nsim("compare", reported / "run", tmp_path / "split").stdout
+    assert re.search(r"^time_ps +[\d.]+ [mun]s  ", shown, re.M) and max(map(len, shown.splitlines())) <= 80
     assert "Nothing differs" in nsim("compare", reported / "run", reported / "run").stdout
     assert "at least 2" in refused("compare", reported / "run")
 

@@ -29,7 +29,10 @@ def list_chips() -> None:
         return
     screen = console()
     headings = {"chip": "name", "title": "title", "cores": "cores", "synchronisation": "synchronisation"}
-    columns = [Column(heading, [str(row[key]) for row in rows], right=False) for heading, key in headings.items()]
+    columns = [
+        Column(heading, [_value(row[key]) for row in rows], right=heading == "cores")
+        for heading, key in headings.items()
+    ]
     screen.print(fitting(columns, screen.width))
 
 

@@ -32,7 +32,8 @@ def show_run(result: Any, out: Path | None, command: str, what_if: dict[str, Any
         return
     screen = console()
     screen.print(Text.assemble((f"{told.summary['network']} on {told.title}", "bold"), f"   {told.size}"))
-    show_lines(screen, told.lines + (_details(result) if verbose() else []))
+    lines = [*told.lines, *_details(result)] if verbose() else [words.short(line, told.summary) for line in told.lines]
+    show_lines(screen, lines)
     screen.print()
     screen.print(fitting(TABLES[told.discipline](result), screen.width))
     show_basis(screen, told.basis, told.summary)
