@@ -25,6 +25,7 @@ COMMANDS = {  # by section of the help
         "step": Entry("nsim.cli.step:step", "Step through a run: what stations hold, why they wait"),
         "report": Entry("nsim.cli.report:report", "Make a page, or figures, of a finished run"),
         "compare": Entry("nsim.cli.compare:compare", "Say what changed between finished runs"),
+        "compare-chips": Entry("nsim.cli.compare_chips:compare_chips", "Compare a network on several chips"),
         "reproduce": Entry("nsim.cli.reproduce:reproduce", "Run the experiments of the repository again"),
     },
     "Improve": {
@@ -48,9 +49,9 @@ COMMANDS = {  # by section of the help
 EPILOG = """\b
 Exit codes:
   0    done
-  1    done, and the answer is no: nsim map and nsim advise: it does not fit;
-       nsim reproduce: a verdict does not hold; nsim sweep and nsim train
-       routing-sweep: some runs failed
+  1    done, and the answer is no: nsim map, advise and compare-chips: it does
+       not fit; nsim reproduce: a verdict does not hold; nsim sweep and nsim
+       train routing-sweep: some runs failed
   2    wrong input, or something is missing: a line on standard error says
        what, and what cures it
   130  interrupted by Ctrl-C; what was finished is kept and shown

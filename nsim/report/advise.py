@@ -13,13 +13,14 @@ from nsim.chip.chip import Chip
 from nsim.chip.discipline import MAP_OPTIONS, RUN_OPTIONS, discipline_of
 from nsim.chip.file import available_chips, load_chip
 from nsim.errors import InputError, NsimError
-from nsim.report.fit import Fit, check_network, try_on
+from nsim.report.fit import Fit, check_network, loaded, try_on
 from nsim.report.headline import Headline, headline_of
 from nsim.report.what_if.options import other_options
 from nsim.report.words import VISIBLE_GAIN, Numbers, changed_command
 from nsim.result.run import simulate
 
 ALL_OPTIONS = MAP_OPTIONS | RUN_OPTIONS
+REFERENCE = "loihi2"  # messages with values, and real numbers if they are asked for
 TRIED = 2_000_000  # messages of a run that is short enough to be repeated with other mappings
 Done = Callable[[int, int], None]
 
@@ -49,6 +50,8 @@ class Advice:
     headline  None where it does not fit, or is as on another chip
     better    largest gain first
     notes     what the numbers rest on
+    how       what was made of the network for this chip
+    accuracy  part of the samples that are named right, if there were labels
     """
 
     chip: str
@@ -60,6 +63,8 @@ class Advice:
     headline: Headline | None = None
     better: tuple[Better, ...] = ()
     notes: tuple[str, ...] = ()
+    how: str = ""
+    accuracy: float | None = None
 
     @property
     def fits(self) -> bool:
@@ -70,25 +75,32 @@ class Advice:
         told = asdict(self.headline) if self.headline else {}
         better = [asdict(each) | {"gain": each.gain} for each in self.better]
         own = {"chip": self.chip, "fits": self.fits, "why_not": self.why_not or None, "as_chip": self.as_chip or None}
-        return own | {"cores_used": self.cores, "cores_available": self.available, **told, "better": better}
+        made = {"how": self.how or None, "accuracy": self.accuracy}
+        return own | {"cores_used": self.cores, "cores_available": self.available, **made, **told, "better": better}
 
 
 def advise(
-    network: str, chips: Sequence[str], inputs: Path | None, given: Mapping[str, Any], progress: Done
+    network: str,
+    chips: Sequence[str],
+    inputs: Path | None,
+    given: Mapping[str, Any],
+    progress: Done,
+    changes: bool = True,
 ) -> list[Advice]:
     """A network on each of these chips, in their order.
 
+    changes  whether changes are simulated, too
     given    options of `nsim run` by name, dt_s and seed too; each counts on the chips that take it
     raises   NetworkError for a network that cannot be read, InputError if the same is wrong on all chips
     """
     check_network(network, given.get("dt_s"))
     found: dict[str, Advice] = {}
-    loaded = {name: load_chip(name) for name in chips}
-    for name in sorted(chips, key=lambda name: isinstance(loaded[name], BoardChip)):  # boards last
-        chip = loaded[name]
+    files = {name: load_chip(name) for name in chips}
+    for name in sorted(chips, key=lambda name: isinstance(files[name], BoardChip)):  # boards last
+        chip = files[name]
         same = next((each for each in _consists_of(chip) if each in found and found[each].fits), None)
         if same is None:
-            found[name] = _on(network, name, chip, inputs, given)
+            found[name] = _on(network, name, chip, inputs, given, changes)
         else:
             as_chip = found[same].as_chip or same
             found[name] = Advice(name, chip.title, found[same].cores, chip.cores, as_chip=as_chip)
@@ -97,6 +109,27 @@ def advise(
     if len(reasons) == 1 and len(found) > 1 and (reason := reasons.pop()):
         raise InputError(reason)
     return [found[name] for name in chips]
+
+
+def reference_accuracy(network: str, inputs: Path | None, given: Mapping[str, Any]) -> float | None:
+    """Accuracy of the network as it was trained, in real numbers where it has them; None if it is not known.
+
+    It is evaluated timestep by timestep, as on a chip with timesteps that rounds nothing.
+    """
+    chip = load_chip(REFERENCE)
+    options = dict.fromkeys(ALL_OPTIONS) | dict(given)
+    if options["labels"] is None or inputs is None:
+        return None
+    whole = loaded(network, chip.discipline, given.get("dt_s"))
+    chosen = {} if whole.fixed_point else {"precision": "float"}
+    fit = try_on(network, chip, given.get("dt_s"), chosen)
+    if fit.why_not:
+        return None
+    own = discipline_of(chip)
+    common: dict[str, Any] = {"inputs": inputs, "dt_s": options.get("dt_s"), "seed": options.get("seed") or 0}
+    wanted: dict[str, Any] = common | own.running_options(options)
+    found = simulate(fit.mapping, **wanted).summary().get("accuracy")
+    return None if found is None else float(found)
 
 
 def table_rows(found: Sequence[Advice]) -> list[dict[str, Any]]:
@@ -122,20 +155,20 @@ def _consists_of(chip: Chip) -> Iterator[str]:
         chip = load_chip(chip.chip)
 
 
-def _on(network: str, name: str, chip: Chip, inputs: Path | None, given: Mapping[str, Any]) -> Advice:
+def _on(network: str, name: str, chip: Chip, inputs: Path | None, given: Mapping[str, Any], changes: bool) -> Advice:
     own = discipline_of(chip)
     options = dict.fromkeys(ALL_OPTIONS) | dict(given)
     chosen = {key: value for key, value in own.mapping_options(options, inputs).items() if value is not None}
     fit = try_on(network, chip, given.get("dt_s"), chosen)
     if not fit.why_not:
         try:
-            return _run(network, name, fit, inputs, options)
+            return _run(network, name, fit, inputs, options, changes)
         except NsimError as error:
             fit = Fit(network, chip, why_not=str(error))
     return Advice(name, chip.title, None, chip.cores, fit.why_not)
 
 
-def _run(network: str, name: str, fit: Fit, inputs: Path | None, options: Mapping[str, Any]) -> Advice:
+def _run(network: str, name: str, fit: Fit, inputs: Path | None, options: Mapping[str, Any], changes: bool) -> Advice:
     own, chip = discipline_of(fit.chip), fit.chip
     common: dict[str, Any] = {"inputs": inputs, "dt_s": options.get("dt_s"), "seed": options.get("seed") or 0}
     wanted: dict[str, Any] = common | own.running_options(options) | {"ranges": True}
@@ -144,10 +177,28 @@ def _run(network: str, name: str, fit: Fit, inputs: Path | None, options: Mappin
     result: Any = simulate(fit.mapping, **wanted)
     again = wanted | {"critical_path": None, "ranges": None}
     command = command_of(network, name, inputs, options)
-    better = [] if result.actions["message_out"] > TRIED else _better(result, again, name, command)
+    short = changes and result.actions["message_out"] <= TRIED
     facts = result.summary()
-    notes = tuple(result.provenance()["notes"])
-    return Advice(name, chip.title, fit.cores, chip.cores, "", "", headline_of(own.name, facts), tuple(better), notes)
+    return Advice(
+        name,
+        chip.title,
+        fit.cores,
+        chip.cores,
+        headline=headline_of(own.name, facts),
+        better=tuple(_better(result, again, name, command) if short else ()),
+        notes=tuple(result.provenance()["notes"]),
+        how=_made(fit.mapping, loaded(network, own.name, options.get("dt_s"))),
+        accuracy=facts.get("accuracy"),
+    )
+
+
+def _made(mapping: Any, network: Any) -> str:
+    """What was made of the network for its chip."""
+    if getattr(mapping, "real", None) is not None:
+        return "quantised on the input"
+    if mapping.chip.discipline == "tick" or mapping.network is network:
+        return "as it is"
+    return "fixed point" if mapping.chip.discipline == "barrier" else "rounded to integers"
 
 
 def _better(result: Any, wanted: Mapping[str, Any], name: str, command: str) -> list[Better]:

@@ -47,7 +47,7 @@ def try_on(name: str, chip: Chip, dt_s: float | None = None, options: Mapping[st
     from nsim.mapping.network import map_network  # start-up: lists need no mapping
 
     try:
-        mapping: Any = map_network(_loaded(name, chip.discipline, dt_s), chip, **(options or {}))
+        mapping: Any = map_network(loaded(name, chip.discipline, dt_s), chip, **(options or {}))
     except NsimError as error:
         return Fit(name, chip, why_not=str(error))
     if not getattr(mapping, "mappable", True):
@@ -63,13 +63,11 @@ def mapped(name: str, chip: Chip, inputs: Path | None, options: Mapping[str, Any
     from nsim.mapping.network import map_network  # start-up: lists need no mapping
 
     own = discipline_of(chip)
-    return map_network(
-        _loaded(name, chip.discipline, options.get("dt_s")), chip, **own.mapping_options(options, inputs)
-    )
+    return map_network(loaded(name, chip.discipline, options.get("dt_s")), chip, **own.mapping_options(options, inputs))
 
 
 @lru_cache(maxsize=len(DISCIPLINES))
-def _loaded(name: str, discipline: str, dt_s: float | None) -> Any:
+def loaded(name: str, discipline: str, dt_s: float | None) -> Any:
     """Once for all chips of a discipline; the last network is kept."""
     if discipline == "tick" and not name.startswith("random:") and not name.endswith(SUFFIXES):
         discipline = "barrier"  # no network of one layer: the mapping says what is wrong with the others
@@ -82,9 +80,9 @@ def check_network(name: str, dt_s: float | None = None) -> None:
     raises   NetworkError
     """
     if name.startswith("random:") or name.endswith(SUFFIXES):
-        _loaded(name, "tick" if not name.endswith(".nir") else "barrier", dt_s)
+        loaded(name, "tick" if not name.endswith(".nir") else "barrier", dt_s)
     else:
-        _loaded(name, "barrier", dt_s)
+        loaded(name, "barrier", dt_s)
 
 
 def built_in_fits(progress: Callable[[int, int], None]) -> list[Fit]:

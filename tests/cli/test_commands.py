@@ -42,6 +42,7 @@ QUICK = {  # by name of the test: words of the command, and keys that scripts re
     "step": (("step", *MLP, "--timesteps", 1, "--commands", "steps.txt"), {"commands"}),
     "report": (("report", "a"), {"report", "verdict", "figures"}),
     "compare": (("compare", "a", "b"), {"runs", "differences"}),
+    "compare-chips": (("compare-chips", MLP[0], "--chips", "loihi2,speck", "--timesteps", 2), {"network", "chips"}),
     "reproduce": (("reproduce", "7", "--quick"), {"experiments"}),
     "optimize": (
         ("optimize", *MLP, "--timesteps", 2, "--budget", 3, "--processes", 1),

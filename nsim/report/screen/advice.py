@@ -9,6 +9,7 @@ from rich.text import Text
 
 from nsim.report.advise import Advice, Better
 from nsim.report.answer import answered
+from nsim.report.chips_compared import comparison_rows, loss
 from nsim.report.headline import Headline
 from nsim.report.screen import Column, console, fitting, head_lines, show_files, show_lines
 from nsim.report.units import joules, percent, seconds
@@ -41,6 +42,44 @@ def show_advice(network: str, found: Sequence[Advice], out: Path | None) -> None
         screen.print()
         screen.print(head_lines([Line("caution", "; ".join(notes))], bold=False))
     show_files(screen, {"table": out})
+
+
+def show_chips_compared(
+    network: str, found: Sequence[Advice], reference: float | None, out: Path | None, plot: Path | None
+) -> None:
+    """One table of all chips that take the network; why the others do not."""
+    rows = comparison_rows(found, reference)
+    if answered(lambda: {"network": network, "reference_accuracy": reference, "chips": rows, "out": out, "plot": plot}):
+        return
+    screen = console()
+    shown = [each for each in found if each.headline]
+    screen.print(Text.assemble((network, "bold"), f"   on {len(found)} chips"))
+    if shown:
+        chip, _, *others = advice_columns(shown)
+        made = Column("network", [each.how for each in shown], 6, right=False)
+        columns = [chip, made, *others[:-1], *_accuracy_columns(shown, reference)]
+        screen.print()
+        screen.print(fitting(columns, screen.width))
+    screen.print()
+    lines = [*_per(shown), *_same(found), *why_not_lines(found)]
+    if reference is not None:
+        lines.append(Line("accuracy", f"{percent(reference)} in real numbers, with which losses are compared"))
+    screen.print(head_lines(lines, bold=False))
+    notes = list(dict.fromkeys(note for row in shown for note in row.notes))
+    if notes:
+        screen.print()
+        screen.print(head_lines([Line("caution", "; ".join(notes))], bold=False))
+    show_files(screen, {"table": out, "figure": plot})
+
+
+def _accuracy_columns(rows: Sequence[Advice], reference: float | None) -> list[Column]:
+    if all(row.accuracy is None for row in rows):
+        return []
+    losses = [loss(row, reference) for row in rows]
+    return [
+        Column("accuracy", ["" if row.accuracy is None else percent(row.accuracy) for row in rows], 1),
+        Column("lost", ["" if each is None else f"{100 * each:.1f} points" for each in losses], 1),
+    ]
 
 
 def advice_columns(rows: Sequence[Advice]) -> list[Column]:
