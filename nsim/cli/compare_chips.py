@@ -29,8 +29,8 @@ def compare_chips(
     """Compare what one network takes on several chips, converted for each as its chip needs it.
 
     Real numbers become the integers of the chip: fixed point with timesteps, quantised on the --input with frames,
-    rounded on Speck. With --labels the accuracy on every chip, and what is lost of that in real numbers. Where a chip
-    cannot take the network the row says why. Exit code 1: none of them can.
+    rounded on Speck, where spikes by timestep come as events. With --labels the accuracy on every chip, and what is
+    lost of that in real numbers. Where a chip cannot take the network the row says why. Exit code 1: none of them can.
     """
     from nsim.chip.name import split_names
     from nsim.report import screen

@@ -13,8 +13,10 @@ from nsim.chip.chip import Chip
 from nsim.chip.discipline import MAP_OPTIONS, RUN_OPTIONS, discipline_of
 from nsim.chip.file import available_chips, load_chip
 from nsim.errors import InputError, NsimError
+from nsim.network.inputs import EventStream
 from nsim.report.fit import Fit, check_network, loaded, try_on
 from nsim.report.headline import Headline, headline_of
+from nsim.report.spikes_as_events import accuracy_of_streams, event_samples, one_after_another
 from nsim.report.what_if.options import other_options
 from nsim.report.words import VISIBLE_GAIN, Numbers, changed_command
 from nsim.result.run import simulate
@@ -174,6 +176,11 @@ def _run(network: str, name: str, fit: Fit, inputs: Path | None, options: Mappin
     wanted: dict[str, Any] = common | own.running_options(options) | {"ranges": True}
     if own.path_by_default:
         wanted["critical_path"] = True
+    streams = None
+    if own.name == "stream" and inputs is not None:
+        streams = event_samples(inputs, fit.mapping, options["samples"], options.get("dt_s"))
+        if streams is not None:
+            wanted["inputs"] = one_after_another(streams, _lengths_ps(streams, float(options["dt_s"])))
     result: Any = simulate(fit.mapping, **wanted)
     again = wanted | {"critical_path": None, "ranges": None}
     command = command_of(network, name, inputs, options)
@@ -188,8 +195,21 @@ def _run(network: str, name: str, fit: Fit, inputs: Path | None, options: Mappin
         better=tuple(_better(result, again, name, command) if short else ()),
         notes=tuple(result.provenance()["notes"]),
         how=_made(fit.mapping, loaded(network, own.name, options.get("dt_s"))),
-        accuracy=facts.get("accuracy"),
+        accuracy=facts.get("accuracy") if streams is None else _accuracy_of(fit.mapping, streams, options),
     )
+
+
+def _lengths_ps(streams: Sequence[EventStream], dt_s: float) -> list[int]:
+    """Of every sample, whole timesteps up to its last event."""
+    step_ps = round(dt_s * 1e12)
+    return [step_ps * (int(each.t_ps[-1]) // step_ps + 1 if len(each) else 1) for each in streams]
+
+
+def _accuracy_of(mapping: Any, streams: Sequence[EventStream], options: Mapping[str, Any]) -> float | None:
+    if options["labels"] is None:
+        return None
+    found = accuracy_of_streams(mapping, streams, options["labels"], dict(options))
+    return found.right / found.samples
 
 
 def _made(mapping: Any, network: Any) -> str:

@@ -66,9 +66,16 @@ def mapped(name: str, chip: Chip, inputs: Path | None, options: Mapping[str, Any
     return map_network(loaded(name, chip.discipline, options.get("dt_s")), chip, **own.mapping_options(options, inputs))
 
 
-@lru_cache(maxsize=len(DISCIPLINES))
 def loaded(name: str, discipline: str, dt_s: float | None) -> Any:
-    """Once for all chips of a discipline; the last network is kept."""
+    """The network, the same object for all chips of a discipline."""
+    file = Path(name)
+    stat = file.stat() if file.is_file() else None
+    return _loaded(name, discipline, dt_s, stat and (file.resolve(), stat.st_mtime_ns, stat.st_size))
+
+
+@lru_cache(maxsize=len(DISCIPLINES))
+def _loaded(name: str, discipline: str, dt_s: float | None, file: object) -> Any:
+    """Read once, and again if its file has changed."""
     if discipline == "tick" and not name.startswith("random:") and not name.endswith(SUFFIXES):
         discipline = "barrier"  # no network of one layer: the mapping says what is wrong with the others
     return DISCIPLINES[discipline].part("load")(name, dt_s=dt_s)

@@ -46,6 +46,38 @@ def test_accuracy_and_its_loss_on_every_chip(folder):
     assert "integrate-and-fire" in rows["speck"]["why_not"] and rows["speck"]["accuracy_loss"] is None
 
 
+def test_spikes_by_timestep_reach_speck_as_events(tmp_path):
+    """Every input drives one output of threshold 1, so the classes can be counted from the spikes alone."""
+    rng = np.random.default_rng(1)
+    counts = rng.permuted(np.tile([[0, 3, 5, 9]], (6, 1)), axis=1)  # spikes of every input in every sample
+    spikes = np.zeros((6, 10, 4, 1, 1), np.uint8)
+    for sample, step_counts in enumerate(counts):
+        for neuron, count in enumerate(step_counts):
+            spikes[sample, rng.permutation(10)[:count], neuron] = 1
+    labels = counts.argmax(axis=1)
+    labels[5] = (labels[5] + 1) % 4
+    np.save(tmp_path / "in.npy", spikes)
+    np.save(tmp_path / "labels.npy", labels)
+    nodes = {
+        "input": nir.Input({"input": np.array([4, 1, 1])}),
+        "conv": nir.Conv2d((1, 1), np.eye(4, dtype=np.float32)[:, :, None, None], 1, 0, 1, 1, np.zeros(4, np.float32)),
+        "fire": nir.IF(np.ones((4, 1, 1)), np.full((4, 1, 1), 0.9), np.zeros((4, 1, 1))),
+        "output": nir.Output({"output": np.array([4, 1, 1])}),
+    }
+    edges = [("input", "conv"), ("conv", "fire"), ("fire", "output")]
+    nir.write(tmp_path / "net.nir", nir.NIRGraph(nodes, edges))
+    words = ("--chips", "loihi2,speck", "--input", "in.npy", "--labels", "labels.npy", "--dt", "1e-3")
+    done = nsim("compare-chips", "net.nir", *words, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = the_line(done)
+    rows = {row["chip"]: row for row in found["chips"]}
+    assert not rows["speck"]["why_not"], rows["speck"]
+    assert (
+        found["reference_accuracy"] == rows["loihi2"]["accuracy"] == rows["speck"]["accuracy"] == pytest.approx(5 / 6)
+    )
+    assert rows["speck"]["accuracy_loss"] == 0
+
+
 @pytest.mark.parametrize("width", [80, 100])
 def test_table_figure_and_screen(folder, tmp_path, monkeypatch, width):
     monkeypatch.setenv("COLUMNS", str(width))
