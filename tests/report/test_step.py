@@ -54,7 +54,7 @@ def test_the_ends_of_timesteps_are_those_of_a_run(mapping, session):
     ends = []
     while not session.ended:
         session.finish_span()
-        ends.append(session._last_ps)
+        ends.append(session.last_span_ps)
     assert [end + mapping.barrier_ps + mapping.management_ps for end in ends] == durations.tolist()
 
 

@@ -14,7 +14,7 @@ from nsim.chip.chip import nearest
 from nsim.errors import InputError
 from nsim.formats.numpy_files import existing, read_npy
 from nsim.report.stepping.stepper import Stepper
-from nsim.report.stepping.words import _is_called
+from nsim.report.stepping.words import is_called
 from nsim.report.units import TIMES
 
 WAYS = (
@@ -91,7 +91,7 @@ def _full(stepper: Stepper, wanted: str) -> str:
     """A station has just begun to wait for a slot there."""
     for held in stepper.held.values():
         name = stepper.name(held.target)
-        if held.since_ps == stepper.now_ps and _is_called(name, wanted):
+        if held.since_ps == stepper.now_ps and is_called(name, wanted):
             return f"the queue before {name} is full"
     return ""
 

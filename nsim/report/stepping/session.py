@@ -10,16 +10,20 @@ from nsim.report.stepping.spans import Span
 from nsim.report.stepping.stepper import Stepper
 from nsim.report.units import seconds
 
-ENDED = "the run has ended"
+ENDED, SPAN_ENDED = "the run has ended", "the timestep has ended"
 
 
 class Session:
-    """Where a run is, and how it goes on; every way to go on returns why it stopped."""
+    """Where a run is, and how it goes on; every way to go on returns why it stopped.
+
+    last_span_ps   how long the services of the last span took that has ended
+    """
 
     def __init__(self, mapping: Any, spans: Iterator[Span]) -> None:
         self.mapping, self.spans = mapping, spans
         self.breakpoints: list[Breakpoint] = []
         self.stepper: Stepper | None = None
+        self.last_span_ps = 0
         self.ended = not self._begin()
 
     def _begin(self) -> bool:
@@ -36,12 +40,8 @@ class Session:
     @property
     def where(self) -> str:
         """Span and time."""
-        span = self.now.span
-        return (
-            f"{span.what} {span.number}, {seconds(self.now.now_ps)}"
-            if span.what == "timestep"
-            else seconds(self.now.now_ps)
-        )
+        span, time = self.now.span, seconds(self.now.now_ps)
+        return f"{span.what} {span.number}, {time}" if span.what == "timestep" else time
 
     def add(self, text: str) -> Breakpoint:
         """A new breakpoint; raises InputError for one that there is not."""
@@ -52,25 +52,22 @@ class Session:
         """So many services, over the ends of timesteps if need be."""
         for _ in range(services):
             reason = self._advance()
-            if reason and reason != self._ended_span:
+            if reason and reason != SPAN_ENDED:
                 return reason
         return self.now.last()
 
     def finish_span(self) -> str:
         """To the end of this timestep, or of the stream."""
-        span = self.now.span
         while not (reason := self._advance()):
             continue
-        return f"{reason}, after {seconds(self._last_ps)}" if reason == self._ended_span and span else reason
+        return f"{reason}, after {seconds(self.last_span_ps)}" if reason == SPAN_ENDED else reason
 
     def go(self) -> str:
         """Until a breakpoint, or the end of the run."""
         while True:
             reason = self._advance()
-            if reason and reason != self._ended_span:
+            if reason and reason != SPAN_ENDED:
                 return reason
-
-    _ended_span, _last_ps = "the timestep has ended", 0
 
     def _advance(self) -> str:
         """One service; why it stops, if it does. At the end of a span the next one begins."""
@@ -78,10 +75,10 @@ class Session:
             return ENDED
         if self.now.advance():
             return next((reason for each in self.breakpoints if not each.ends and (reason := each.hit(self.now))), "")
-        self._last_ps = self.now.now_ps
+        self.last_span_ps = self.now.now_ps
         reason = next((reason for each in self.breakpoints if each.ends and (reason := each.hit(self.now))), "")
         number = self.now.span.number
         self.ended = not self._begin()
         if reason:
             return f"timestep {number}: {reason}"
-        return ENDED if self.ended else self._ended_span
+        return ENDED if self.ended else SPAN_ENDED

@@ -29,7 +29,7 @@ def states(stepper: Stepper, wanted: str = "") -> list[State]:
     raises   InputError if no station in use is called so
     """
     stations = stepper.simulation.stations
-    named = [number for number in sorted(stations) if _is_called(stepper.name(number), wanted)]
+    named = [number for number in sorted(stations) if is_called(stepper.name(number), wanted)]
     if wanted and not named:
         raise InputError(
             f"no station {wanted!r} in use here: show lists those that hold something, such as core 0 send"
@@ -38,7 +38,7 @@ def states(stepper: Stepper, wanted: str = "") -> list[State]:
     return [state for state in found if wanted or state.does != "idle" or state.queued]
 
 
-def _is_called(name: str, wanted: str) -> bool:
+def is_called(name: str, wanted: str) -> bool:
     return f"{name} ".startswith(f"{wanted} ") or not wanted
 
 
