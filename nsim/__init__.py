@@ -22,15 +22,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nsim.chip.file import load_chip
     from nsim.formats.network import load_network
+    from nsim.formats.torch_modules import from_torch
     from nsim.mapping.frames.quantize import quantize
     from nsim.mapping.network import map_network
     from nsim.result.result import Result
     from nsim.result.run import simulate
 
-__all__ = ["Result", "load_chip", "load_network", "map_network", "quantize", "simulate"]
+__all__ = ["Result", "from_torch", "load_chip", "load_network", "map_network", "quantize", "simulate"]
 _HOMES = {
     "load_chip": "nsim.chip.file",
     "load_network": "nsim.formats.network",
+    "from_torch": "nsim.formats.torch_modules",
     "map_network": "nsim.mapping.network",
     "quantize": "nsim.mapping.frames.quantize",
     "Result": "nsim.result.result",

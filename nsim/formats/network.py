@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 
 from nsim.errors import NetworkError
@@ -11,17 +12,20 @@ from nsim.network.assignments import parse_assignments
 from nsim.network.layers import Network
 
 NETX_OPTIONS = ("reset_interval", "reset_offset", "num_layers", "skip_layers")
-SUFFIXES = (".net", ".nir", ".s5")
+SUFFIXES = (".net", ".nir", ".s5", ".onnx", ".pt2", ".py:VARIABLE")
+PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle")
 
 
 def load_network(name: str | Path, *, dt_s: float | None = None, **options: object) -> Network:
     """A built-in network or one from a file.
 
-    name     "pilotnet", "mlp:width=512,depth=4", a lava-dl `.net` file, a `.nir` graph, or an S5 network as
-             `.s5` archive; options may follow a colon
+    name     "pilotnet", "mlp:width=512,depth=4", a lava-dl `.net` file, a `.nir` graph, an S5 network as `.s5`
+             archive, an `.onnx` file, a `.pt2` of torch.export, or a variable of a Python file, "model.py:net", which
+             is executed; options may follow a colon
     dt_s     seconds per timestep, for NIR graphs whose time constants are in seconds
-    options  the same options as keywords: those of the built-in network; of a `.net`, see `nsim.formats.netx`; or of a
-             `.nir`, see `nsim.formats.nir_rules`
+    options  the same options as keywords: those of the built-in network; of a `.net`, see `nsim.formats.netx`; of a
+             `.nir`, see `nsim.formats.nir_rules`; of `.onnx` and `.pt2`, see `nsim.formats.coding`; of a Python file,
+             see `nsim.formats.python_file`
     raises   NetworkError
     """
     base, given = _split(str(name))
@@ -41,6 +45,17 @@ def load_network(name: str | Path, *, dt_s: float | None = None, **options: obje
         if given:
             raise NetworkError(f"an S5 archive takes no options, but {path} was given {', '.join(given)}")
         return read_s5(path)
+    if path.suffix in (".onnx", ".pt2"):
+        return _load_row(path, given)
+    if re.fullmatch(r".+\.py(:[A-Za-z_]\w*)?", base):
+        from nsim.formats.python_file import read_python
+
+        return read_python(base, dt_s, given)
+    if path.suffix.lower() in PICKLES:
+        raise NetworkError(
+            f"{path} is a pickle, which can run any code and is never loaded: export the module "
+            "(torch.export.save(torch.export.export(net.eval(), (sample,)), 'net.pt2')), or give it as model.py:net"
+        )
     near = difflib.get_close_matches(base, workloads.BUILTIN, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise NetworkError(
@@ -58,6 +73,18 @@ def _split(name: str) -> tuple[str, dict[str, object]]:
         return base, dict(parse_assignments(tail))
     except ValueError as error:
         raise NetworkError(f"options of network {base!r}: {error}, as in mlp:width=512,depth=4") from None
+
+
+def _load_row(path: Path, given: dict[str, object]) -> Network:
+    from nsim.formats.coding import coded
+    from nsim.formats.onnx_file import read_onnx
+    from nsim.formats.pt2 import read_pt2
+
+    network = read_onnx(path) if path.suffix == ".onnx" else read_pt2(path)
+    try:
+        return coded(network, given)
+    except NetworkError as error:
+        raise NetworkError(f"{path}: {error}") from None
 
 
 def _load_netx(path: Path, given: dict[str, object]) -> Network:

@@ -451,7 +451,10 @@ class Activation(Neuron):
 
 @dataclass(frozen=True, eq=False)
 class SigmaDelta(Neuron):
-    """Sigma-delta neuron in floating point; roles as in FixedSigmaDelta. Source: lava-dl's training counterpart."""
+    """Sigma-delta neuron in floating point; roles as in FixedSigmaDelta, of which "output" is read with its bias added.
+
+    Source: lava-dl's training counterpart.
+    """
 
     microcode: ClassVar[bool] = True
     probes: ClassVar[Mapping[str, str]] = {"v": "sigma"}
@@ -485,7 +488,7 @@ class SigmaDelta(Neuron):
         return messages
 
     def readout(self, state, messages):
-        return state["sigma"] if self.role == "output" else messages
+        return state["sigma"] + state["bias"] if self.role == "output" else messages
 
 
 @dataclass(frozen=True, eq=False)

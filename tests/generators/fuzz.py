@@ -16,9 +16,11 @@ from pathlib import Path
 import h5py
 import nir
 import numpy as np
+import onnx
 
 from tests.generators.commands import nsim
 from tests.generators.netx_files import dense, input_layer, loihi, write_net
+from tests.generators.rows import archive, node, tensor
 
 F = np.float32
 PILOT = "mlp:width=8,depth=2,inputs=8"
@@ -26,6 +28,9 @@ SHORT = ("--timesteps", "2", "--no-range")
 READERS = {  # by file: a command that reads it
     "net.net": ("run", "net.net", "--chip", "loihi2", "--activity", "0.3", *SHORT),
     "net.nir": ("run", "net.nir", "--chip", "loihi2", "--activity", "0.3", *SHORT),
+    "net.pt2": ("run", "net.pt2", "--chip", "loihi2", "--activity", "0.3", *SHORT),
+    "net.onnx": ("run", "net.onnx", "--chip", "loihi2", "--activity", "0.3", *SHORT),
+    "model.py": ("run", "model.py:net", "--chip", "loihi2", "--activity", "0.3", *SHORT),
     "frames.npy": ("run", PILOT, "--chip", "loihi2", "--input", "frames.npy", "--no-range"),
     "frames.npz": ("run", PILOT, "--chip", "loihi2", "--input", "frames.npz", "--no-range"),
     "events.h5": ("run", PILOT, "--chip", "loihi2", "--input", "events.h5", "--bin", "1e-3", "--no-range"),
@@ -83,6 +88,7 @@ def write_all(folder: Path) -> None:
         "output": nir.Output({"output": np.array([6])}),
     }
     nir.write(folder / "net.nir", nir.NIRGraph(nodes, list(pairwise(nodes)), {"dt": 1e-3}, type_check=False))
+    _write_rows(folder, weights.astype(F))
     frames = rng.random((2, 5, 8)) < 0.3
     np.save(folder / "frames.npy", frames)
     np.savez(folder / "frames.npz", frames=frames)
@@ -108,6 +114,24 @@ def write_all(folder: Path) -> None:
     assert nsim("run", PILOT, "--chip", "loihi2", *SHORT, "--out", "run", cwd=folder).returncode == 0
 
 
+def _write_rows(folder: Path, weights: np.ndarray) -> None:
+    """One dense layer with a rectifier, as torch.export and ONNX have it, and a graph in a Python file."""
+    nodes = [
+        node("linear.default", "y", input=tensor("x"), weight=tensor("p_fc_weight")),
+        node("relu.default", "z", self=tensor("y")),
+    ]
+    archive(folder / "net.pt2", nodes, {"x": (1, 8), "y": (1, 6), "z": (1, 6)}, {"fc.weight": weights})
+    helper, value = onnx.helper, onnx.helper.make_tensor_value_info
+    made = [helper.make_node("Gemm", ["x", "w"], ["y"], transB=1), helper.make_node("Relu", ["y"], ["z"])]
+    ends = [value("x", 1, (1, 8))], [value("z", 1, (1, 6))]
+    graph = helper.make_graph(made, "net", *ends, [onnx.numpy_helper.from_array(weights, "w")])
+    (folder / "net.onnx").write_bytes(helper.make_model(graph).SerializeToString())
+    (folder / "model.py").write_text(
+        "import nir, numpy\nfc, neurons = nir.Linear(numpy.ones((6, 8))), nir.Threshold(numpy.ones(6))\n"
+        "net = nir.NIRGraph.from_list(fc, neurons)\n"
+    )
+
+
 @dataclass(frozen=True)
 class Case:
     """What is asked, and what was done to which file before."""
@@ -130,7 +154,7 @@ def draw(rng: np.random.Generator, good: Path, folder: Path) -> Case:
 
 def _damaged(rng: np.random.Generator, path: Path) -> str:
     data = path.read_bytes()
-    text = path.suffix in {".toml", ".csv", ".json", ".txt"} and rng.random() < 0.7
+    text = path.suffix in {".toml", ".csv", ".json", ".txt", ".py"} and rng.random() < 0.7
     how, data = _damaged_text(rng, data.decode()) if text else _damaged_bytes(rng, data)
     path.write_bytes(data)
     return how

@@ -427,7 +427,7 @@ def test_sigma_delta_agrees_with_float64(seed, role, threshold):
         residue, previous = change - expected, activation
         assert (sent == (0 if role == "output" else expected)).all()
     if role == "output":
-        assert (neuron.readout(state, messages[-1]) == sigma).all()
+        assert (neuron.readout(state, messages[-1]) == sigma + bias).all()
     assert neuron.holds == (role == "output")
 
 
