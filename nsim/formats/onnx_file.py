@@ -125,7 +125,7 @@ class _Node:
         self.inputs = [constants.get(name) if name else None for name in node.input]
         self.values = {attribute.name: _value(attribute) for attribute in node.attribute}
         weights = [name for name in node.input if name in constants]
-        self.name = node.name or node.output[0] or self.operation
+        self.name = (node.name or node.output[0]).removeprefix("/") or self.operation
         moving = [name for name in node.input if name and name not in constants]
         if moving != [current]:
             raise NetworkError(

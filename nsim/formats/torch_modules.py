@@ -19,6 +19,8 @@ import numpy as np
 
 from nsim.errors import NetworkError
 from nsim.formats.coding import coded
+from nsim.formats.nir_graph import network_from_nir
+from nsim.formats.nir_rules import PRESET_DT_S
 from nsim.formats.pt2 import network_of_archive
 from nsim.network.layers import Network
 
@@ -135,9 +137,8 @@ def _line(problem: BaseException) -> str:
 def _spiking(
     torch: Any, module: Any, sample: Any, name: str, framework: str, dt_s: float | None, options: Mapping[str, object]
 ) -> Network:
-    from nsim.formats.nir_graph import network_from_nir  # start-up: nir and h5py, which plain modules do not need
-
     whole = _folded(torch, _copied(torch, module))
+    _check_pools(torch, whole)
     told = _TOLD.get(framework, lambda _: {})(whole)
     said = io.StringIO()
     try:
@@ -256,8 +257,17 @@ _EXPORTERS: Mapping[str, Callable[[Any, Any, Any], Any]] = {
 # What modules tell beyond their exporters
 
 
+def _check_pools(torch: Any, module: Any) -> None:
+    """Exporters write a pool without its padding."""
+    for key, part in module.named_modules():
+        if isinstance(part, torch.nn.AvgPool2d) and (part.padding not in (0, (0, 0)) or part.ceil_mode):
+            raise NetworkError(f"layer {key!r} is an average pool with padding or ceil_mode: leave them out")
+
+
 def _told_by_snntorch(module: Any) -> dict[str, object]:
     def rule(part: Any) -> str:
+        if part.inhibition or part.state_quant or float(part.graded_spikes_factor) != 1:
+            raise NetworkError("inhibition, state_quant and graded_spikes_factor have no rule in NIR: use none of them")
         mechanism, later = part.reset_mechanism, getattr(part, "reset_delay", True)
         if mechanism not in ("subtract", "zero"):
             raise NetworkError(f"reset_mechanism {mechanism!r} has no rule in NIR: use subtract or zero")
@@ -268,6 +278,8 @@ def _told_by_snntorch(module: Any) -> dict[str, object]:
 
 def _told_by_sinabs(module: Any) -> dict[str, object]:
     parts = [part for part in module.modules() if hasattr(part, "spike_fn") and hasattr(part, "reset_fn")]
+    if any(getattr(part, "tau_syn", None) is not None for part in parts):
+        raise NetworkError("its exporter leaves out tau_syn: use neurons without it, or write the NIR graph")
     resets = {"MembraneReset": "value", "MembraneSubtract": "subtract"}
     spikes = {"SingleSpike": "one", "MultiSpike": "many"}
     kinds = [(type(p.reset_fn).__name__, getattr(p.spike_fn, "__name__", type(p.spike_fn).__name__)) for p in parts]
@@ -275,9 +287,19 @@ def _told_by_sinabs(module: Any) -> dict[str, object]:
         if kind[0] not in resets or kind[1] not in spikes:
             known = ", ".join((*resets, *spikes))
             raise NetworkError(f"neurons with {kind[0]} and {kind[1]} have no rule in NIR: use {known}")
-    floors = [None if getattr(part, "min_v", None) is None else float(part.min_v) for part in parts]
+    floors = [None if part.min_v_mem is None else float(part.min_v_mem) for part in parts]
+    gains = ["leak" if part.norm_input else "whole" for part in parts if hasattr(part, "norm_input")]
     told = _one("reset", (resets[reset] for reset, _ in kinds)) | _one("spikes", (spikes[spike] for _, spike in kinds))
+    told |= _one("gain", gains)
     return told | {key: value for key, value in _one("floor", floors).items() if value is not None}
+
+
+def _told_by_norse(module: Any) -> dict[str, object]:
+    for part in module.modules():
+        reset, dt = getattr(getattr(part, "p", None), "v_reset", None), getattr(part, "dt", PRESET_DT_S["norse"])
+        if (reset is not None and bool((reset != 0).any())) or dt != PRESET_DT_S["norse"]:
+            raise NetworkError("its exporter leaves out v_reset and dt: use 0 and 1e-3, or write the NIR graph")
+    return {}
 
 
 def _one(key: str, values: Iterable[object]) -> dict[str, object]:
@@ -290,4 +312,5 @@ def _one(key: str, values: Iterable[object]) -> dict[str, object]:
 _TOLD: Mapping[str, Callable[[Any], dict[str, object]]] = {
     "snntorch": _told_by_snntorch,
     "sinabs": _told_by_sinabs,
+    "norse": _told_by_norse,
 }

@@ -211,13 +211,15 @@ def test_spiking_modules_that_cannot_be_exported():
     for layers, words in (
         ([nn.Linear(4, 4), leaky(), nn.Sigmoid(), nn.Linear(4, 2), leaky(output=True)], "has no NIR for Sigmoid"),
         ([nn.Linear(4, 4), leaky(reset_mechanism="none")], "reset_mechanism 'none' has no rule"),
+        ([nn.Linear(4, 4), leaky(inhibition=True)], "inhibition"),
+        ([nn.Unflatten(1, (1, 2, 2)), nn.AvgPool2d(2, padding=1), leaky()], "'1' is an average pool with padding"),
         ([nn.Linear(4, 4), leaky(reset_mechanism="zero"), nn.Linear(4, 2), leaky()], "different rules of reset"),
     ):
         with pytest.raises(NetworkError, match=words):
             from_torch(nn.Sequential(*layers), np.ones((1, 4)))
 
 
-@pytest.mark.parametrize("kind", ["IAF", "LIF", "reset", "floor", "conv"])
+@pytest.mark.parametrize("kind", ["IAF", "LIF", "whole", "reset", "floor", "conv"])
 def test_sinabs(kind):
     sl = pytest.importorskip("sinabs.layers", reason="not in the extra oracle")
     import sinabs.activation as sa
@@ -225,7 +227,9 @@ def test_sinabs(kind):
     def neurons():
         if kind == "LIF":
             return sl.LIFSqueeze(tau_mem=10.0, spike_threshold=0.05, batch_size=1)
-        how = {"reset": {"reset_fn": sa.MembraneReset(), "spike_fn": sa.SingleSpike}, "floor": {"min_v": -0.5}}
+        if kind == "whole":
+            return sl.LIFSqueeze(tau_mem=10.0, spike_threshold=1.5, norm_input=False, batch_size=1)
+        how = {"reset": {"reset_fn": sa.MembraneReset(), "spike_fn": sa.SingleSpike}, "floor": {"min_v_mem": -0.5}}
         return sl.IAFSqueeze(batch_size=1, **how.get(kind, {}))
 
     torch.manual_seed(2)
