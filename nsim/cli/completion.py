@@ -93,7 +93,10 @@ def network_names(incomplete: str) -> list[str]:
     """Built-in networks, and files of networks."""
     from nsim.network.builtin import BUILTIN
 
-    return [*(name for name in BUILTIN if name.startswith(incomplete)), *_files(incomplete, (".net", ".nir"))]
+    return [
+        *(name for name in BUILTIN if name.startswith(incomplete)),
+        *_files(incomplete, (".net", ".nir", ".onnx", ".pt2")),
+    ]
 
 
 def chip_names(incomplete: str) -> list[str]:

@@ -12,7 +12,8 @@ from nsim.network.assignments import parse_assignments
 from nsim.network.layers import Network
 
 NETX_OPTIONS = ("reset_interval", "reset_offset", "num_layers", "skip_layers")
-SUFFIXES = (".net", ".nir", ".s5", ".onnx", ".pt2", ".py:VARIABLE")
+SUFFIXES = (".net", ".nir", ".s5", ".onnx", ".pt2", ".py")
+PYTHON = re.compile(r"(?P<path>.+\.py)(?::[A-Za-z_]\w*)?")
 PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle")
 
 
@@ -47,7 +48,7 @@ def load_network(name: str | Path, *, dt_s: float | None = None, **options: obje
         return read_s5(path)
     if path.suffix in (".onnx", ".pt2"):
         return _load_row(path, given)
-    if re.fullmatch(r".+\.py(:[A-Za-z_]\w*)?", base):
+    if PYTHON.fullmatch(base):
         from nsim.formats.python_file import read_python
 
         return read_python(base, dt_s, given)
@@ -60,8 +61,17 @@ def load_network(name: str | Path, *, dt_s: float | None = None, **options: obje
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise NetworkError(
         f"no network {base!r}: {hint}give a built-in name ({', '.join(workloads.BUILTIN)}) or a file ending in "
-        f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
+        f"{', '.join(SUFFIXES[:-1])}, or model{SUFFIXES[-1]}:VARIABLE"
     )
+
+
+def network_file(name: str) -> str | None:
+    """The path of the file that a network is read from; None for a built-in one."""
+    for base in (name, _split(name)[0]):
+        found = PYTHON.fullmatch(base)
+        if found or base.endswith(SUFFIXES):
+            return found["path"] if found else base
+    return None
 
 
 def _split(name: str) -> tuple[str, dict[str, object]]:

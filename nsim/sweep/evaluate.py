@@ -21,7 +21,7 @@ from nsim.chip.file import describe, keys_at, load_chip, own_files
 from nsim.chip.timesteps import BarrierChip
 from nsim.errors import ChipError, InterruptedRunError, NsimError, SweepError, open_regular
 from nsim.formats.made_events import is_event_name
-from nsim.formats.network import SUFFIXES
+from nsim.formats.network import network_file
 from nsim.mapping.cores.mapping import Mapping
 from nsim.mapping.network import map_network
 from nsim.mapping.tiles.read import SUFFIXES as MATRICES
@@ -303,8 +303,8 @@ def file_digest(path: str) -> str:
 
 def files_of(point: Point) -> list[str]:
     """Paths of the files that a point is read from."""
-    base = point.network.rpartition(":")[0] or point.network
-    names = [name for name in (point.network, base) if name.endswith((*SUFFIXES, *MATRICES))][:1]
+    found = point.network if point.network.endswith(MATRICES) else network_file(point.network)
+    names = [found] if found else []
     partition = str(point.option("partition") or "")
     names += [partition] if partition.endswith(".toml") else []
     names += own_files(point.chip)

@@ -97,7 +97,9 @@ class Block(SpecTable):
         default=None, description="points of a Latin hypercube"
     )
     draw: Annotated[int, Field(strict=True, ge=0)] = Field(default=0, description="seed of a Latin hypercube")
-    networks: Names = Field(description="built-in names (as in mlp:width=512,depth=4), .net, .nir or .s5 files")
+    networks: Names = Field(
+        description="built-in names (as in mlp:width=512), .net, .nir, .s5, .onnx, .pt2 files, model.py:net"
+    )
     chips: Names = Field(description="names of chips, or paths of chip files")
     chip_parameters: dict[Name, Values] = Field(
         default={}, description='values by key path of the chip file, such as "links.east_west.bandwidth_gbps"'

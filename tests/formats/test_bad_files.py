@@ -18,6 +18,7 @@ from nsim.formats.nir_graph import read_nir
 from nsim.formats.numpy_files import read_arrays
 from nsim.formats.spikes import load_input
 from tests.generators.commands import refused
+from tests.generators.strange_files import PLANTS, datasets, planted
 
 F = np.float32
 GIB = 1 << 30
@@ -163,45 +164,6 @@ def test_refusing_takes_little_memory(tmp_path):
 # Fields of the wrong type
 
 
-def unusual(group, name):
-    """A datatype that NumPy lacks."""
-    h5py.h5d.create(group.id, name.encode(), h5py.h5t.UNIX_D32LE, h5py.h5s.create_simple((2,)))
-
-
-def committed(group, name):
-    group.file["kind"] = np.dtype("i4")
-    group.create_dataset(name, (2,), dtype=group.file["kind"])
-
-
-PLANTS = {
-    "time": unusual,
-    "committed": committed,
-    "reference": lambda group, name: group.__setitem__(name, group.ref),
-    "empty": lambda group, name: group.__setitem__(name, h5py.Empty("f8")),
-    "group": lambda group, name: group.create_group(name),
-    "enumeration": lambda group, name: group.create_dataset(name, (2,), h5py.enum_dtype({"A": 1})),
-    **{
-        kind: lambda group, name, value=value: group.__setitem__(name, value)
-        for kind, value in {
-            "integer": 3,
-            "negative": -1,
-            "nothing": np.zeros(0),
-            "compound": np.zeros(2, [("a", "i4"), ("b", "f8")]),
-            "record": np.zeros((), [("a", "i4"), ("b", "f8")]),
-            "text": "x",
-            "bytes": np.array([b"a", b"b"]),
-            "opaque": np.void(b"abc"),
-            "unsigned": np.uint64(2**64 - 1),
-            "lowest": np.int64(-(2**63)),
-            "huge": 1e300,
-            "nan": np.nan,
-            "complex": 1j,
-            "deep": np.zeros((1, 2, 3, 4, 5)),
-        }.items()
-    },
-}
-
-
 @pytest.fixture(scope="module")
 def nir_file(tmp_path_factory):
     """One node of every type that is read."""
@@ -228,20 +190,6 @@ def nir_file(tmp_path_factory):
     nir.write(path, nir.NIRGraph(nodes, edges, {"dt": 1e-3}, type_check=False))
     read_nir(path)
     return path
-
-
-def datasets(path):
-    found = []
-    with h5py.File(path) as file:
-        file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None)
-    return found
-
-
-def planted(source, target, name, plant):
-    target.write_bytes(source.read_bytes())
-    with h5py.File(target, "r+") as file:
-        del file[name]
-        plant(file[name.rpartition("/")[0] or "/"], name.rpartition("/")[2])
 
 
 def read_or_refused(read, path):

@@ -21,6 +21,7 @@ import onnx
 from tests.generators.commands import nsim
 from tests.generators.netx_files import dense, input_layer, loihi, write_net
 from tests.generators.rows import archive, node, tensor
+from tests.generators.strange_files import PLANTS, STRANGE, datasets, planted
 
 F = np.float32
 PILOT = "mlp:width=8,depth=2,inputs=8"
@@ -153,6 +154,15 @@ def draw(rng: np.random.Generator, good: Path, folder: Path) -> Case:
 
 
 def _damaged(rng: np.random.Generator, path: Path) -> str:
+    if rng.random() < 0.1:
+        what = str(rng.choice(list(STRANGE)))
+        STRANGE[what](path)
+        return f"is {what}"
+    if path.suffix in {".net", ".nir", ".h5"} and rng.random() < 0.5:
+        name, kind = str(rng.choice(datasets(path))), str(rng.choice(list(PLANTS)))
+        whole = path.rename(path.with_name("whole"))
+        planted(whole, path, name, PLANTS[kind])
+        return f"{name} holds {kind}"
     data = path.read_bytes()
     text = path.suffix in {".toml", ".csv", ".json", ".txt", ".py"} and rng.random() < 0.7
     how, data = _damaged_text(rng, data.decode()) if text else _damaged_bytes(rng, data)
