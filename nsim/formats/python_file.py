@@ -6,6 +6,7 @@ import importlib.util
 import re
 import sys
 import traceback
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,9 @@ def _executed(path: Path) -> dict[str, Any]:
     sys.modules[name] = module  # dataclasses and torch.export look their code up there
     sys.path.insert(0, str(path.resolve().parent))
     try:
-        spec.loader.exec_module(module)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # an error says what matters of it, in one line
+            spec.loader.exec_module(module)
     except (Exception, SystemExit) as problem:  # whatever the file does
         raise NetworkError(f"{path} fails{_where(problem, path)}: mend it, python {path} shows the whole") from None
     finally:

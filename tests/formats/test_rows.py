@@ -242,6 +242,7 @@ def test_onnx_without_its_package(tmp_path, monkeypatch):
         ("import no_such_package", "net", "in line 1 (ModuleNotFoundError"),
         ("x = 1\nraise SystemExit(3)", "net", "in line 2 (SystemExit: 3)"),
         ("def", "net", "in line 1 (SyntaxError"),
+        ("1.5(3)", "net", "in line 1 (TypeError"),
         (None, "net", "cannot be read"),
     ],
 )
