@@ -21,7 +21,7 @@ from nsim.mapping.tiles.read import TileNetwork
 from nsim.network.activity import Activity, Densities, evaluate, layer_offsets, prescribe
 from nsim.result.ranges import chosen_steps
 from nsim.result.retime.ticks import ranges_of_ticks
-from nsim.result.run_timesteps import DEFAULT_TIMESTEPS, check_run, chosen_densities
+from nsim.result.run_timesteps import check_run, chosen_densities, drawn_lengths
 from nsim.result.ticks import TickCounts, TilePortTimes, TilesResult
 
 ENGINES: dict[str, Callable[[Lines], engine_compiled.Engine | engine_simpy.Engine]] = {
@@ -113,7 +113,7 @@ def _drawn(
 ) -> tuple[Iterator[Iterator[Activity]], list[int]]:
     densities = chosen_densities(network.whole, activity)
     rng = np.random.default_rng([seed, 1])  # another stream than the one that drew a random network
-    lengths = [timesteps or DEFAULT_TIMESTEPS] * (samples or 1)
+    lengths = drawn_lengths(timesteps, samples)
     return (prescribe(network.whole, densities, length, rng) for length in lengths), lengths
 
 

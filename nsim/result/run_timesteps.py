@@ -37,6 +37,7 @@ from nsim.result.timesteps import TimestepResult
 
 ENGINES = {"compiled": engine_compiled, "simpy": engine_simpy}
 DEFAULT_TIMESTEPS = 100
+MOST_TIMESTEPS = 10_000_000  # of a run; its tables then take some 10 GB
 Progress = Callable[[int, int], None]
 Write = Callable[[], None]
 Part = TypeVar("Part")
@@ -218,8 +219,9 @@ def check_run(
     if engine not in ENGINES:
         raise SimulationError(f"no engine {engine!r}: choose from {', '.join(ENGINES)}")
     for name, value in (("timesteps", timesteps), ("samples", samples)):
-        if value is not None and value < 1:
-            raise InputError(f"{name} is {value}: give at least 1")
+        if value is not None and not 1 <= value <= MOST_TIMESTEPS:
+            shown = value if abs(value) < 1 << 63 else f"a number of {value.bit_length()} bits"
+            raise InputError(f"{name} is {shown}: give at least 1, at most {MOST_TIMESTEPS:,}")
     if dt_s is not None and not 0 < dt_s < float("inf"):
         raise InputError(f"dt is {dt_s}: give a positive number of seconds, for example 1e-3")
     if seed < 0:
@@ -234,9 +236,19 @@ def _drawn(
 ) -> Sent:
     rng = np.random.default_rng(seed)
     densities = chosen_densities(network, activity)
-    lengths = [timesteps or DEFAULT_TIMESTEPS] * (samples or 1)
+    lengths = drawn_lengths(timesteps, samples)
     notes = network.activity_notes if activity is None else ()
     return Sent((prescribe(network, densities, length, rng) for length in lengths), lengths, None, notes=notes)
+
+
+def drawn_lengths(timesteps: int | None, samples: int | None) -> list[int]:
+    """Timesteps of every sample of drawn activity."""
+    length, count = timesteps or DEFAULT_TIMESTEPS, samples or 1
+    if length * count > MOST_TIMESTEPS:
+        raise InputError(
+            f"{count:,} samples of {length:,} timesteps are {length * count:,}: give at most {MOST_TIMESTEPS:,} in all"
+        )
+    return [length] * count
 
 
 def chosen_densities(network: Network, activity: str | float | Densities | None) -> Densities:

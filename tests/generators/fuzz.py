@@ -74,6 +74,8 @@ WORDS = (
     "=",
     ":",
 )
+LARGE = ("1" + "0" * 30, "9" * 20, "1000000000", "4294967296", "1e30", "-" + "9" * 20)
+LISTS = (NUMBERS, WORDS, LARGE)  # of which a value is drawn
 MEMORY_BYTES = 4 << 30
 
 
@@ -149,7 +151,7 @@ def draw(rng: np.random.Generator, good: Path, folder: Path) -> Case:
         return Case(READERS[name], f"{name}: {_damaged(rng, folder / name)}")
     words = list(OPTIONS)[int(rng.integers(len(OPTIONS)))]
     chosen = rng.choice(OPTIONS[words], min(len(OPTIONS[words]), int(rng.integers(1, 3))), replace=False)
-    more = [word for name in chosen.tolist() for word in (f"--{name}", str(rng.choice(NUMBERS + WORDS)))]
+    more = [word for name in chosen.tolist() for word in (f"--{name}", str(rng.choice(LISTS[int(rng.integers(3))])))]
     return Case((*words, *more))
 
 

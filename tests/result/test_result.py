@@ -23,6 +23,7 @@ from nsim.network.synapses import Dense, Sparse
 from nsim.result.folder import OutputFolder
 from nsim.result.run import simulate
 from nsim.result.run_timesteps import ENGINES
+from tests.generators.commands import refused
 from tests.generators.machines import changed, mapped_networks, shipped, unrolled
 
 TABLES = ("cores", "layers", "links", "timesteps")
@@ -153,6 +154,28 @@ def test_impossible_runs_are_refused_before_they_start(mlp):
         simulate(mlp, timesteps=0)
     with pytest.raises(InputError, match="both an input and an activity were given"):
         simulate(mlp, np.zeros((1, 30)), activity=0.1)
+
+
+@pytest.mark.parametrize("option", ["--timesteps", "--samples"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("run", "mlp:width=8,depth=2,inputs=8", "--chip", "loihi2"),
+        ("run", "cnn", "--chip", "akd1000"),
+        ("run", "random:p1=0.5", "--chip", "mosaic", "--activity", "0.1"),
+        ("floorline", "mlp:width=8,depth=2,inputs=8", "--chip", "loihi2"),
+    ],
+)
+def test_runs_that_no_memory_takes(command, option):
+    """Before anything is loaded."""
+    for number in ("1" + "0" * 30, str(2**63), "10000001"):
+        line = refused(*command, option, number)
+        assert "give at least 1, at most 10,000,000" in line or "is not for chip 'akd1000'" in line
+
+
+def test_many_samples_that_are_too_many_timesteps():
+    line = refused("run", "mlp:width=8,depth=2,inputs=8", "--chip", "loihi2", "--samples", "1000000")
+    assert "1,000,000 samples of 100 timesteps are 100,000,000: give at most 10,000,000 in all" in line
 
 
 def two_layers(kind: str, graded: bool):
