@@ -5,11 +5,12 @@ The source folder is the project itself, so that a page's links hold in a checko
 
 import os
 import sys
-from importlib.metadata import version as version_of
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "reference"))
 from make import make
+
+from nsim.errors import version_of
 
 make()
 os.environ |= {"COLUMNS": "80"}  # screens of the tutorials are as wide as the page

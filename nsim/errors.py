@@ -17,6 +17,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
+DISTRIBUTION = "nsim-neuromorphic"  # the name to install; `nsim` on PyPI is another package
 _LFS = b"version https://git-lfs.github.com/spec/"
 MAX_TEXT_BYTES = 10_000_000  # of a TOML file; this stops at a wrong file
 
@@ -71,6 +72,13 @@ class InterruptedRunError(NsimError):
 
 class TrainingError(NsimError):
     """A training that is asked for what it does not know, cannot do, or cannot go on with."""
+
+
+def version_of(package: str) -> str:
+    """Of an installed package, by the name that it is imported by."""
+    from importlib import metadata  # start-up
+
+    return metadata.version(DISTRIBUTION if package == "nsim" else package)
 
 
 def available_bytes() -> int:

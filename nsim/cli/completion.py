@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 from typer.completion import completion_init, get_completion_script, install
 
-from nsim.errors import InputError, OutputError
+from nsim.errors import InputError, OutputError, version_of
 
 PROGRAM, VARIABLE = "nsim", "_NSIM_COMPLETE"  # the variable by which a shell asks
 SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
@@ -62,9 +62,7 @@ def _known(shell: str) -> str:
 def version(wanted: bool) -> None:
     """Print which nsim this is: with the Python it runs on, what a report of a fault needs."""
     if wanted:
-        from importlib import metadata  # start-up
-
-        typer.echo(f"nsim {metadata.version('nsim')} on Python {platform.python_version()}")
+        typer.echo(f"nsim {version_of('nsim')} on Python {platform.python_version()}")
         raise typer.Exit
 
 

@@ -31,7 +31,7 @@ def sanafe(
     try:
         import yaml  # type: ignore[import-untyped]  # noqa: F401
     except ImportError:
-        raise InputError("reading YAML needs PyYAML: pip install 'nsim[sanafe]'") from None
+        raise InputError("reading YAML needs PyYAML: pip install 'nsim-neuromorphic[sanafe]'") from None
     from nsim.cli.sanafe import import_sanafe
     from nsim.report.screen.sanafe import show_account
 

@@ -35,7 +35,8 @@ COMMANDS = {  # by section of the help
     },
     "Prepare": {
         "train": Entry(
-            "nsim.cli.train:TRAIN", "Train networks for a chip (needs the extra: pip install 'nsim[train]')"
+            "nsim.cli.train:TRAIN",
+            "Train networks for a chip (needs the extra: pip install 'nsim-neuromorphic[train]')",
         ),
         "data": Entry("nsim.cli.data:DATA", "Make data to train on, offline"),
         "import": Entry("nsim.cli.import_:IMPORT", "Bring work that was made for other simulators"),

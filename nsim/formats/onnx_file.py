@@ -41,7 +41,7 @@ def _loaded(path: Path) -> Any:
     try:
         import onnx  # an extra: only those who have such files need it
     except ImportError:
-        raise NetworkError("an ONNX file needs the package onnx: pip install 'nsim[onnx]'") from None
+        raise NetworkError("an ONNX file needs the package onnx: pip install 'nsim-neuromorphic[onnx]'") from None
     try:
         check_no_pointer(path, NetworkError)
         with open_regular(path) as file:

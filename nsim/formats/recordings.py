@@ -1,6 +1,6 @@
 """Recordings of event cameras: AEDAT 4 (.aedat4), and Prophesee's RAW (.raw: EVT 2 and EVT 3) and DAT (.dat).
 
-They are decoded by `faery`, an extra: pip install 'nsim[events]'. faery and aedat were tried with recordings of 400
+They are decoded by `faery`, of the extra `events`. faery and aedat were tried with recordings of 400
 events cut at about 430 places, and with bytes changed at about 600.
 
 - faery 0.7.1: September 2026, LGPL-3.0, wheels for Python 3.11 to 3.13, reads and writes all four formats. Every cut
@@ -52,7 +52,7 @@ def read_recording(path: Path) -> dict[str, NDArray[Any]]:
     raises  InputError if faery is missing, or for a file of another kind, cut short, damaged or out of order
     """
     if find_spec("faery") is None:
-        raise InputError(f"{path} needs the package faery to be read: pip install 'nsim[events]'")
+        raise InputError(f"{path} needs the package faery to be read: pip install 'nsim-neuromorphic[events]'")
     suffix = path.suffix.lower()
     try:
         kind = {".aedat4": _check_aedat, ".raw": _check_raw, ".dat": _check_dat}[suffix](path)

@@ -67,7 +67,7 @@ def _algorithm(problem: Problem, seed: int, pareto: bool) -> Any:
         from pymoo.operators.repair.rounding import RoundingRepair  # type: ignore[import-untyped]
         from pymoo.operators.sampling.rnd import IntegerRandomSampling  # type: ignore[import-untyped]
     except ImportError:
-        raise OptimizationError("search 'evolve' needs pymoo: pip install 'nsim[optimize]'") from None
+        raise OptimizationError("search 'evolve' needs pymoo: pip install 'nsim-neuromorphic[optimize]'") from None
     layers = len(problem.layers)
     upper = np.array([SCALE, 2, 1, 1] * layers)
     declared = Declared(n_var=GENES * layers, n_obj=3 if pareto else 1, xl=np.zeros_like(upper), xu=upper, vtype=int)

@@ -23,7 +23,7 @@ def check_table(path: Path, force: bool = False) -> None:
             import pyarrow  # noqa: F401
         except ImportError:
             raise OutputError(
-                "Parquet files need pyarrow: pip install 'nsim[sweep]', or end the name in .csv"
+                "Parquet files need pyarrow: pip install 'nsim-neuromorphic[sweep]', or end the name in .csv"
             ) from None
     check_replaceable(path, force)
 

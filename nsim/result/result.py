@@ -7,7 +7,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import metadata
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsim.chip.chip import Chip
-from nsim.errors import InputError
+from nsim.errors import InputError, version_of
 from nsim.network.layers import Network
 from nsim.result.columns.column import Columns, Declared
 from nsim.result.energy import Energy, energy_of
@@ -245,7 +244,7 @@ def provenance(network: Network | None, chip: Chip, seed: int) -> dict[str, Any]
         "seed": seed,
         "chip_sha256": chip.sha256,
         "python": platform.python_version(),
-        "versions": {name: metadata.version(name) for name in packages},
+        "versions": {name: version_of(name) for name in packages},
         "notes": list(network.notes) if network else [],
         "constants": {row.key: row.basis for row in chip.provenance()},
     }

@@ -8,7 +8,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import cache, lru_cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from nsim.chip.chip import Chip, Table, nearest
 from nsim.chip.discipline import DISCIPLINES, RUN_OPTIONS, discipline_of
 from nsim.chip.file import describe, keys_at, load_chip, own_files
 from nsim.chip.timesteps import BarrierChip
-from nsim.errors import ChipError, InterruptedRunError, NsimError, SweepError, open_regular
+from nsim.errors import ChipError, InterruptedRunError, NsimError, SweepError, open_regular, version_of
 from nsim.formats.made_events import is_event_name
 from nsim.formats.network import network_file
 from nsim.mapping.cores.mapping import Mapping
@@ -283,7 +282,7 @@ def code_version() -> str:
         if file.relative_to(folder).parts[0] != "cli":
             digest.update(f"{file.relative_to(folder).as_posix()}\0".encode() + file.read_bytes())
     for package in ("numpy", "numba", "scipy"):
-        digest.update(f"{package} {metadata.version(package)}".encode())
+        digest.update(f"{package} {version_of(package)}".encode())
     return digest.hexdigest()
 
 

@@ -259,12 +259,14 @@ def check_workers(workers: int | None, cluster: str | None) -> int:
         if workers is not None:
             raise SweepError(f"--workers {workers} and --cluster {cluster} exclude each other: give one of them")
         if find_spec("distributed") is None:
-            raise SweepError("--cluster needs Dask: pip install 'nsim[cluster]'")
+            raise SweepError("--cluster needs Dask: pip install 'nsim-neuromorphic[cluster]'")
     if workers is not None and not 1 <= workers <= available:
         raise SweepError(f"workers is {workers}: this process may use 1 to {available}")
     processes = workers or available
     if cluster is None and processes > 1 and find_spec("joblib") is None:
-        raise SweepError(f"{processes} processes need joblib: pip install 'nsim[sweep]', or give --workers 1")
+        raise SweepError(
+            f"{processes} processes need joblib: pip install 'nsim-neuromorphic[sweep]', or give --workers 1"
+        )
     return processes
 
 

@@ -39,7 +39,9 @@ def require_pyarrow() -> None:
 
         pa.array([0])  # loads what pyarrow looks for in lists (pandas), while workers start
     except ImportError:
-        raise OutputError("results are Parquet files, which need pyarrow: pip install 'nsim[sweep]'") from None
+        raise OutputError(
+            "results are Parquet files, which need pyarrow: pip install 'nsim-neuromorphic[sweep]'"
+        ) from None
 
 
 def schema_of(parameters: dict[str, set[type]]) -> pyarrow.Schema:

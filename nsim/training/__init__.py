@@ -11,4 +11,6 @@ def require_extra() -> None:
     """TrainingError, naming what to install, if JAX or optax are missing; imports nothing."""
     missing = [name for name in ("jax", "optax") if find_spec(name) is None]
     if missing:
-        raise TrainingError(f"training needs {' and '.join(missing)}: install the extra, pip install 'nsim[train]'")
+        raise TrainingError(
+            f"training needs {' and '.join(missing)}: install the extra, pip install 'nsim-neuromorphic[train]'"
+        )

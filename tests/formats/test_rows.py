@@ -227,7 +227,7 @@ def test_onnx_files_that_are_none(tmp_path):
 def test_onnx_without_its_package(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "onnx", None)
     (tmp_path / "net.onnx").write_bytes(b"x")
-    refused(tmp_path / "net.onnx", "pip install 'nsim[onnx]'")
+    refused(tmp_path / "net.onnx", "pip install 'nsim-neuromorphic[onnx]'")
 
 
 # Python files and pickles

@@ -495,7 +495,7 @@ def test_groups_may_have_any_names(tmp_path):
 def test_without_the_parser_the_cure_is_told(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "yaml", None)
     paths = written(tmp_path)
-    assert "pip install 'nsim[sanafe]'" in refused("import", "sanafe", *paths, "--out", tmp_path / "out")
+    assert "pip install 'nsim-neuromorphic[sanafe]'" in refused("import", "sanafe", *paths, "--out", tmp_path / "out")
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path):

@@ -249,7 +249,9 @@ def test_folders_that_cannot_be_used(digits, tmp_path):
 
 def test_a_missing_extra_is_named(digits, tmp_path, monkeypatch):
     monkeypatch.setattr("nsim.training.find_spec", lambda package: None)
-    assert "pip install 'nsim[train]'" in refused("train", "sparsity-aware", digits, "--out", tmp_path / "new")
+    assert "pip install 'nsim-neuromorphic[train]'" in refused(
+        "train", "sparsity-aware", digits, "--out", tmp_path / "new"
+    )
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,9 @@ def test_bad_options_are_one_line(data, tmp_path, options, complaint):
 @pytest.mark.parametrize("command", ["routing-aware", "routing-sweep"])
 def test_without_the_extra_the_commands_say_what_to_install(tmp_path, monkeypatch, command):
     monkeypatch.setattr("nsim.training.find_spec", lambda name: None)
-    assert "pip install 'nsim[train]'" in refused("train", command, "spoken-digits", "--out", tmp_path / "out")
+    assert "pip install 'nsim-neuromorphic[train]'" in refused(
+        "train", command, "spoken-digits", "--out", tmp_path / "out"
+    )
 
 
 def settings_of(command, tmp_path, monkeypatch, *options):

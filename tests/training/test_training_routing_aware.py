@@ -136,7 +136,7 @@ def test_without_the_extra_the_error_names_it_and_the_rest_imports():
         "except Exception as error:\n    print(type(error).__name__, error)"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert shown.startswith("TrainingError") and "nsim[train]" in shown and shown.count("\n") == 1
+    assert shown.startswith("TrainingError") and "nsim-neuromorphic[train]" in shown and shown.count("\n") == 1
 
 
 @pytest.mark.parametrize("granularity", ["tile", "neuron"])

@@ -92,7 +92,7 @@ class ServiceTrace:
             import pyarrow
             import pyarrow.parquet
         except ImportError:
-            raise OutputError("a trace needs the package pyarrow: pip install 'nsim[trace]'") from None
+            raise OutputError("a trace needs the package pyarrow: pip install 'nsim-neuromorphic[trace]'") from None
         self.arrow, self.path = pyarrow, Path(path)
         self.first = build_machine(mapping.chip).first
         self.offsets = np.cumsum([layer.neurons for layer in mapping.network.layers])

@@ -55,7 +55,9 @@ def _groups(exchange: NDArray[np.int64], chips: int, room: int) -> NDArray[np.in
     try:
         import pymetis
     except ImportError:
-        raise MappingError("placement chips needs the package pymetis: pip install 'nsim[boards]'") from None
+        raise MappingError(
+            "placement chips needs the package pymetis: pip install 'nsim-neuromorphic[boards]'"
+        ) from None
     cores = len(exchange)
     between = exchange.copy()
     np.fill_diagonal(between, 0)

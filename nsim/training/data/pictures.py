@@ -162,7 +162,9 @@ def small_digits(rng: np.random.Generator) -> Data:
     try:
         from sklearn.datasets import load_digits  # type: ignore[import-untyped]
     except ImportError:
-        raise InputError("digits come with scikit-learn, which is missing: pip install 'nsim[train]'") from None
+        raise InputError(
+            "digits come with scikit-learn, which is missing: pip install 'nsim-neuromorphic[train]'"
+        ) from None
     found = load_digits()
     images = (found.images * (FULL_SCALE // 16)).astype(np.uint8)[:, None, None]  # pixels are 0..16
     order = rng.permutation(len(images))

@@ -22,14 +22,13 @@ from __future__ import annotations
 
 import csv
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nsim.chip.file import load_chip
-from nsim.errors import OutputError
+from nsim.errors import OutputError, version_of
 from nsim.formats.nir_graph import read_nir
 from nsim.mapping.tiles.connectivity import Connectivity
 from nsim.mapping.tiles.mapping import MosaicMapping, map_on_tiles, mosaic
@@ -116,7 +115,7 @@ def _summary(trained: Trained, samples: Samples, mapping: MosaicMapping) -> dict
 
 def _provenance(trained: Trained) -> dict[str, Any]:
     names = ("jax", "jaxlib", "optax", "numpy", "nsim")
-    return {"settings": trained.settings.as_json(), "versions": {name: version(name) for name in names}}
+    return {"settings": trained.settings.as_json(), "versions": {name: version_of(name) for name in names}}
 
 
 def _write_curves(history: list[Epoch], path: Path) -> None:
