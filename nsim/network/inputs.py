@@ -88,10 +88,12 @@ class Drained:
     """A sample, and silence after it.
 
     silence   timesteps of it
+    held      whether the last values stay, so that inputs which send changes are silent; otherwise there is none
     """
 
     sample: Frames | Events
     silence: int
+    held: bool = False
 
     @property
     def timesteps(self) -> int:
@@ -108,14 +110,15 @@ class Drained:
     def at(self, step: int) -> NDArray[Any]:
         """Input of timestep `step`, as the sample gives it."""
         _check_step(step, self.timesteps)
-        return self.sample.at(step) if step < self.sample.timesteps else np.zeros_like(self.sample.at(0))
+        last = self.sample.timesteps - 1
+        return self.sample.at(min(step, last)) if step <= last or self.held else np.zeros_like(self.sample.at(last))
 
 
-def drained(sample: Frames | Events | Drained, silence: int) -> Drained:
+def drained(sample: Frames | Events | Drained, silence: int, held: bool = False) -> Drained:
     """A sample with so many timesteps of silence after it; more, if it has them already."""
     if isinstance(sample, Drained):
-        return Drained(sample.sample, max(silence, sample.silence))
-    return Drained(sample, silence)
+        return Drained(sample.sample, max(silence, sample.silence), held)
+    return Drained(sample, silence, held)
 
 
 def _check_step(step: int, timesteps: int) -> None:

@@ -38,6 +38,7 @@ class Neuron:
     granule: ClassVar[int] = 1  # neurons that share state and must stay on one core
     holds: ClassVar[bool] = False  # as an output layer it is read, and sends nothing
     external: ClassVar[bool] = False  # takes input from outside
+    changes: ClassVar[bool] = False  # sends how its value changes: it is silent while its input stays
     microcode: ClassVar[bool] = False  # needs a program of its own where the leaky integrator is a fixed one
     probes: ClassVar[Mapping[str, str]] = {
         "v": "v",
@@ -192,6 +193,7 @@ class FixedSigmaDelta(Neuron):
     """
 
     microcode: ClassVar[bool] = True
+    changes: ClassVar[bool] = True
     probes: ClassVar[Mapping[str, str]] = {"v": "sigma"}
 
     role: str
@@ -457,6 +459,7 @@ class SigmaDelta(Neuron):
     """
 
     microcode: ClassVar[bool] = True
+    changes: ClassVar[bool] = True
     probes: ClassVar[Mapping[str, str]] = {"v": "sigma"}
 
     role: str

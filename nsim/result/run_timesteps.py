@@ -160,7 +160,8 @@ def _evaluated(
     under_way = depth(network)
     if under_way is None:  # a loop of layers: nothing tells when it is full, or empty
         under_way, drain = 0, False
-    samples = [drained(sample, under_way if drain else 0) for sample in loaded]
+    held = all(network.by_name[name].neuron.changes for name in network.inputs)
+    samples = [drained(sample, under_way if drain else 0, held) for sample in loaded]
     begin = under_way if warm_up is None else warm_up
     filled = [(begin, sample.sample.timesteps) for sample in samples]
     shortest, silence = min(end for _, end in filled), min(sample.silence for sample in samples)

@@ -652,7 +652,7 @@ def test_wrong_options_are_refused(tmp_path, tail, words):
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("pilotnt", "did you mean 'pilotnet'"), ("model.onnx", r"\.net, \.nir or \.s5")]
+    ("name", "words"), [("pilotnt", "did you mean 'pilotnet'"), ("model.xyz", r"a file ending in \.net, \.nir, \.s5")]
 )
 def test_unknown_networks_are_refused(name, words):
     with pytest.raises(NetworkError, match=words):

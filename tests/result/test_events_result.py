@@ -278,7 +278,7 @@ def test_run_on_the_command_line(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     said = " ".join(done.stdout.split())
-    for words in ("limit overloaded: core 2 (conv3) needs", "late", "fits", "try nsim run", "--core-options"):
+    for words in ("limit overloaded: core 2 (conv3) needs", "late", "fits", "try load", "nsim run", "--core-options"):
         assert words in said
     facts = json.loads((tmp_path / "o" / "summary.json").read_text())
     assert facts["reproducibility"]["constants"]["actions.synop.energy_fj"] == "fitted"

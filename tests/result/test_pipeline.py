@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from nsim import load_chip, load_network, map_network, simulate
 from nsim.errors import InputError
 from nsim.network.layers import Connection, Layer, Network
-from nsim.network.neurons import FixedIf, Relay
+from nsim.network.neurons import FixedIf, FixedSigmaDelta, Relay
 from nsim.network.pipeline import depth
 from nsim.network.synapses import Dense
 from tests.generators.commands import nsim, refused
@@ -57,6 +57,19 @@ def test_means_of_a_full_pipeline_are_those_of_drawn_activity():
     assert filled["steady_timesteps"] == 32
     for key in ("time_per_timestep_ps", "known_dynamic_energy_per_timestep_fj", "management_per_timestep_ps"):
         assert filled[key] == pytest.approx(drawn[key], rel=1e-9)
+
+
+def test_behind_inputs_that_send_changes_the_last_value_stays():
+    """A still image of five pixels is five messages, sent once: silence behind it sends no darkness."""
+    names, shape = ("input", "hidden", "output"), (5, 1, 1)
+    layers = [Layer(name, shape, FixedSigmaDelta(name), on_chip=name != "input") for name in names]
+    pairs = itertools.pairwise(names)
+    connections = tuple(Connection(a, b, Dense(np.eye(5, dtype=np.int64), shape, shape)) for a, b in pairs)
+    network = Network("still", tuple(layers), connections, "input", "output")
+    result = simulate(map_network(network, LOIHI2), np.full((3, 5), 7))
+    assert result.spans == 3 + 2
+    assert result.counts.spikes[:, 0].tolist() == [5, 0, 0, 0, 0]
+    assert (result.outputs[-1] == 7).all()
 
 
 def test_an_input_shorter_than_the_pipeline_says_so():
