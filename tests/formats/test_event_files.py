@@ -384,7 +384,7 @@ def test_a_recording_larger_than_the_memory(written, monkeypatch):
 def test_a_missing_package_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(recordings, "find_spec", lambda name: None)
     write_dat(tmp_path / "a.dat", random_events(4, 9))
-    with refused("a.dat", r"pip install 'nsim\[events\]'"):
+    with refused("a.dat", r"pip install 'nsim-neuromorphic\[events\]'"):
         load_events(tmp_path / "a.dat", SENSOR)
 
 

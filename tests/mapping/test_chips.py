@@ -102,5 +102,5 @@ def test_one_chip_needs_no_division(monkeypatch):
     traffic = blocks(np.random.default_rng(0), 16, 2, 0.5)
     monkeypatch.setitem(sys.modules, "pymetis", None)
     assert place_by_chip(small_chip(2, 2, 4), traffic).tolist() == list(range(16))
-    with pytest.raises(MappingError, match=r"needs the package pymetis: pip install 'nsim\[boards\]'"):
+    with pytest.raises(MappingError, match=r"needs the package pymetis: pip install 'nsim-neuromorphic\[boards\]'"):
         place_by_chip(small_chip(2, 1, 4, chips=(2, 1)), traffic)

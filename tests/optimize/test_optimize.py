@@ -629,7 +629,7 @@ def test_streams_have_no_cores_to_save():
 
 def test_without_pymoo_evolve_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pymoo.algorithms.soo.nonconvex.ga", None)
-    with pytest.raises(OptimizationError, match=r"pip install 'nsim\[optimize\]'"):
+    with pytest.raises(OptimizationError, match=r"pip install 'nsim-neuromorphic\[optimize\]'"):
         searched(problem_on(SMALL), "evolve", 10)
 
 

@@ -552,8 +552,8 @@ def test_a_thousand_points_in_a_minute(tmp_path):
 @pytest.mark.parametrize(
     ("package", "given", "says"),
     [
-        ("joblib", (2, None), r"2 processes need joblib: pip install 'nsim\[sweep\]', or give --workers 1"),
-        ("distributed", (None, "local:2"), r"--cluster needs Dask: pip install 'nsim\[cluster\]'"),
+        ("joblib", (2, None), r"2 processes need joblib: pip install 'nsim-neuromorphic\[sweep\]', or give --workers 1"),
+        ("distributed", (None, "local:2"), r"--cluster needs Dask: pip install 'nsim-neuromorphic\[cluster\]'"),
     ],
 )
 def test_a_missing_package_is_named_before_anything_runs(package, given, says, monkeypatch):

@@ -107,7 +107,7 @@ def test_scikit_learns_digits_are_in_three_parts():
 
 def test_missing_scikit_learn_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "sklearn.datasets", None)
-    with pytest.raises(InputError, match=r"scikit-learn, which is missing: pip install 'nsim\[train\]'"):
+    with pytest.raises(InputError, match=r"scikit-learn, which is missing: pip install 'nsim-neuromorphic\[train\]'"):
         load_data("digits", np.random.default_rng(0))
 
 
