@@ -13,7 +13,7 @@ from make import make
 from nsim.errors import version_of
 
 make()
-os.environ |= {"COLUMNS": "80"}  # screens of the tutorials are as wide as the page
+os.environ |= {"COLUMNS": "80", "PYTHONSTARTUP": str(Path(__file__).parent / "_plain.py")}  # as wide as the page
 
 project, author, copyright = "nsim", "the nsim maintainers", "the nsim maintainers, Apache-2.0"
 version = release = version_of("nsim")
