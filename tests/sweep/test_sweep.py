@@ -552,7 +552,7 @@ def test_a_thousand_points_in_a_minute(tmp_path):
 @pytest.mark.parametrize(
     ("package", "given", "says"),
     [
-        ("joblib", (2, None), r"2 processes need joblib: pip install 'nsim-neuromorphic\[sweep\]', or give --workers 1"),
+        ("joblib", (2, None), r"2 processes need joblib: pip install 'nsim-neuromorphic\[sweep\]', or give --workers"),
         ("distributed", (None, "local:2"), r"--cluster needs Dask: pip install 'nsim-neuromorphic\[cluster\]'"),
     ],
 )
