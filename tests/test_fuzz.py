@@ -1,10 +1,11 @@
 """Damaged files and extreme options: every answer is a result, or one line; none hangs or takes all memory.
 
-By hand, for as long as wanted: `python -m tests.test_fuzz SECONDS [SEED]`.
+By hand, for as long as wanted: `python -m tests.test_fuzz SECONDS [SEED [CASES]]`.
 """
 
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -18,6 +19,7 @@ import pytest
 from tests.generators.commands import nsim
 from tests.generators.fuzz import READERS, draw, verdict, write_all
 
+ROOT = Path(__file__).parents[1]
 CASES = 150
 SECONDS = 60.0  # of a case, on a busy machine
 
@@ -41,11 +43,11 @@ def failures(good, seed, numbers, seconds=SECONDS):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
-def test_damaged_files_and_extreme_options_are_answered(good):
-    assert not [
-        f"{number}: nsim {' '.join(case.words)} ({case.damage}): {wrong}"
-        for number, case, wrong in failures(good, 0, range(CASES))
-    ]
+def test_damaged_files_and_extreme_options_are_answered():
+    """In a process of its own: children of one whose other tests have left threads behind may wait for these."""
+    command = [sys.executable, "-m", "tests.test_fuzz", "900", "0", str(CASES)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1_000, cwd=ROOT)
+    assert done.returncode == 0 and done.stdout == f"{{'tried': {CASES}}}\n", done.stdout + done.stderr
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
@@ -60,14 +62,14 @@ def test_files_that_are_good_are_read(good, name, tmp_path):
     assert nsim(*READERS[name], cwd=folder).returncode == 2
 
 
-def by_hand(seconds, seed):
-    """Cases until the time is over; prints those that are answered badly, and how many there were."""
+def by_hand(seconds, seed, cases=None):
+    """Cases until the time or they are over; prints those that are answered badly, and how many there were."""
     found, until = Counter(), time.monotonic() + seconds
     with tempfile.TemporaryDirectory() as top:
         good = Path(top) / "good"
         good.mkdir()
         write_all(good)
-        for number in count():
+        for number in count() if cases is None else range(cases):
             if time.monotonic() > until:
                 break
             found["tried"] += 1
@@ -81,4 +83,4 @@ def by_hand(seconds, seed):
 
 
 if __name__ == "__main__":
-    by_hand(float(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0)
+    by_hand(float(sys.argv[1]), *map(int, sys.argv[2:] or ["0"]))

@@ -195,9 +195,9 @@ class Dask:
 
         self.start()
         elsewhere = bool(files) and self.address is not None  # its workers may have none of these files
-        contents = (
-            self.client.scatter({path: Path(path).read_bytes() for path in files}, hash=False) if elsewhere else None
-        )
+        contents = None
+        if elsewhere:  # in a list: values of a dictionary get its keys, and the next call's would replace these
+            (contents,) = self.client.scatter([{path: Path(path).read_bytes() for path in files}], hash=False)
 
         def submit(chunk: Chunk) -> Any:
             return self.client.submit(evaluate_chunk, chunk, code, files, contents, pure=False)

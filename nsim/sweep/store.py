@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
-from nsim.errors import OutputError, SweepError
+from nsim.errors import OutputError, SweepError, held_interrupts
 from nsim.sweep.evaluate import Done
 
 FIRST_LINE = b"nsim sweep store 1\n"
@@ -73,7 +73,10 @@ class Store:
 
     def add(self, done: list[Done]) -> None:
         """Keep finished points; one that is there already is left as it is."""
-        new = {each.key: each for each in done if each.key not in self}
+        with held_interrupts():  # what is written is counted
+            self._append({each.key: each for each in done if each.key not in self})
+
+    def _append(self, new: dict[str, Done]) -> None:
         lines = {key: line_of(each) for key, each in new.items()}
         try:
             begin = offset = self.file.seek(0, os.SEEK_END)
