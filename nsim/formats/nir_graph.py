@@ -339,21 +339,18 @@ def _inlined(nir_graph: nir.NIRGraph, prefix: str) -> tuple[dict[str, nir.NIRNod
     """All nodes by their full names, and all edges, in order."""
     nodes: dict[str, nir.NIRNode] = {}
     edges: dict[tuple[str, str], None] = {}
-    entry, exit_ = {}, {}
     for key, node in nir_graph.nodes.items():
         name = f"{prefix}{key}"
         inner = {name: node}
         if isinstance(node, nir.NIRGraph):
             inner, inner_edges = _inlined(node, f"{name}.")
             edges |= inner_edges
-            entry[name] = _only_node(node, nir.Input, f"sub-graph {name!r}", f"{name}.")
-            exit_[name] = _only_node(node, nir.Output, f"sub-graph {name!r}", f"{name}.")
         if twice := nodes.keys() & inner.keys():
             raise NetworkError(f"two nodes are called {min(twice)!r} once sub-graphs are joined with '.': rename one")
         nodes |= inner
     for a, b in nir_graph.edges:
         source, target = f"{prefix}{a}", f"{prefix}{b}"
-        pair = exit_.get(source, source), entry.get(target, target)
+        pair = _end_of(nir_graph, a, nir.Output, prefix), _end_of(nir_graph, b, nir.Input, prefix)
         for end in pair:
             if end not in nodes:
                 known = ", ".join(map(repr, list(nodes)[:10]))
@@ -374,12 +371,19 @@ def _ends(nir_graph: nir.NIRGraph, kind: type) -> tuple[str, ...]:
     return found
 
 
-def _only_node(nir_graph: nir.NIRGraph, kind: type, where: str, prefix: str) -> str:
-    """The one end of a sub-graph: an edge to or from a sub-graph does not say which of several it means."""
-    found = [f"{prefix}{name}" for name, node in nir_graph.nodes.items() if isinstance(node, kind)]
-    if len(found) != 1:
-        listed = f": {', '.join(map(repr, found))}: give its nodes to the graph itself" if found else ": add one"
-        raise NetworkError(f"{where} has {len(found)} {kind.__name__} nodes where one is expected{listed}")
+def _end_of(nir_graph: nir.NIRGraph, key: str, kind: type, prefix: str) -> str:
+    """Where an edge ends that names this node: of a sub-graph at its only Input or Output, or at the one it names."""
+    node, name = nir_graph.nodes.get(key), f"{prefix}{key}"
+    if not isinstance(node, nir.NIRGraph):
+        return name
+    found = [f"{name}.{inner}" for inner, each in node.nodes.items() if isinstance(each, kind)]
+    if not found:
+        raise NetworkError(f"sub-graph {name!r} has 0 {kind.__name__} nodes: add one")
+    if len(found) > 1:
+        raise NetworkError(
+            f"an edge names sub-graph {name!r}, which has {len(found)} {kind.__name__} nodes: let it name one, "
+            f"{' or '.join(map(repr, found[:3]))}"
+        )
     return found[0]
 
 

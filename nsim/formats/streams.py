@@ -25,6 +25,7 @@ from nsim.formats.window import UNITS, WHOLE, Window, split_window
 from nsim.network.inputs import MAX_PS, PS_PER_SECOND, EventStream, check_ascending
 from nsim.network.synapses import Shape
 
+LONGEST_S = 86_400  # of a recording; times in a wrong unit would keep an engine busy for ever, or leave its clock
 
 def load_events(
     source: str | Path | NDArray[Any],
@@ -83,15 +84,17 @@ def _from_arrays(
 
 
 def stream_of(events: EventList, neurons: int) -> EventStream:
-    """A list of events as a stream, if it is in order of time and no time is too late for picoseconds."""
+    """A list of events as a stream, if it is in order of time and lasts a day at most."""
     tick_ps = PS_PER_SECOND // events.ticks_per_second
     units = {ticks: unit for unit, ticks in UNITS.items()}
     check_ascending(events.times, events.name, units.get(events.ticks_per_second, "ticks"))
     last = events.times[-1] if len(events.times) else 0
-    if float(last) * tick_ps >= MAX_PS:
+    if (last_s := float(last) / events.ticks_per_second) > LONGEST_S:
+        unit = "us" if events.ticks_per_second == 1 else "ns"
         raise InputError(
-            f"{events.name} has its last event at {float(last) / events.ticks_per_second:.6g} s, but times in "
-            f"picoseconds end at {MAX_PS / PS_PER_SECOND:.6g} s: check the unit, or count from the first event"
+            f"{events.name} has its last event at {last_s:.6g} s, and at most {LONGEST_S:,} s are served event by "
+            f"event: give the unit of its times (:unit={unit}), count from the first event (:start=first), or cut it "
+            "(:stop=SECONDS)"
         )
     if events.times.dtype.kind == "f":
         t_ps = np.rint(events.times.astype(np.float64) * tick_ps).astype(np.int64)

@@ -904,7 +904,26 @@ def test_names_that_clash_once_sub_graphs_are_inlined():
     nodes = {"i": Input((3,)), "s": sub_graph(RNG), "s.lif": integrate(3), "o": Output((3,))}
     refusal(graph_of(nodes), "'s.lif'", "rename")
     two = graph_of({"a": Input((3,)), "b": Input((3,)), "o": Output((3,))}, [("a", "o"), ("b", "o")])
-    refusal(graph_of({"i": Input((3,)), "s": two, "o": Output((3,))}), "sub-graph 's'", "'s.a', 's.b'")
+    refusal(graph_of({"i": Input((3,)), "s": two, "o": Output((3,))}), "sub-graph 's'", "'s.a' or 's.b'")
+
+
+def test_an_edge_may_name_the_end_of_a_sub_graph_with_several():
+    """Halves that a sub-graph passes on by ends of their own, one of them through weights."""
+    rng = np.random.default_rng(5)
+    weights = nir.Linear((rng.integers(-8, 9, (3, 3)) / 4).astype(F))
+    ends = {"a": Input((3,)), "b": Input((3,)), "w": weights, "c": Output((3,)), "d": Output((3,))}
+    sub = graph_of(ends, [("a", "w"), ("w", "c"), ("b", "d")])
+    whole = {"i": Input((3,)), "s": sub, "n": integrate(3), "o": Output((3,))}
+    named = graph_of(whole, [("i", "s.a"), ("i", "s.b"), ("s.c", "n"), ("s.d", "n"), ("n", "o")])
+    flat = {"i": Input((3,)), "w": weights, "n": integrate(3), "o": Output((3,))}
+    alike = graph_of(flat, [("i", "w"), ("w", "n"), ("i", "n"), ("n", "o")])
+    frames = rng.random((20, 3)) < 0.5
+    ours, theirs = (
+        simulate(map_network(network_from_nir(graph, name="x", dt_s=1e-3), load_chip("loihi2")), frames).outputs
+        for graph in (named, alike)
+    )
+    assert theirs.any() and np.array_equal(ours, theirs)
+    refusal(graph_of(whole, [("i", "s.a"), ("i", "s.b"), ("s", "n"), ("n", "o")]), "'s.c' or 's.d'")
 
 
 def test_too_many_paths_are_refused_before_they_are_walked():

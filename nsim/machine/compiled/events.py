@@ -14,6 +14,7 @@ from nsim.machine.compiled import events_hooks as hooks
 from nsim.machine.compiled.loop import AT_ONCE, NOW, Run, bits_of, wider
 from nsim.machine.events import StreamMachine
 from nsim.machine.events_times import BY_CORE, SensorEvents, StreamTimes, stream_times
+from nsim.network.inputs import PS_PER_SECOND
 
 FIRST_RECORDS = 1 << 15
 Progress = Callable[[int, int], None]
@@ -52,7 +53,8 @@ def _context(machine: StreamMachine, events: SensorEvents) -> hooks.Stream:
     latest = 1 << (62 - bits)  # half of what a key can hold is left for what comes after the last event
     if events.duration_ps >= latest:
         raise InputError(
-            f"the events last {events.duration_ps} ps, but the clock of the compiled engine takes {latest}: cut them"
+            f"the events last {events.duration_ps / PS_PER_SECOND:,.0f} s, and the clock of the compiled engine takes "
+            f"{latest // PS_PER_SECOND:,}: cut them, or use --engine simpy"
         )
     send, link, output, synapses = (machine.number(kind) for kind in ("send", "link", "output", "synapses"))
     return hooks.Stream(
