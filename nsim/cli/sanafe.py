@@ -126,7 +126,7 @@ def _partition(
         cores = [_core_number(architecture, network, neuron) for neuron in layers.members[layer.name].tolist()]
         starts = [0, *(k for k in range(1, len(cores)) if cores[k] != cores[k - 1]), len(cores)]
         for low, high in pairwise(starts):
-            piece = Slice(layer.name, Box((low, high), (0, 1), (0, 1)), high - low)
+            piece = Slice(layer.name, Box((low, high), (0, 1), (0, 1)))
             slices.setdefault(cores[low], []).append(piece)
     return tuple(tuple(held) for held in slices.values()), list(slices)
 

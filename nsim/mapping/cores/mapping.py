@@ -212,7 +212,7 @@ class Recosting:
         for core, shares in zip(mapping.placement.tolist(), mapping.partition, strict=True):
             for share in shares:
                 for connection in network.incoming(share.layer):
-                    form, source, *counts = message_counts(connection, share.box, chip, mapping.dense_layers)
+                    form, source, *counts = message_counts(connection, share.laid_out, chip, mapping.dense_layers)
                     key = (source + offsets[connection.source]) * cores + core
                     found.append((key, np.full(source.size, FORMATS.index(form)), *counts))
         columns = zip(*found, strict=True) if found else [[np.zeros(0)]] * 5
@@ -316,7 +316,9 @@ def _copies(rules: Rules, partition: Partition, logical: NDArray[np.int64]) -> C
     for core, slices in enumerate(partition):
         for piece in slices:
             for connection in network.incoming(piece.layer):
-                form, source, synops, words, time_ps = message_work(connection, piece.box, chip, rules.dense_layers)
+                form, source, synops, words, time_ps = message_work(
+                    connection, piece.laid_out, chip, rules.dense_layers
+                )
                 columns = (source + offsets[connection.source], core, FORMATS.index(form))
                 parts.append(np.broadcast_arrays(*columns, synops, words, time_ps))
     columns_ = zip(*parts, strict=True) if parts else [[np.zeros(0)]] * 6
