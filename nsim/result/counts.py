@@ -40,8 +40,11 @@ class Wide:
         return replace(self, values=self.values[timesteps])
 
     def sum(self, axis: int | None = None) -> Any:
-        total = self.values.sum(axis=axis)
-        return self._whole(total[None])[0] if axis == 0 else total
+        return self._totals if axis == 0 else self.values.sum(axis=axis)
+
+    @cached_property
+    def _totals(self) -> Table:
+        return self._whole(self.values.sum(axis=0)[None])[0]
 
     def mean(self, axis: int) -> NDArray[np.float64]:
         return self.sum(axis) / (len(self.values), self.width)[axis]
@@ -89,12 +92,12 @@ class Counts:
     format_synops: Wide
     link_messages: Wide
 
-    @property
+    @cached_property
     def core_messages_out(self) -> Wide:
         """[timesteps, cores + 1]: each core has one link to its router."""
         return self._by_core(self.link_messages.values[:, : self.core_spikes.kept.size])
 
-    @property
+    @cached_property
     def core_messages_in(self) -> Wide:
         """[timesteps, cores + 1]: each core has one link from its router."""
         return self._by_core(self.link_messages.values[:, -self.core_spikes.kept.size :])

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,6 +137,36 @@ class Mapping:
         for number, held in zip(self.placement, self.partition, strict=True):
             allocated[number] = sum(piece.allocated * by_layer[piece.layer] for piece in held)
         return replace(self, slot=slot, allocated=allocated), 1
+
+    @cached_property
+    def core_updates(self) -> dict[str, NDArray[np.int64]]:
+        """Neurons that every core updates in a timestep, by the action that does it: int64[cores] each."""
+        found = {"neuron_update": np.zeros(self.chip.cores, np.int64)}
+        for core, held in zip(self.placement.tolist(), self.partition, strict=True):
+            for piece in held:
+                action = self.chip.update_action(self.network.by_name[piece.layer].neuron.microcode)
+                found.setdefault(action, np.zeros(self.chip.cores, np.int64))[core] += piece.allocated
+        return found
+
+    @cached_property
+    def core_columns(self) -> dict[str, Any]:
+        """What every used core holds, as columns of the table of cores: the same whatever it is asked to do."""
+        chip, cores = self.chip, self.used_cores
+        demand = dict(zip(self.placement.tolist(), self.demands, strict=True))
+        demands = [demand[core] for core in cores.tolist()]
+        at = np.array([chip.router_of(core) for core in cores.tolist()], np.int64)
+        return {
+            "core": cores,
+            **({"chip": cores // chip.cores_per_chip} if chip.chips > 1 else {}),
+            "router_x": at % chip.columns,
+            "router_y": at // chip.columns,
+            "layers": ["+".join(self.layers_of(core)) for core in cores.tolist()],
+            "neurons": np.bincount(self.core, minlength=chip.cores + 1)[cores],
+            "allocated_neurons": self.allocated[cores],
+            "synapse_words": [each.synapse_words for each in demands],
+            "axons_in": [each.axons_in for each in demands],
+            "memory_utilisation": [each.synapse_words / chip.core.synapse_words for each in demands],
+        }
 
     def layers_of(self, core: int) -> list[str]:
         """Layers of a physical core, in the order in which it sweeps them."""
