@@ -93,7 +93,7 @@ def network_names(incomplete: str) -> list[str]:
 
     return [
         *(name for name in BUILTIN if name.startswith(incomplete)),
-        *_files(incomplete, (".net", ".nir", ".onnx", ".pt2")),
+        *_files(incomplete, (".net", ".nir", ".onnx", ".pt2", ".npz")),
     ]
 
 

@@ -25,7 +25,7 @@ ALL_OPTIONS = MAP_OPTIONS | RUN_OPTIONS
 NetworkName = Annotated[
     str,
     typer.Argument(
-        help="Built-in name (with options: mlp:width=512,depth=4), .net, .nir, .s5, .onnx or .pt2 file, model.py:net.",
+        help="Built-in name (options: mlp:width=512,depth=4), .net, .nir, .s5, .onnx, .pt2 or .npz file, model.py:net.",
         autocompletion=network_names,
     ),
 ]

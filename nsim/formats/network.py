@@ -12,7 +12,7 @@ from nsim.network.assignments import parse_assignments
 from nsim.network.layers import Network
 
 NETX_OPTIONS = ("reset_interval", "reset_offset", "num_layers", "skip_layers")
-SUFFIXES = (".net", ".nir", ".s5", ".onnx", ".pt2", ".py")
+SUFFIXES = (".net", ".nir", ".s5", ".onnx", ".pt2", ".npz", ".py")
 PYTHON = re.compile(r"(?P<path>.+\.py)(?::[A-Za-z_]\w*)?")
 PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle")
 
@@ -21,8 +21,8 @@ def load_network(name: str | Path, *, dt_s: float | None = None, **options: obje
     """A built-in network or one from a file.
 
     name     "pilotnet", "mlp:width=512,depth=4", a lava-dl `.net` file, a `.nir` graph, an S5 network as `.s5`
-             archive, an `.onnx` file, a `.pt2` of torch.export, or a variable of a Python file, "model.py:net", which
-             is executed; options may follow a colon
+             archive, an `.onnx` file, a `.pt2` of torch.export, an `.npz` of a connectome, or a variable of a Python
+             file, "model.py:net", which is executed; options may follow a colon
     dt_s     seconds per timestep, for NIR graphs whose time constants are in seconds
     options  the same options as keywords: those of the built-in network; of a `.net`, see `nsim.formats.netx`; of a
              `.nir`, see `nsim.formats.nir_rules`; of `.onnx` and `.pt2`, see `nsim.formats.coding`; of a Python file,
@@ -46,6 +46,12 @@ def load_network(name: str | Path, *, dt_s: float | None = None, **options: obje
         if given:
             raise NetworkError(f"an S5 archive takes no options, but {path} was given {', '.join(given)}")
         return read_s5(path)
+    if path.suffix == ".npz":
+        from nsim.formats.connectome import read_connectome
+
+        if given:
+            raise NetworkError(f"a connectome takes no options, but {path} was given {', '.join(given)}")
+        return read_connectome(path)
     if path.suffix in (".onnx", ".pt2"):
         return _load_row(path, given)
     if PYTHON.fullmatch(base):

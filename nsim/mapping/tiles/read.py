@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsim.errors import InputError, NetworkError
+from nsim.formats.connectome import read_graph
 from nsim.formats.numpy_files import existing, read_npy, read_npz
 from nsim.mapping.tiles.connectivity import Connectivity, check_weights
 from nsim.mapping.tiles.fabric import Fabric
@@ -51,8 +52,9 @@ def load_for_tiles(name: str | Path, dt_s: float | None = None) -> TileNetwork |
     """What a name on the command line stands for.
 
     name     a matrix[source, target] of weights or booleans: .npy, or .npz with one array or written by
-             scipy.sparse.save_npz (CSR); a .nir graph with one recurrent layer; or "random:p1=0.95,p3=0.1", which stays
-             a text until it is mapped, since such a network has as many neurons as the tiles hold
+             scipy.sparse.save_npz (CSR); a connectome (nsim/formats/connectome.py); a .nir graph with one recurrent
+             layer; or "random:p1=0.95,p3=0.1", which stays a text until it is mapped, since such a network has as many
+             neurons as the tiles hold
     dt_s     seconds per timestep, for NIR graphs whose time constants are in seconds
     raises   NetworkError if it cannot be read or is no square of finite numbers
     """
@@ -97,6 +99,10 @@ def _path_of(text: str) -> Path:
 
 def _from_npz(path: Path, name: str) -> Connectivity:
     arrays = read_npz(path, _wanted)
+    if {"indptr", "weights"} <= arrays.keys():
+        graph = read_graph(path)
+        source = np.repeat(np.arange(graph.neurons), np.diff(graph.indptr))[graph.weights != 0]
+        return Connectivity.from_pairs(source, graph.indices[graph.weights != 0], graph.neurons, name)
     if len(arrays) == 1:
         return Connectivity.from_matrix(next(iter(arrays.values())), name)
     missing = [key for key in CSR if key not in arrays]
@@ -111,7 +117,7 @@ def _from_npz(path: Path, name: str) -> Connectivity:
 
 def _wanted(names: list[str]) -> list[str]:
     """The arrays of a CSR matrix, or all of a few others."""
-    return [key for key in CSR if key in names] if "indptr" in names else names[:20]
+    return [key for key in (*CSR, "weights") if key in names] if "indptr" in names else names[:20]
 
 
 def _from_csr(name: str, shape: NDArray, indptr: NDArray, indices: NDArray, data: NDArray) -> Connectivity:

@@ -152,6 +152,6 @@ def list_networks() -> None:
         if given:
             screen.print(Padding(Text(given, style="dim"), (0, 0, 0, 4)))
     screen.print(
-        "Files ending in .net (lava-dl), .nir (NIR), .pt2, .onnx and .s5, and model.py:net work too.\n"
+        "Files ending in .net (lava-dl), .nir (NIR), .pt2, .onnx, .s5 and .npz, and model.py:net work too.\n"
         "--fits says on which chips they fit."
     )
