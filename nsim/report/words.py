@@ -221,7 +221,10 @@ def _chips_line(facts: Numbers) -> Line | None:
     crossings = plural(round(facts["chip_crossings"] / facts["spans"]), "crossing")
     said = f"{facts['chips_used']} of {facts['chips_available']} in use, {crossings} per timestep from chip to chip"
     spent, whole = facts.get("critical_path_between_chips_ps"), sum(facts["critical_path_ps"].values())
-    return Line("chips", said, () if spent is None else (f"{percent(spent / whole)} of the critical path",))
+    notes = () if spent is None else (f"{percent(spent / whole)} of the critical path",)
+    if link := facts.get("busiest_chip_link"):
+        notes = (f"{link} works {percent(facts['busiest_chip_link_utilisation'])} of the time", *notes)
+    return Line("chips", said, notes)
 
 
 def _management_line(facts: Numbers) -> Line | None:

@@ -265,14 +265,19 @@ class TimestepResult(Result):
 
     # Summary
 
-    def _between_chips(self) -> dict[str, int]:
+    def _between_chips(self) -> dict[str, Any]:
         """On a board: the chips in use and what goes from chip to chip."""
         chip = self.mapping.chip
         if chip.chips == 1:
             return {}
         crossings = self.actions["chip_to_chip"]
-        facts = {"chips_used": self.mapping.chips_used, "chips_available": chip.chips}
+        facts: dict[str, Any] = {"chips_used": self.mapping.chips_used, "chips_available": chip.chips}
         facts |= {"chip_crossings": crossings, "chip_crossing_bits": crossings * chip.messages.bits}
+        if crossings:
+            links = self.machine.number("mesh") + np.flatnonzero(between_chips(self.machine))
+            busiest = int(links[self.busy_ps[links].argmax()])
+            facts |= {"busiest_chip_link": self.machine.name(busiest)}
+            facts |= {"busiest_chip_link_utilisation": float(self.busy_ps[busiest] / self.time_ps)}
         if self.times.path is not None:
             spent = (self.times.path.service_ps + self.times.path.wire_ps)[self.machine.of("mesh")]
             facts["critical_path_between_chips_ps"] = int(spent[between_chips(self.machine)].sum())

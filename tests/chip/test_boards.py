@@ -8,7 +8,7 @@ from itertools import pairwise
 import networkx as nx
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from nsim.chip.chip import changed
@@ -19,10 +19,10 @@ from nsim.mapping.cores.route import distance, link_kinds, xy_route
 from nsim.mapping.network import map_network
 from nsim.network.builtin import build
 from nsim.result.limits.timesteps import timestep_bounds
-from nsim.result.limits.timesteps_bottleneck import advice
+from nsim.result.limits.timesteps_bottleneck import advice, bottleneck_of
 from nsim.result.run import simulate
 from tests.generators.commands import nsim
-from tests.generators.machines import shipped, small_chip
+from tests.generators.machines import random_network, shipped, small_chip
 
 FIVE_LINES = """name = "mine"
 chip = "kapoho-point"
@@ -268,3 +268,52 @@ def test_what_chips_add_to_energy_and_time():
     slow = changed(board, {"links.chip_to_chip.bandwidth_gbps": 0.1})
     bounds = timestep_bounds(result.counts, result.mapping, result.barrier_ps, slow)
     assert "from chip to chip, carries most" in advice("traffic", bounds, replace(mapping, chip=slow))
+
+
+@settings(max_examples=25)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.tuples(st.integers(1, 3), st.integers(1, 2)),
+    st.sampled_from([1, 1_000, 30_000]),
+    st.floats(0.01, 1),
+)
+def test_the_bound_between_chips_is_never_above_the_run(seed, chips, service_ps, density):
+    """Random networks over the cores of random boards, links between chips from fast to far too slow; both engines."""
+    board = small_chip(
+        2, 2, 1, chips=chips, update=500, send=700, places=(4, 4, 2), links={"chip_to_chip": (service_ps, 3_000)}
+    )
+    network = random_network(np.random.default_rng(seed), graded=True)
+    cores = max(1, board.cores // sum(layer.on_chip for layer in network.layers))
+    try:
+        mapping = map_network(network, board, f"even:{cores}", placement=f"random:{seed % 100}")
+    except MappingError:
+        assume(False)
+    densities = {layer.name: density for layer in network.layers}
+    for engine in ("compiled", "simpy"):
+        result = simulate(mapping, activity=densities, timesteps=2, seed=seed % 1000, engine=engine)
+        bounds = timestep_bounds(result.counts, mapping, result.barrier_ps, management_ps=result.management_ps)
+        assert (bounds.least_ps <= result.step_ps).all()
+        assert (bounds.between is None) == (board.chips == 1)
+        if bounds.between is not None:
+            least_ps, _ = bounds.between
+            assert (least_ps <= bounds.terms_ps["traffic"]).all()
+            assert bool(least_ps.any()) == (result.summary()["chip_crossings"] > 0)
+
+
+def test_a_slow_link_between_chips_is_the_limit():
+    """Where the link binds, the run is near the bound, which names it; with less bandwidth that would be above."""
+    board = small_chip(2, 1, 4, chips=(2, 1), update=1_000, links={"chip_to_chip": (500_000, 3_000)}, places=100)
+    result = on_cores(board, density=1.0)
+    mapping, (least_ps, station) = result.mapping, bottleneck_of(result).bounds.between
+    assert least_ps.tolist() == bottleneck_of(result).bounds.terms_ps["traffic"].tolist()
+    assert 1 <= result.time_ps / bottleneck_of(result).bounds.least_ps.sum() < 1.2
+    slower = changed(board, {"links.chip_to_chip.bandwidth_gbps": board.links.chip_to_chip.bandwidth_gbps / 1.25})
+    wrong = timestep_bounds(result.counts, mapping, result.barrier_ps, slower, result.management_ps)
+    assert (wrong.least_ps > result.step_ps).all()
+    name = result.machine.name(int(station[0]))
+    facts = result.summary()
+    assert (name, facts["busiest_chip_link"]) == ("link (1,0)->(2,0)",) * 2
+    assert facts["busiest_chip_link_utilisation"] == max(
+        row["utilisation"] for row in result.rows("links") if row["kind"] == "chip_to_chip"
+    )
+    assert f"{name} binds" in bottleneck_of(result).run_line

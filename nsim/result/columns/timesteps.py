@@ -38,6 +38,10 @@ BOARD = (  # on a board only
     Column("chips_available", "", "int64", "on a board: its chips", absent=True),
     Column("chip_crossings", "", "int64", "on a board: messages over links from chip to chip, at each", absent=True),
     Column("chip_crossing_bits", "bit", "int64", "bits of these", absent=True),
+    Column(
+        "busiest_chip_link", "", "string", "link between chips that is busy longest, if messages cross", absent=True
+    ),
+    Column("busiest_chip_link_utilisation", "", "float64", "its busy time over that of the run", absent=True),
     ps("critical_path_between_chips_ps", "part of the critical path on links from chip to chip", absent=True),
 )
 SUMMARY = (

@@ -78,6 +78,7 @@ class Bottleneck:
             "spans": self.spans,
             "cores": self.cores,
             "bounds_ps": self.bounds.mean_ps,
+            **({} if self.bounds.between is None else {"bound_between_chips_ps": float(self.bounds.between[0].mean())}),
             "floorline_ps": float(self.bounds.least_ps.mean()),
             "simulated_ps": self.time_ps / self.spans,
             "time_ps": self.time_ps,

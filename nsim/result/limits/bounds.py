@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ class Bounds:
     cores       by state, int64[spans]: the core with the largest part of memory and of compute
     station     int64[spans]  the send stage, link or receiver that is busy longest, as the machine numbers it
     max_synops  int64[spans]  synops of the core that does most of them: the x axis of the floorline plot
+    between     on a board, of the link between chips that binds: its part of traffic and its station, int64[spans] each
     """
 
     terms_ps: dict[str, Times]
@@ -26,6 +27,7 @@ class Bounds:
     cores: dict[str, Times]
     station: Times
     max_synops: Times
+    between: tuple[Times, Times] | None = field(default=None, kw_only=True)
 
     @property
     def states(self) -> tuple[str, ...]:

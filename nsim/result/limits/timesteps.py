@@ -3,7 +3,8 @@
 Whatever the order of events, a timestep lasts at least as long as
   memory    the synapses of the busiest core: receiving its messages, and reading or adding their weights
   compute   the sweep of the busiest core: updating its neurons and firing
-  traffic   the busiest send stage or link: the messages that pass it
+  traffic   the busiest send stage or link: the messages that pass it; for a link between two chips of a board, also the
+            way of the first message to it, and of the last one from it
 and then the barrier and the management processors take their time. The largest of the five names the state that the
 model predicts.
 
@@ -22,11 +23,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nsim.chip.timesteps import BarrierChip
-from nsim.machine.stations import build_machine
+from nsim.machine.stations import MeshMachine, build_machine
 from nsim.mapping.cores.mapping import Mapping
 from nsim.mapping.cores.storage import FORMATS
 from nsim.result.counts import Counts
 from nsim.result.limits.bounds import Bounds, Times
+from nsim.result.stations import between_chips
 
 STATES = ("memory", "compute", "traffic", "barrier", "management")
 
@@ -39,21 +41,56 @@ def _with_end(
     synops: Times,
     cores: NDArray[np.int64],
     stations: NDArray[np.int64],
+    between: tuple[Times, Times] | None,
 ) -> Bounds:
     """The largest of three, then barrier and management.
 
     memory, compute, synops   int64[timesteps, columns] of these cores
     traffic                   int64[timesteps, columns] of these stations
+    between                   as of `between_bounds`
     """
     terms = [part.max(axis=1) for part in (memory, compute, traffic)]
+    station = stations[traffic.argmax(axis=1)]
+    if between is not None:
+        station = np.where(between[0] > terms[2], between[1], station)
+        terms[2] = np.maximum(terms[2], between[0])
     barrier, management = (np.broadcast_to(np.asarray(part, np.int64), len(memory)) for part in end_ps)
     return Bounds(
         dict(zip(STATES, (*terms, barrier, management), strict=True)),
         np.max(terms, axis=0) + barrier + management,
         {"memory": cores[memory.argmax(axis=1)], "compute": cores[compute.argmax(axis=1)]},
-        stations[traffic.argmax(axis=1)],
+        station,
         synops.max(axis=1),
+        between=between,
     )
+
+
+def between_bounds(
+    machine: MeshMachine, stations: NDArray[np.int64], messages: NDArray, ends: bool = True
+) -> tuple[Times, Times] | None:
+    """Least time of each timestep by the links between chips, and the link that binds; None if there are no such links.
+
+    messages   [timesteps, columns]  messages that pass these stations
+    ends       whether to count the ways to and from a link: of expected messages, nobody knows whether there is one
+    A link serves its messages one after another. Before, the first of them was sent and crossed the link from its core;
+    after, the last one crosses the wire and the link to its core, and is received.
+    """
+    links = machine.number("mesh") + np.flatnonzero(between_chips(machine))
+    if not links.size:
+        return None
+    columns = np.flatnonzero(np.isin(stations, links))
+    if not columns.size:  # nothing crosses an edge
+        return np.zeros(len(messages), np.int64), np.full(len(messages), links[0])
+    link, passed = stations[columns], messages[:, columns]
+    service_ps, wire_ps = machine.service_ps, machine.wire_ps
+    out, into = machine.number("core_to_router"), machine.number("router_to_core")
+    received_ps = max(1, machine.chip.cost("message_in").latency_ps)  # type: ignore[attr-defined]
+    ends_ps = int(service_ps[machine.of("send")].min() + service_ps[out] + wire_ps[out])
+    ends_ps += int(service_ps[into] + wire_ps[into]) + received_ps
+    least = np.rint(passed * service_ps[link]).astype(np.int64)
+    if ends:
+        least += np.where(passed > 0, ends_ps + wire_ps[link], 0)
+    return least.max(axis=1), link[least.argmax(axis=1)]
 
 
 def timestep_bounds(
@@ -85,7 +122,8 @@ def timestep_bounds(
     passed = np.concatenate((counts.core_messages_out.values, counts.link_messages.values), axis=1)
     end_ps = barrier_ps, chip.management_ps(mapping.management) if management_ps is None else management_ps
     traffic = passed * machine.service_ps[stations]
-    return _with_end(memory, compute, traffic, end_ps, counts.core_synops.values, cores, stations)
+    between = between_bounds(machine, stations, passed)
+    return _with_end(memory, compute, traffic, end_ps, counts.core_synops.values, cores, stations, between)
 
 
 def expected_bounds(mapping: Mapping, densities: dict[str, float], barrier_ps: int) -> Bounds:
@@ -122,15 +160,16 @@ def expected_bounds(mapping: Mapping, densities: dict[str, float], barrier_ps: i
     messages = np.bincount(pair, copy_rate, minlength=pairs.size)
     passed = np.bincount(station, np.repeat(messages, np.diff(indptr)), minlength=machine.stations)
     passed[machine.first[1] : machine.first[2]] = by_core(source, copy_rate)
-    traffic = (passed * machine.service_ps)[machine.first[1] : machine.first[5]]
+    stations = np.arange(machine.first[1], machine.first[5])
+    traffic = (passed * machine.service_ps)[stations]
     synops = by_core(copies.core, copy_rate * copies.synops.sum(axis=1))
 
     def one(part: NDArray) -> Times:
         return np.rint(part)[None].astype(np.int64)
 
     end_ps = barrier_ps, mapping.management_ps
-    stations = np.arange(machine.first[1], machine.first[5])
-    return _with_end(one(memory), one(compute), one(traffic), end_ps, one(synops), np.arange(cores), stations)
+    between = between_bounds(machine, stations, passed[None, stations], ends=False)
+    return _with_end(one(memory), one(compute), one(traffic), end_ps, one(synops), np.arange(cores), stations, between)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
+
 from nsim.machine.stations import build_machine
 from nsim.mapping.cores.mapping import Mapping, Recosting
 from nsim.mapping.cores.storage import FORMATS, storage_format
@@ -34,7 +36,19 @@ def bottleneck_of(result: TimestepResult, saved: dict[str, float] | None = None)
         synop_ps=min(getattr(actions, f"synop_{form}").latency_ps for form in used or FORMATS),
         cores=result.mapping.placement.size,
         advise=partial(advice, bounds=bounds, mapping=result.mapping),
+        run_line=_between_line(bounds, result),
     )
+
+
+def _between_line(bounds: Bounds, result: TimestepResult) -> str:
+    """On a board, what the links between chips take at least, and which of them binds."""
+    if bounds.between is None:
+        return ""
+    least_ps, station = bounds.between
+    if not least_ps.any():
+        return "Between chips: no messages"
+    link = result.machine.name(int(station[np.argmax(least_ps)]))
+    return f"Between chips: at least {least_ps.mean() / 1e6:.3g} us of a timestep; {link} binds"
 
 
 def find_bottleneck(mapping: Mapping, simulate: Simulate) -> Bottleneck:
