@@ -3,7 +3,9 @@
 A board is one larger mesh: a grid of chips of one file, each with that file's mesh. Links that cross the edge between
 two chips are a kind of their own, `chip_to_chip`. Cores are numbered chip by chip, chips row by row: who fills cores
 in order fills a chip before the next one. Source: Davies et al., IEEE Micro 38(1), 2018: the mesh extends over the four
-edges of a chip. How many rows and columns of routers have a port there was not found: all of them are taken to.
+edges of a chip. How many ports an edge has was not found: every row and column of routers is taken to have one, unless
+the file gives `ports`. Then neighbouring rows (columns) share one: row r of n belongs to port r * ports // n, and its
+messages over that edge pass this port, which is one link.
 """
 
 from __future__ import annotations
@@ -41,6 +43,11 @@ class Board(Table):
     rows: Side = Field(description="chips from north to south")
     cores_per_chip: Count | None = Field(
         default=None, description="cores of each chip that may be used, the first ones; all if left out"
+    )
+    ports: Count | None = Field(
+        default=None,
+        description="links over each edge of a chip, each way, shared by neighbouring rows or columns; one for each "
+        "if left out",
     )
 
 
@@ -99,6 +106,10 @@ class BoardChip(BarrierChip):
     def mesh_kinds(self) -> tuple[str, ...]:
         return *super().mesh_kinds, "chip_to_chip"
 
+    @property
+    def ports(self) -> int | None:
+        return self.board.ports
+
     def barrier_ps(self, routers_used: int, chips_used: int = 1) -> int:
         """The barrier of a chip, and the longest way over a square of as many chips."""
         return super().barrier_ps(routers_used) + round(self.board_barrier.hop_ps * 2 * (sqrt(chips_used) - 1))
@@ -115,6 +126,10 @@ class BoardChip(BarrierChip):
         if self.cores_per_chip > have:
             problem = f"but the chip has {have} cores: give at most {have}"
             raise wrong("board.cores_per_chip", self.cores_per_chip, problem)
+        longest = max(self.mesh.columns, self.mesh.rows)
+        if self.ports is not None and self.ports > longest:
+            problem = f"but the longest edge of the chip has {longest} rows or columns: give at most {longest}"
+            raise wrong("board.ports", self.ports, problem)
         return self
 
 

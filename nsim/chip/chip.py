@@ -356,6 +356,11 @@ class MeshChip(Chip):
         return self.core_router(core)
 
     @property
+    def ports(self) -> int | None:
+        """On a board, links over each edge of a chip; None: one for every row or column."""
+        return None
+
+    @property
     def mesh_kinds(self) -> tuple[str, ...]:
         """Kinds of the links between routers, as in the table [links]."""
         return "east_west", "north_south"

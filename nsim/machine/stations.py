@@ -28,6 +28,7 @@ from nsim.mapping.cores.route import (
     link_numbers,
     links_onward,
     mesh_links,
+    port_links,
     way_to,
     xy_route,
 )
@@ -54,6 +55,11 @@ class MeshMachine(Machine):
         return self.chip.cores + 1
 
     @cached_property
+    def ports(self) -> NDArray[np.int64]:
+        """The link between routers that stands for each; another one where several share a port between chips."""
+        return port_links(self.chip)
+
+    @cached_property
     def core_routers(self) -> NDArray[np.int64]:
         """The router of every core, the host's last."""
         return self.chip.core_routers
@@ -62,11 +68,20 @@ class MeshMachine(Machine):
         """A station as a person would call it: "core 14 synapses", "link (3,1)->(3,2)"."""
         kind, index = self.kind(station), self.index(station)
         if kind == "mesh":
-            columns = self.chip.columns
-            (x, y), (u, v) = ((r % columns, r // columns) for r in self.hops[index])
-            return f"link ({x},{y})->({u},{v})"
+            return self._link_name(index)
         owner = "host" if index == self.chip.cores else f"core {index}"
         return f"{owner} {kind.replace('_', ' ')}"
+
+    def _link_name(self, index: int) -> str:
+        """ "link (3,1)->(3,2)", or of a port between chips "port (7,0..3)->(8,0..3)" with the rows that share it."""
+        columns = self.chip.columns
+        sharing = self.hops[index], self.hops[int(np.flatnonzero(self.ports == index)[-1])]
+        (x, y), (u, v), (x_1, y_1), (u_1, v_1) = ((r % columns, r // columns) for hop in sharing for r in hop)
+        if sharing[0] == sharing[1]:
+            return f"link ({x},{y})->({u},{v})"
+        if x == x_1:
+            return f"port ({x},{y}..{y_1})->({u},{v}..{v_1})"
+        return f"port ({x}..{x_1},{y})->({u}..{u_1},{v})"
 
     def route(self, source: int, target: int) -> tuple[int, ...]:
         """Stations a copy passes after `send`, from core to core: links, then the one it enters the target by."""
@@ -74,7 +89,7 @@ class MeshMachine(Machine):
         if key not in self._routes:
             ends = self.chip.router_of(source), self.chip.router_of(target)
             numbers, mesh_0 = link_numbers(self.chip.columns, self.chip.rows), self.number("mesh")
-            middle = (mesh_0 + numbers[hop] for hop in xy_route(self.chip, *ends))
+            middle = (mesh_0 + int(self.ports[numbers[hop]]) for hop in xy_route(self.chip, *ends))
             last = self.number("router_to_core", target), int(self.first[5]) + target
             self._routes[key] = (self.number("core_to_router", source), *middle, *last)
         return self._routes[key]
@@ -90,7 +105,7 @@ class MeshMachine(Machine):
         moving = np.flatnonzero(here != goal)
         while moving.size:
             taken = link[here[moving], way_to(here[moving], goal[moving], chip.columns)]
-            passed.append(taken)
+            passed.append(self.number("mesh") + self.ports[taken - self.number("mesh")])
             pair.append(moving)
             here[moving] = behind[taken - self.number("mesh")]
             moving = moving[here[moving] != goal[moving]]

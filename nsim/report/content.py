@@ -245,7 +245,7 @@ def _mesh(run: Run) -> Mesh | None:
         return None
     links = run.tables["links"]
     links = links[links["kind"].isin(("mesh", "chip_to_chip"))]
-    ways = [list(map(int, re.findall(r"\d+", name))) for name in links["link"]]
+    ways = [_ends(name) for name in links["link"]]
     of_cores, of_links = _core_values(run), _link_values(run, links)
     arrows = Marks(
         [a + 0.5 * (c - a) + 0.08 * (d - b) for a, b, c, d in ways],
@@ -277,9 +277,15 @@ def _squares(run: Run, values: dict[str, list[float | None]]) -> Marks:
     return Marks(x.tolist(), y.tolist(), names, [""] * len(names), values)
 
 
-def _pointing(way: list[int]) -> str:
+def _ends(link: str) -> list[float]:
+    """Columns and rows that a link is between: "link (7,0)->(8,0)", or the middle of "port (7,0..3)->(8,0..3)"."""
+    ranges = [list(map(int, part.split(".."))) for part in re.findall(r"[\d.]+", link)]
+    return [sum(each) / len(each) for each in ranges]
+
+
+def _pointing(way: list[float]) -> str:
     a, b, c, d = way
-    return {(1, 0): "right", (-1, 0): "left", (0, 1): "down", (0, -1): "up"}.get((c - a, d - b), "right")
+    return {(1, 0): "right", (-1, 0): "left", (0, 1): "down", (0, -1): "up"}.get((int(c - a), int(d - b)), "right")
 
 
 def _tiles(run: Run) -> Grid | None:

@@ -15,14 +15,16 @@ from nsim.chip.chip import changed
 from nsim.chip.file import load_chip, own_files
 from nsim.errors import ChipError, MappingError
 from nsim.machine.stations import build_machine
-from nsim.mapping.cores.route import distance, link_kinds, xy_route
+from nsim.mapping.cores.route import BETWEEN, distance, link_kinds, xy_route
 from nsim.mapping.network import map_network
+from nsim.network.activity import Activity
 from nsim.network.builtin import build
 from nsim.result.limits.timesteps import timestep_bounds
 from nsim.result.limits.timesteps_bottleneck import advice, bottleneck_of
 from nsim.result.run import simulate
+from nsim.result.run_timesteps import ENGINES
 from tests.generators.commands import nsim
-from tests.generators.machines import random_network, shipped, small_chip
+from tests.generators.machines import Cell, hand_mapped, random_network, random_step, shipped, small_chip
 
 FIVE_LINES = """name = "mine"
 chip = "kapoho-point"
@@ -44,6 +46,7 @@ boards = st.builds(
     st.integers(1, 3),
     st.integers(1, 2),
     chips=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    board__ports=st.sampled_from([None, 1, 2, 3]),
 )
 
 
@@ -141,6 +144,8 @@ def test_a_board_of_the_chip_itself(load_text, tmp_path):
         ("rows = 2", "rows = 2.5", "board.rows = 2.5: must be a whole number"),
         ("rows = 2", "rows = 2\ncores_per_chip = 129", "but the chip has 128 cores: give at most 128"),
         ("rows = 2", "rows = 2\ncolum = 2", "board.colum = 2: unknown key"),
+        ("rows = 2", "rows = 2\nports = 0", "board.ports = 0: must be >= 1"),
+        ("rows = 2", "rows = 2\nports = 9", "longest edge of the chip has 8 rows or columns: give at most 8"),
         ("[board]", "[bord]", "unknown key"),
         ('name = "mine"\n', "", "name: missing"),
         ("rows = 2\n", "rows = 2\n" + LINK.replace("= 2", "= 0"), "links.chip_to_chip.bandwidth_gbps = 0: must be >="),
@@ -317,3 +322,72 @@ def test_a_slow_link_between_chips_is_the_limit():
         row["utilisation"] for row in result.rows("links") if row["kind"] == "chip_to_chip"
     )
     assert f"{name} binds" in bottleneck_of(result).run_line
+
+
+def naive_port(board, here: int, there: int) -> tuple[int, ...]:
+    """What tells one port between two chips from others: the chips, and r * ports // n for row (column) r of n."""
+    (y, x), level = divmod(here, board.columns), here // board.columns == there // board.columns
+    place, length = (y % board.mesh.rows, board.mesh.rows) if level else (x % board.mesh.columns, board.mesh.columns)
+    ports = min(board.ports or length, length)
+    return chip_at(board, here), chip_at(board, there), place * ports // length
+
+
+@given(boards)
+def test_rows_share_ports_by_the_rule(board):
+    """Over every edge each way as many links as ports, and a message passes that of its row or column."""
+    machine = build_machine(board)
+    kinds, found = link_kinds(board), {}
+    for link, (here, there) in enumerate(machine.hops):
+        stands = int(machine.ports[link])
+        if kinds[link] != BETWEEN:
+            assert stands == link
+            continue
+        assert stands <= link
+        assert found.setdefault(naive_port(board, here, there), stands) == stands
+    assert len(set(found.values())) == len(found)
+    mesh, rows, columns = board.mesh, board.board.rows, board.board.columns
+    east, south = (min(board.ports or n, n) for n in (mesh.rows, mesh.columns))
+    assert len(found) == 2 * ((columns - 1) * rows * east + (rows - 1) * columns * south)
+
+
+@pytest.mark.parametrize("engine", ["compiled", "simpy"])
+def test_one_port_takes_turns(engine):
+    """Two rows over an edge: with a port each the messages cross side by side, with one port one after the other."""
+    links = {"chip_to_chip": (1_000_000, 0)}
+    took_ps = {}
+    for ports in (None, 2, 1):
+        board = small_chip(1, 2, 1, chips=(2, 1), links=links, places=100, board__ports=ports)
+        cells = [Cell(core, slot, {core + 2: 1}) for core in (0, 1) for slot in range(20)]  # chip 0 has cores 0 and 1
+        mapping = hand_mapped(board, cells)
+        machine = build_machine(board)
+        step = ENGINES[engine].run_timestep(mapping, machine, np.arange(40))
+        took_ps[ports] = step.duration_ps
+        crossed = step.served[machine.of("mesh")][link_kinds(board) == BETWEEN]
+        assert sorted(crossed.tolist(), reverse=True)[:2] == ([40, 0] if ports == 1 else [20, 20])
+        if ports == 1:
+            port = machine.number("mesh", int(np.flatnonzero(step.served[machine.of("mesh")] == 40)[0]))
+            assert machine.name(port) == "port (0,0..1)->(1,0..1)"
+    assert took_ps[None] == took_ps[2]
+    assert 39_999_999 < took_ps[1] < 40_100_000
+    assert 19_999_999 < took_ps[2] < 20_100_000
+
+
+@settings(max_examples=40)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    st.integers(1, 3),
+    st.sampled_from([0, 1, 4]),
+)
+def test_ports_are_equal_in_both_engines(seed, mesh, ports, places):
+    """Boards of two by two chips: every time and queue of the step, service by service, and without a log."""
+    step = random_step(np.random.default_rng(seed), *mesh, 1, places=places, longest_ps=5, chips=(2, 2), ports=ports)
+    found = [engine.run_timestep(step.mapping, step.machine, step.firing, record=True) for engine in ENGINES.values()]
+    for name in ("busy_ps", "blocked_ps", "served", "longest_queue", "services"):
+        assert getattr(found[0], name).tolist() == getattr(found[1], name).tolist(), name
+    for path in (True, False):
+        engine = ENGINES["compiled"].Engine(step.mapping, step.machine, critical_path=path)
+        activity = Activity(np.array([0, step.firing.size]), np.sort(step.firing), None)
+        (times,) = engine.run(activity)
+        assert times.duration_ps.tolist() == [found[0].duration_ps]
+        assert times.blocked_ps.tolist() == found[0].blocked_ps.tolist()

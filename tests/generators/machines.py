@@ -211,6 +211,7 @@ def random_step(
     hotspot: float = 0.0,
     own_links: bool = True,
     chips: tuple[int, int] | None = None,
+    ports: int | None = None,
 ) -> Step:
     """A random timestep on a random machine.
 
@@ -219,8 +220,10 @@ def random_step(
     hotspot     share of copies that go to one core
     own_links   every link has its own service and wire time, else those of its kind
     chips       columns and rows of chips on a board; None: a chip alone
+    ports       over each of their edges; None: one for each row or column
     """
     chip = random_chip(rng, columns, rows, cores_per_router, longest_ps, chips)
+    chip = changed(chip, {"board.ports": ports}) if chips and ports else chip
     machine = with_random_queues(rng, build_machine(chip), longest_ps, places, own_links)
     hot = int(rng.integers(chip.cores))
     used = [0] * (chip.cores + 1)
@@ -255,6 +258,7 @@ def steps(draw: st.DrawFn, places: st.SearchStrategy[int] | None = None, most_ne
         hotspot=draw(st.sampled_from([0.0, 0.0, 0.5, 1.0]), label="hotspot"),
         own_links=draw(st.booleans(), label="own links"),
         chips=draw(st.sampled_from([None, None, (1, 1), (2, 1), (1, 2), (2, 2)]), label="chips"),
+        ports=draw(st.sampled_from([None, 1, 2]), label="ports"),
     )
 
 

@@ -211,7 +211,7 @@ def ended(context, numbers, stations, messages, heap, station, now):
     elif station < first[2]:
         onward, message = send_on(context, numbers, stations, messages, station, now)
     elif station < first[5]:
-        onward = link_on(context.fabric, station, messages[message].target)
+        onward = link_on(context.fabric, station, messages[message].target, 0)  # no board, no ports
     elif station < first[6]:
         frame, core = messages[message].origin, station - first[5]
         context.work_ps[frame, core] += messages[message].service_ps

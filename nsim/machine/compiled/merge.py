@@ -19,7 +19,7 @@ from nsim.machine.compiled.heap import empty_heap, pop, push
 from nsim.machine.compiled.loop import UNCOUNTED
 from nsim.machine.compiled.queues import MESSAGE, TAKEN, WAITS, admit, ask, take
 from nsim.machine.compiled.tandem import clear, enter
-from nsim.machine.compiled.timesteps_hooks import order_by_core, way_on
+from nsim.machine.compiled.timesteps_hooks import order_by_core, port_on, way_on
 from nsim.machine.path import note, walk_back_keys
 
 # What a core sends in one timestep, as far as its link to the router has taken it.
@@ -48,6 +48,7 @@ class Room(NamedTuple):
     starts    int64[cores + 1]    firing neurons by core
     ordered   int64[spikes]
     underway  MESSAGE[messages]   all unused between timesteps
+    row       int32[messages]     of the router of each one's source; empty if no ports join rows
     granted   int64[messages]     key of the completion that granted each its slot; empty if nothing is noted
     heap      int64
     journal   ENTRY[services]     see critical_path.py; empty if nothing is noted
@@ -61,6 +62,7 @@ class Room(NamedTuple):
     starts: np.ndarray
     ordered: np.ndarray
     underway: np.ndarray
+    row: np.ndarray
     granted: np.ndarray
     heap: np.ndarray
     journal: np.ndarray
@@ -119,12 +121,13 @@ def _room(fabric, empty, load, indptr, firing, journal):
     for link in range(mesh_0, out_0):
         slots += min(stations[link].capacity, most)
     underway = np.empty(min(most, slots), MESSAGE)
+    row = np.empty(underway.size if fabric.columns else 0, np.int32)
     granted = np.empty(underway.size if journal.size > 0 else 0, np.int64)
     newest = np.empty(stations.size + 1, np.int64)
     taken = np.empty(lines[lines.size - 1].ring + lines[lines.size - 1].slots, np.int64)
     starts, ordered = np.empty(cores + 1, np.int64), np.empty(spikes, np.int64)
     heap = empty_heap(stations.size)
-    return Room(stations, lines, taken, sources, starts, ordered, underway, granted, heap, journal, newest)
+    return Room(stations, lines, taken, sources, starts, ordered, underway, row, granted, heap, journal, newest)
 
 
 @njit(cache=True, **UNCOUNTED)
@@ -141,7 +144,7 @@ def _run_step(fabric, load, firing, room):
     stations, lines, taken, sources = room.stations, room.lines, room.taken, room.sources
     ordered, underway, heap = room.ordered, room.underway, room.heap
     granted_at, journal, newest = room.granted, room.journal, room.newest
-    noting = journal.size > 0
+    noting, joined, row = journal.size > 0, fabric.columns > 0, room.row
     if noting:
         newest[:-1] = -1
         newest[-1] = 0
@@ -180,8 +183,14 @@ def _run_step(fabric, load, firing, room):
             message = stations[station].current
             if message >= 0:
                 core = underway[message].target
-                way = way_on(behind, place, station, core)
-                if way == 4:
+                if joined and behind[np.uint64(station), 2] < 0:
+                    onward = port_on(behind, place, links_onward, fabric.columns, station, core, row[message])
+                    arrives = onward < 0
+                else:
+                    way = way_on(behind, place, station, core)
+                    onward = np.int64(links_onward[np.uint64(behind[np.uint64(station), 2]), np.uint64(way)])
+                    arrives = way == 4
+                if arrives:
                     out = out_0 + core
                     granted = _deliver(
                         stations, lines, taken, underway, message, station, out, cores, key, bits, journal, newest
@@ -196,7 +205,6 @@ def _run_step(fabric, load, firing, room):
                     unused = message
                     missing -= 1
                 else:
-                    onward = np.int64(links_onward[np.uint64(behind[np.uint64(station), 2]), np.uint64(way)])
                     answer = ask(stations, underway, station, message, onward, now)
                     if answer == WAITS:
                         continue
@@ -225,6 +233,8 @@ def _run_step(fabric, load, firing, room):
                 stations[freed].current = message
                 copy = sources[core].copy - 1
                 underway[message].target, underway[message].service_ps = target[copy], synapse_ps[copy]
+                if joined:
+                    row[message] = place[core, 1]
                 ends_ps = (took >> bits) + stations[freed].service_ps
                 push(heap, size, ends_ps << bits | freed)
                 size += 1

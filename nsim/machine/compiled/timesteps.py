@@ -231,16 +231,25 @@ def fabric_of(machine: MeshMachine) -> Fabric:
     behind = np.column_stack((router % chip.columns, router // chip.columns, router)).astype(np.int32)
     place = behind[machine.first[2] : mesh_0, :2].copy()
     onward = links_onward(chip, mesh_0)
+    sharing = np.flatnonzero(np.bincount(machine.ports, minlength=1) > 1)
+    if sharing.size:  # behind a port the message says in which row, or column, it is
+        steps = np.diff(np.array(machine.hops)[sharing], axis=1)[:, 0]
+        across = np.isin(steps, (1, -1))
+        behind[mesh_0 + sharing[across], 1] = behind[mesh_0 + sharing[~across], 0] = -1
+        behind[mesh_0 + sharing, 2] = -1
+        known = onward >= 0
+        onward[known] = mesh_0 + machine.ports[onward[known] - mesh_0]
+    columns = chip.columns if sharing.size else 0
     stations = idle_stations(machine.capacity, machine.service_ps, machine.wire_ps)
-    return Fabric(machine.first, stations, behind, place, onward, bits_of(machine.stations))
+    return Fabric(machine.first, stations, behind, place, onward, bits_of(machine.stations), columns)
 
 
 def grid_of(machine: MeshMachine, fabric: Fabric, load: Load) -> forward.Grid | None:
-    """The machine as the pass takes it; None if its messages do not fit one number."""
+    """The machine as the pass takes it; None if its messages do not fit one number, or ports join rows or columns."""
     chip = machine.chip
     columns, rows, router = chip.columns, chip.rows, machine.core_routers
     most = max(columns, rows) - 1 >> forward.PLACE_BITS, machine.cores - 1 >> forward.CORE_BITS
-    if any(most) or int(load.synapse_ps.max(initial=0)) >> forward.SERVICE_BITS:
+    if fabric.columns or any(most) or int(load.synapse_ps.max(initial=0)) >> forward.SERVICE_BITS:
         return None
     core = np.arange(machine.cores)
     order = np.argsort(router, kind="stable")

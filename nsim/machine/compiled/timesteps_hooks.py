@@ -28,10 +28,12 @@ class Fabric(NamedTuple):
 
     first          int64[kinds + 1]  first station of each kind, and their total
     stations       STATION[stations]   idle, see queues.py
-    behind         int32[stations, 3]   router a core-to-router or mesh link leads to: column, row and number
+    behind         int32[stations, 3]   router a core-to-router or mesh link leads to: column, row and number; -1 for a
+                                        port between chips: the row of the message's source, the column of its target
     place          int32[cores, 2]   column and row of its router
     onward         int32[routers, 9]   station of the next mesh link, by the way to a router: 4 + 3 sign(dx) + sign(dy)
     bits           bits of a station number in a key
+    columns        of routers, if there are such ports; else 0
     """
 
     first: np.ndarray
@@ -40,6 +42,7 @@ class Fabric(NamedTuple):
     place: np.ndarray
     onward: np.ndarray
     bits: int
+    columns: int
 
 
 class Load(NamedTuple):
@@ -144,10 +147,27 @@ def way_on(behind, place, station, core):
 
 
 @njit(**HOOK)
-def link_on(fabric, station, target):
-    """The station to which a message goes on from a link."""
+def port_on(behind, place, onward, columns, station, target, row):
+    """The link to which a message goes on from a port between chips, -1 for that to its core; row: of its source.
+
+    Routes go along rows first: until the column is that of the target, the row is that of the source.
+    """
+    x, y = behind[station, 0], behind[station, 1]
+    x, y = place[target, 0] if x < 0 else x, row if y < 0 else y
+    dx, dy = place[target, 0] - x, place[target, 1] - y
+    way = 4 + 3 * (np.int64(dx > 0) - np.int64(dx < 0)) + np.int64(dy > 0) - np.int64(dy < 0)
+    return np.int64(-1) if way == 4 else np.int64(onward[y * columns + x, way])
+
+
+@njit(**HOOK)
+def link_on(fabric, station, target, source):
+    """The station to which a message from core `source` goes on from a link."""
     if station >= fabric.first[4]:
         return fabric.first[5] + station - fabric.first[4]
+    if fabric.columns and fabric.behind[station, 2] < 0:
+        row = fabric.place[source, 1]
+        link = port_on(fabric.behind, fabric.place, fabric.onward, fabric.columns, station, target, row)
+        return link if link >= 0 else fabric.first[4] + target
     way = way_on(fabric.behind, fabric.place, station, target)
     return fabric.first[4] + target if way == 4 else np.int64(fabric.onward[fabric.behind[station, 2], way])
 
@@ -184,7 +204,8 @@ def ended(context, numbers, stations, messages, heap, station, now):
     if station < first[2]:
         return send_on(context, numbers, stations, messages, station, now)
     if station < first[5]:
-        return link_on(context.fabric, station, messages[message].target), message
+        source = context.load.core[messages[message].spike]
+        return link_on(context.fabric, station, messages[message].target, source), message
     return np.int64(ABSORBED), message
 
 

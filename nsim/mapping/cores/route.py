@@ -59,6 +59,33 @@ def _link_kinds(columns: int, rows: int, chip_columns: int, chip_rows: int) -> N
     return np.where(crosses, BETWEEN, np.diff(y, axis=0) != 0)[0].astype(np.int64)
 
 
+def port_links(chip: MeshChip) -> NDArray[np.int64]:
+    """The link that stands for each, int64[links]: itself, or the first of those that share its port between chips.
+
+    Row r of the n rows of an edge (or column r of n) belongs to port r * ports // n, the same both ways. Routes stay as
+    they are, and a port is passed where its links would be: with dimension order, still no cycle can wait for itself.
+    """
+    return _port_links(chip.columns, chip.rows, chip.mesh.columns, chip.mesh.rows, chip.ports or 0)
+
+
+@lru_cache(KEPT)
+def _port_links(columns: int, rows: int, chip_columns: int, chip_rows: int, ports: int) -> NDArray[np.int64]:
+    here, there = link_ends(columns, rows)
+    own = np.arange(here.size)
+    shared = own[(_link_kinds(columns, rows, chip_columns, chip_rows) == BETWEEN) & (ports > 0)]
+    if not shared.size:
+        return own
+    x, y, step = here[shared] % columns, here[shared] // columns, (there - here)[shared]
+    across = np.abs(there % columns - here % columns)[shared] == 1  # over an edge to the east or west
+    along, place = np.where(across, x, y), np.where(across, y, x)
+    length = np.where(across, chip_rows, chip_columns)
+    port = place % length * np.minimum(ports, length) // length
+    keys = np.stack((step, across, along, place // length, port))
+    _, first, member = np.unique(keys, axis=1, return_index=True, return_inverse=True)
+    own[shared] = shared[first[member.ravel()]]
+    return own
+
+
 def xy_route(chip: MeshChip, source: int, target: int) -> list[Hop]:
     """The links from router `source` to router `target`: X first, then Y."""
     columns = chip.columns
