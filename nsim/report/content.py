@@ -19,6 +19,7 @@ from nsim.report.run_folder import Run
 from nsim.result.limits.bounds import Workload
 
 MOST_POINTS = 2000  # of a line or a cloud; more are reduced, and the text says so
+MOST_MARKS = 20_000  # of the cores and links of a board
 MOST_STATIONS = 10  # of a critical path
 METRICS = {"synops": "synops", "busy": "busy", "blocked": "blocked", "queue": "longest queue", "energy": "energy"}
 UNITS = {"synops": "", "busy": "us", "blocked": "us", "queue": "messages", "energy": "nJ"}
@@ -92,6 +93,28 @@ class Mesh(Content):
 
 
 @dataclass(frozen=True)
+class BoardMap(Mesh):
+    """Chips, each a tile of a board of so many columns and rows, and what goes between them; `cores` are the chips."""
+
+    columns: int
+    rows: int
+
+    @property
+    def places(self) -> tuple[list[int], list[int]]:
+        """Columns and rows of all chips."""
+        chips = range(self.columns * self.rows)
+        return [chip % self.columns for chip in chips], [chip // self.columns for chip in chips]
+
+    @property
+    def extent(self) -> tuple[float, float, float, float]:
+        """The whole board, whatever is in use."""
+        return -0.5, self.columns - 0.5, -0.5, self.rows - 0.5
+
+    def scale(self, marks: Marks, metric: str) -> str:
+        return super().scale(marks, metric).replace("cores:", "chips:").replace("links:", "between chips:")
+
+
+@dataclass(frozen=True)
 class Grid(Content):
     """Counts by row and column of tiles."""
 
@@ -135,7 +158,7 @@ class Bars(Content):
 
 def contents(run: Run) -> list[Content]:
     """What there is to draw of a run of this discipline, in the order of the page."""
-    makers = (_floorline, _mesh, _tiles, _load, _time, _path, _stations, _energy, _layer_energy)
+    makers = (_floorline, _board, _mesh, _tiles, _load, _time, _path, _stations, _energy, _layer_energy)
     return [content for maker in makers if (content := maker(run)) is not None]
 
 
@@ -241,7 +264,7 @@ def _link_values(run: Run, links: Any) -> dict[str, list[float | None]]:
 
 
 def _mesh(run: Run) -> Mesh | None:
-    if run.facts["mesh"] is None or run.discipline not in CORE_COLUMNS:
+    if run.facts["mesh"] is None or run.discipline not in CORE_COLUMNS or too_many(run):
         return None
     links = run.tables["links"]
     links = links[links["kind"].isin(("mesh", "chip_to_chip"))]
@@ -262,6 +285,70 @@ def _mesh(run: Run) -> Mesh | None:
     if run.discipline == "frame":
         text += " A router is called a node, and a core an NP (neural processor); the input block sends the image."
     return Mesh("mesh", "Cores and links", text, _squares(run, of_cores), arrows)
+
+
+def too_many(run: Run) -> bool:
+    """Whether the cores and links of a board would make a page too large."""
+    on_board = run.facts["mesh"] is not None and "chip_columns" in run.facts["mesh"]
+    return on_board and len(run.tables["cores"]) + len(run.tables["links"]) > MOST_MARKS
+
+
+def _board(run: Run) -> BoardMap | None:
+    """The chips of a board in use, and what goes from chip to chip: summed over links side by side."""
+    mesh = run.facts["mesh"]
+    if mesh is None or "chip_columns" not in mesh:
+        return None
+    wide, high = mesh["chip_columns"], mesh["chip_rows"]
+    cores = run.tables["cores"].assign(x=lambda t: t["router_x"] // wide, y=lambda t: t["router_y"] // high)
+    of_chip = cores.groupby("chip").agg(
+        x=("x", "first"),
+        y=("y", "first"),
+        cores=("core", "size"),
+        synops=("synops", "sum"),
+        used=("utilisation", "max"),
+    )
+    chips = Marks(
+        of_chip["x"].tolist(),
+        of_chip["y"].tolist(),
+        [
+            f"chip {chip}, {row.cores} cores, the busiest works {100 * row.used:.3g} %"
+            for chip, row in zip(of_chip.index, of_chip.itertuples(), strict=True)
+        ],
+        [""] * len(of_chip),
+        {"synops": of_chip["synops"].tolist()},
+    )
+    columns, rows = mesh["columns"] // wide, mesh["rows"] // high
+    text = (
+        "Tiles are chips, grey ones without cores in use. Triangles are what goes between two chips, pointing the way "
+        "of their messages, in the colour of the messages over all links side by side; the pointer names the busiest."
+    )
+    if too_many(run):
+        text += " Cores and links are too many to be drawn one by one: cores.csv and links.csv hold them."
+    return BoardMap(
+        "board", "Chips and what goes between them", text, chips, _crossings(run, wide, high, columns), columns, rows
+    )
+
+
+def _crossings(run: Run, wide: int, high: int, columns: int) -> Marks:
+    """Messages from chip to chip; wide, high: routers of a chip, columns: of chips."""
+    links = run.tables["links"]
+    links = links[links["kind"] == "chip_to_chip"]
+    ends = [[int(each) // side for each, side in zip(_ends(n), (wide, high) * 2, strict=True)] for n in links["link"]]
+    found = links.assign(way=[tuple(each) for each in ends]).groupby("way")
+    ways = list(found.groups)
+    names = []
+    for (a, b, c, d), (_, own) in zip(ways, found, strict=True):
+        busiest = own.loc[own["utilisation"].idxmax()]
+        names.append(
+            f"chip {b * columns + a} to {d * columns + c}, {busiest['link']} works {100 * busiest['utilisation']:.3g} %"
+        )
+    return Marks(
+        [a + 0.5 * (c - a) + 0.1 * (d - b) for a, b, c, d in ways],
+        [b + 0.5 * (d - b) + 0.1 * (c - a) for a, b, c, d in ways],
+        names,
+        [_pointing(list(way)) for way in ways],
+        {"synops": found["messages"].sum().tolist()},
+    )
 
 
 def _squares(run: Run, values: dict[str, list[float | None]]) -> Marks:

@@ -7,7 +7,7 @@ from functools import singledispatch
 from math import ceil, floor, log10
 from typing import Any
 
-from nsim.report.content import METRICS, Bars, Content, Floorline, Grid, Marks, Mesh, Trace, digits, shown
+from nsim.report.content import METRICS, Bars, BoardMap, Content, Floorline, Grid, Marks, Mesh, Trace, digits, shown
 from nsim.report.plots import COLOURS, MARKERS, floorline_of, state_label
 
 SYMBOLS = {
@@ -18,6 +18,7 @@ SYMBOLS = {
     "X": "x",
     "P": "cross",
 }  # matplotlib's, as Plotly's
+MOST_TILE, MAP_PIXELS = 80, 290  # side of a chip's tile, and of all of them, in pixels
 ROW_REM = 2.1  # height of a horizontal bar, in the page's rem
 MOST_UPRIGHT = 8  # of more bars the names would fall on each other
 
@@ -114,6 +115,27 @@ def _(content: Mesh) -> dict[str, Any]:
     x_axis = _axis("router column", dtick=1, zeroline=False, range=[left, right])
     y_axis = _axis("router row", dtick=1, zeroline=False, range=[bottom, top])
     return _figure(data, xaxis=x_axis, yaxis=y_axis, showlegend=False) | {"switch": switch}
+
+
+@_drawn.register
+def _(content: BoardMap) -> dict[str, Any]:
+    side = min(MOST_TILE, MAP_PIXELS / max(content.columns, content.rows))
+    data = [
+        _markers(
+            content.scale(content.cores, "synops"), content.cores, "synops", _hover(content.cores, "synops"), 0.46
+        ),
+        _markers(
+            content.scale(content.links, "synops"), content.links, "synops", _hover(content.links, "synops", True), 0.98
+        ),
+    ]
+    data[0]["marker"]["size"], data[1]["marker"]["size"] = side, max(4, min(16, side / 4))
+    x, y = content.places
+    empty = {"symbol": "square-open", "size": side, "color": "#aaaaaa"}
+    data.insert(0, {"type": "scatter", "mode": "markers", "x": x, "y": y, "marker": empty, "hoverinfo": "skip"})
+    left, right, top, bottom = content.extent
+    x_axis = _axis("chip column", dtick=max(1, content.columns // 16), zeroline=False, range=[left, right])
+    y_axis = _axis("chip row", dtick=max(1, content.rows // 16), zeroline=False, range=[bottom, top])
+    return _figure(data, xaxis=x_axis, yaxis=y_axis, showlegend=False)
 
 
 def _hover(marks: Marks, metric: str, links: bool = False) -> list[str]:

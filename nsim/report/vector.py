@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nsim.errors import InputError, OutputError
-from nsim.report.content import Bars, Content, Floorline, Grid, Marks, Mesh, Trace
+from nsim.report.content import Bars, BoardMap, Content, Floorline, Grid, Marks, Mesh, Trace
 from nsim.report.plots import COLOURS, FORMATS, draw_time, save_figure
 
 FOLDER = "figures"  # within that of a run
@@ -75,9 +75,11 @@ def _style() -> Iterator[None]:
 def _figures(contents: Sequence[Content]) -> Iterator[tuple[str, Any]]:
     """A figure for each content, and its name; for a mesh one for each metric."""
     for content in contents:
-        if isinstance(content, Mesh):
+        if isinstance(content, Mesh) and not isinstance(content, BoardMap):
             for metric in content.cores.values:
                 yield f"{content.key}-{metric}", _mesh(content, metric)
+        elif isinstance(content, BoardMap):
+            yield content.key, _mesh(content, "synops")
         else:
             yield content.key, _drawn([content])
 
@@ -190,11 +192,15 @@ def _side_by_side(content: Bars, axes: Any) -> None:
 
 def _draw_mesh(content: Mesh, axes: Any, metric: str) -> None:
     """Cores and links, each with a scale of its own; what is not known is grey."""
+    if isinstance(content, BoardMap):
+        points = _points(content, content.cores)
+        axes.scatter(*content.places, s=points, marker="s", facecolors="none", edgecolors="#AAAAAA", linewidths=0.4)
     for marks in (content.cores, content.links):
-        drawn = _draw_marks(marks, axes, metric)
+        drawn = _draw_marks(marks, axes, metric, _points(content, marks))
         if drawn:
             _scale(drawn, axes, content.scale(marks, metric))
-    axes.set(xlabel="router column", ylabel="router row")
+    of = "chip" if isinstance(content, BoardMap) else "router"
+    axes.set(xlabel=f"{of} column", ylabel=f"{of} row")
     axes.set_aspect("equal")
     left, right, top, bottom = content.extent
     axes.set(xlim=(left, right), ylim=(bottom, top))
@@ -202,7 +208,14 @@ def _draw_mesh(content: Mesh, axes: Any, metric: str) -> None:
         axis.get_major_locator().set_params(integer=True, min_n_ticks=1)
 
 
-def _draw_marks(marks: Marks, axes: Any, metric: str) -> Any:
+def _points(content: Mesh, marks: Marks) -> float:
+    """Area of a mark: chips of a board are tiles."""
+    if not isinstance(content, BoardMap) or marks is content.links:
+        return 26
+    return min(1_000, (190 / max(content.columns, content.rows)) ** 2)
+
+
+def _draw_marks(marks: Marks, axes: Any, metric: str, points: float) -> Any:
     """Marks in the colours of their values; returns one of them for the scale, None if nothing is known."""
     from matplotlib.colors import Normalize
 
@@ -215,7 +228,7 @@ def _draw_marks(marks: Marks, axes: Any, metric: str) -> Any:
                 continue
             x, y, _, colour = zip(*row_set, strict=True)
             style = {"color": COLOURS["barrier"]} if grey else {"c": colour, "norm": norm, "edgecolors": "#888888"}
-            cloud = axes.scatter(x, y, s=26, marker=marker, linewidths=0.4, zorder=3, **style)
+            cloud = axes.scatter(x, y, s=points, marker=marker, linewidths=0.4, zorder=3, **style)
             drawn = drawn if grey else cloud
     return drawn
 

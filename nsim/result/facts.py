@@ -8,7 +8,7 @@ sources      texts by key
 unknown      actions and links whose energy nobody published
 floorline    synop_ps, floor_ps, bounds_ps by state (means), least_ps (mean), synops and time_ps of the run's mean
              span; null where there are no times, or where it takes a critical path that was not recorded
-mesh         columns, rows; null without a mesh
+mesh         columns, rows of routers; on a board also chip_columns, chip_rows, those of each chip; null without a mesh
 link_energy_fj   by kind of link, null where unknown
 command      line that made the run; empty if it was made in Python
 what_if      another mapping that was simulated, see nsim/report/what_if/; null if none was
@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from nsim.chip.board import BoardChip
 from nsim.chip.chip import Chip, MeshChip
 from nsim.result.limits import events_bottleneck, frames_bottleneck, timesteps_bottleneck
 from nsim.result.limits.bottleneck import Bottleneck
@@ -56,4 +57,7 @@ def report_facts(result: Any, what_if: dict[str, Any] | None = None, command: st
 
 
 def _mesh(chip: Chip) -> dict[str, int] | None:
-    return {"columns": chip.columns, "rows": chip.rows} if isinstance(chip, MeshChip) else None
+    if not isinstance(chip, MeshChip):
+        return None
+    of_chip = {"chip_columns": chip.mesh.columns, "chip_rows": chip.mesh.rows} if isinstance(chip, BoardChip) else {}
+    return {"columns": chip.columns, "rows": chip.rows} | of_chip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from itertools import pairwise
 
@@ -19,6 +20,10 @@ from nsim.mapping.cores.route import BETWEEN, distance, link_kinds, xy_route
 from nsim.mapping.network import map_network
 from nsim.network.activity import Activity
 from nsim.network.builtin import build
+from nsim.report.content import BoardMap, contents
+from nsim.report.page import write_report
+from nsim.report.run_folder import run_of
+from nsim.report.vector import write_figures
 from nsim.result.limits.timesteps import timestep_bounds
 from nsim.result.limits.timesteps_bottleneck import advice, bottleneck_of
 from nsim.result.run import simulate
@@ -391,3 +396,37 @@ def test_ports_are_equal_in_both_engines(seed, mesh, ports, places):
         (times,) = engine.run(activity)
         assert times.duration_ps.tolist() == [found[0].duration_ps]
         assert times.blocked_ps.tolist() == found[0].blocked_ps.tolist()
+
+
+@pytest.mark.parametrize("ports", [None, 1])
+def test_the_map_of_the_board_is_what_the_tables_say(ports, tmp_path):
+    """Chips at their places with the synops of their cores; all that crosses, once, between neighbours."""
+    board = small_chip(2, 2, 1, chips=(2, 2), board__ports=ports)
+    result = on_cores(board)
+    run = run_of(result)
+    (found,) = [content for content in contents(run) if isinstance(content, BoardMap)]
+    assert (found.columns, found.rows, found.extent) == (2, 2, (-0.5, 1.5, -0.5, 1.5))
+    cores = run.tables["cores"]
+    chips = sorted(set(cores["chip"]))
+    assert list(zip(found.cores.x, found.cores.y, strict=True)) == [(chip % 2, chip // 2) for chip in chips]
+    assert found.cores.values["synops"] == [cores["synops"][cores["chip"] == chip].sum() for chip in chips]
+    assert sum(found.links.values["synops"]) == result.summary()["chip_crossings"]
+    for x, y, name, way in zip(found.links.x, found.links.y, found.links.names, found.links.pointing, strict=True):
+        here, there = map(int, re.match(r"chip (\d) to (\d), (?:link|port) ", name).groups())
+        assert {1: "right", -1: "left", 2: "down", -2: "up"}[there - here] == way
+        assert (round(2 * x) / 2, round(2 * y) / 2) == ((here % 2 + there % 2) / 2, (here // 2 + there // 2) / 2)
+    write_report(run, tmp_path / "page.html")
+    assert "Chips and what goes between them" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    names = [path.name for path in write_figures([found], tmp_path / "figures", ("svg",))]
+    assert names == ["board.svg"]
+
+
+def test_a_chip_alone_has_no_map_of_chips():
+    assert not [content for content in contents(run_of(on_cores(small_chip(2, 2, 4)))) if content.key == "board"]
+
+
+def test_a_large_board_is_drawn_by_chips_alone(monkeypatch):
+    monkeypatch.setattr("nsim.report.content.MOST_MARKS", 10)
+    drawn = contents(run_of(on_cores(small_chip(2, 2, 1, chips=(2, 2)))))
+    assert "mesh" not in [content.key for content in drawn]
+    assert "too many to be drawn" in next(content.text for content in drawn if content.key == "board")
