@@ -27,7 +27,13 @@ def module_name(path: Path) -> str:
 
 
 MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
-DRIVERS = (".timesteps", ".frames", ".events", ".ticks")  # of the compiled engine; all beside them is compiled
+DRIVERS = (
+    ".timesteps",
+    ".frames",
+    ".events",
+    ".ticks",
+    ".local",
+)  # of the compiled engine; all beside them is compiled
 LOOPS = [name for name in MODULES if name.startswith("nsim.machine.compiled.") and not name.endswith(DRIVERS)]
 
 

@@ -147,6 +147,12 @@ RUN_OPTIONS = _by_name(
         float,
     ),
     Option("per_sample_us", "The same once per sample, for example to reset the network. [default: 0]", float),
+    Option(
+        "sync",
+        "What a timestep ends with: barrier, or local to simulate it also without one, cores waiting for those they "
+        "exchange messages with: says what the barrier costs. [default: barrier]",
+        choices=("barrier", "local"),
+    ),
     Option("shared_lines", "Lines of the chip file: spikes wait for them.", bool),
 )
 
@@ -251,6 +257,7 @@ BARRIER = Discipline(
             "runtime",
             "embedded_us",
             "per_sample_us",
+            "sync",
         }
     ),
     choice="partition",

@@ -6,7 +6,7 @@ chunks of timesteps, so that long runs need little memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +40,13 @@ class Activity:
     @property
     def timesteps(self) -> int:
         return self.indptr.size - 1
+
+    @staticmethod
+    def joined(parts: Sequence[Activity]) -> Activity:
+        """Consecutive timesteps put together, without their outputs."""
+        before = np.cumsum([0, *(part.neurons.size for part in parts)])
+        indptr = [part.indptr[:-1] + begin for part, begin in zip(parts, before, strict=False)]
+        return Activity(np.concatenate([*indptr, before[-1:]]), np.concatenate([part.neurons for part in parts]), None)
 
     def first(self, timesteps: int) -> Activity:
         """The first timesteps only."""

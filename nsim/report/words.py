@@ -184,6 +184,7 @@ def _timesteps(told: Told) -> list[Line | None]:
         accuracy_line(facts, facts["samples"]),
         _timesteps_limit(facts, told.stations),
         _chips_line(facts),
+        _sync_line(facts),
         _management_line(facts),
         try_line(told.what_if, told.command),
     ]
@@ -225,6 +226,17 @@ def _chips_line(facts: Numbers) -> Line | None:
     if link := facts.get("busiest_chip_link"):
         notes = (f"{link} works {percent(facts['busiest_chip_link_utilisation'])} of the time", *notes)
     return Line("chips", said, notes)
+
+
+def _sync_line(facts: Numbers) -> Line | None:
+    """What the barrier costs, if the run was simulated without it."""
+    if "local_time_ps" not in facts:
+        return None
+    without, cost = seconds(facts["local_time_ps"] / facts["spans"]), facts["barrier_cost"]
+    effect = f"the barrier costs {percent(cost)} of the time" if cost > 0 else f"{percent(-cost)} slower"
+    return Line(
+        "sync", f"{without} per timestep without a global barrier: {effect}", ("neighbours wait for each other",)
+    )
 
 
 def _management_line(facts: Numbers) -> Line | None:

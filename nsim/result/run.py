@@ -50,6 +50,7 @@ def simulate(
     runtime: str | None = None,
     embedded_us: float | None = None,
     per_sample_us: float | None = None,
+    sync: str | None = None,
 ) -> TimestepResult: ...
 
 
@@ -144,6 +145,7 @@ def simulate(
                runs of a part of the activity, one to three seconds
     runtime    on the management processors, "lava" or "bare"; by default the chip's
     embedded_us, per_sample_us   of the user's own code on them, in every timestep and once per sample
+    sync       "local": simulate it also without a barrier (nsim/machine/local.py), for `local_time_ps` of the summary
     shared_lines   spikes wait for the lines of the chip file
     Ctrl-C returns what was simulated until then, if that is at least one timestep, frame or tick.
     raises     InputError for input that does not fit, SimulationError for an unknown engine, a deadlock, or an option

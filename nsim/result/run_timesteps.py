@@ -18,7 +18,9 @@ from nsim.chip.timesteps import BarrierChip
 from nsim.errors import InputError, SimulationError, available_threads, held_interrupts
 from nsim.formats.inputs import load_inputs
 from nsim.formats.labels import Source, read_labels
+from nsim.machine.compiled import local as local_compiled
 from nsim.machine.compiled import timesteps as engine_compiled
+from nsim.machine.simpy import local as local_simpy
 from nsim.machine.simpy import timesteps as engine_simpy
 from nsim.machine.stations import ChunkTimes, build_machine
 from nsim.machine.trace.table import Trace, open_traces
@@ -36,6 +38,8 @@ from nsim.result.retime.timesteps import ranges_of_timesteps
 from nsim.result.timesteps import TimestepResult
 
 ENGINES = {"compiled": engine_compiled, "simpy": engine_simpy}
+LOCAL_ENGINES = {"compiled": local_compiled, "simpy": local_simpy}
+SYNCS = ("barrier", "local")
 DEFAULT_TIMESTEPS = 100
 MOST_TIMESTEPS = 10_000_000  # of a run; its tables then take some 10 GB
 Progress = Callable[[int, int], None]
@@ -61,6 +65,7 @@ def simulate_timesteps(
     labels: Source | None = None,
     critical_path: bool = False,
     ranges: bool = False,
+    sync: str = "barrier",
     trace: MappingABC[str, Path] | None = None,
     **managed: Any,
 ) -> TimestepResult:
@@ -68,6 +73,8 @@ def simulate_timesteps(
     check_run(timesteps, samples, engine, dt_s, threads, seed)
     if warm_up is not None and warm_up < 0:
         raise InputError(f"warm-up is {warm_up} timesteps: give 0 or more")
+    if sync not in SYNCS:
+        raise SimulationError(f"no sync {sync!r}: choose {' or '.join(SYNCS)}")
     mapping = mapping.managed(**managed) if managed else mapping
     dt_s = dt_s or mapping.network.dt_s
     sent = sent_messages(
@@ -77,9 +84,9 @@ def simulate_timesteps(
         sent = replace(sent, labels=_labels(labels, mapping.network, sent, samples is not None))
     mapping = replace(mapping, network=mapping.network.with_notes(sent.notes)) if sent.notes else mapping
     if not trace:
-        return run_activity(mapping, sent, seed, engine, threads, progress, None, critical_path, ranges)
+        return run_activity(mapping, sent, seed, engine, threads, progress, None, critical_path, ranges, sync)
     with closing(open_traces(trace, mapping)) as traces:
-        return run_activity(mapping, sent, seed, engine, threads, progress, traces, critical_path, ranges)
+        return run_activity(mapping, sent, seed, engine, threads, progress, traces, critical_path, ranges, sync)
 
 
 @dataclass(frozen=True)
@@ -207,9 +214,10 @@ def run_activity(
     trace: Trace | None = None,
     critical_path: bool = False,
     ranges: bool = False,
+    sync: str = "barrier",
 ) -> TimestepResult:
     """Simulate what a network sends; the other arguments are those of `simulate`."""
-    with closing(Simulator(mapping, engine, threads, critical_path, ranges)) as simulator:
+    with closing(Simulator(mapping, engine, threads, critical_path, ranges, sync)) as simulator:
         return simulator.run(sent, seed, progress, trace)
 
 
@@ -315,12 +323,14 @@ class Simulator:
         threads: int | None = None,
         critical_path: bool = False,
         ranges: bool = False,
+        sync: str = "barrier",
     ) -> None:
         self.mapping, self.name, self.ranges = mapping, engine, ranges
         self.threads = threads or available_threads()
         self.machine = build_machine(mapping.chip)
         self.counter = Counter(mapping, self.machine)
         self.engine = ENGINES[engine].Engine(mapping, self.machine, self.threads, critical_path)
+        self.local = LOCAL_ENGINES[engine].Engine(mapping, self.machine) if sync == "local" else None
 
     def close(self) -> None:
         """Let go of the engine's threads."""
@@ -333,13 +343,18 @@ class Simulator:
         mapping, lengths = self.mapping, sent.lengths
         wanted = chosen_steps(_steady(sent)) if self.ranges else np.empty(0, np.int64)
         run = _Run(self.counter, sum(lengths), progress, wanted)
+        local_ps = 0
         try:
             for number, activity in enumerate(sent.runs):
+                sample: list[Activity] = []
                 for chunk in activity:
+                    if self.local:
+                        sample.append(chunk)
                     run.add(
                         chunk,
                         _traced(self.engine, chunk, trace, number) if trace else _timed(self.engine.run(chunk)),
                     )
+                local_ps += self.local.run(Activity.joined(sample)) if self.local else 0
             run.finish()
         except KeyboardInterrupt:
             self.close()
@@ -360,6 +375,7 @@ class Simulator:
             filled=_mask(sent, run.done),
             accuracy=_accuracy(mapping.network, sent, run),
             record={key: kept[: run.done] for key, kept in sent.recorder.record.items()} if sent.recorder else {},
+            local_ps=local_ps if self.local and run.done == sum(lengths) else None,
         )
         if not self.ranges or result.spans < result.spans_planned:
             return result

@@ -43,6 +43,7 @@ class TimestepResult(Result):
     filled               bool[timesteps]  those that means are over: the pipeline is full; None: all
     accuracy             of the network on its input; None without labels
     record               [timesteps, neurons]  states that were asked for, by layer and state, as "fc1.v"
+    local_ps             time of all timesteps without a barrier, management not in it; None: not simulated
     """
 
     declared: ClassVar[Declared] = timesteps.DECLARED
@@ -62,6 +63,7 @@ class TimestepResult(Result):
     accuracy: Accuracy | None = None
     record: MappingABC[str, NDArray] = field(default_factory=dict)
     ranges: Ranges | None = None
+    local_ps: int | None = None
 
     @cached_property
     def step_ps(self) -> NDArray[np.int64]:
@@ -283,6 +285,13 @@ class TimestepResult(Result):
             facts["critical_path_between_chips_ps"] = int(spent[between_chips(self.machine)].sum())
         return facts
 
+    def _without_barrier(self) -> dict[str, Any]:
+        """What the run takes if cores wait for their neighbours alone, if that was simulated."""
+        if self.local_ps is None:
+            return {}
+        local_time_ps = self.local_ps + int(self.management_ps.sum())
+        return {"local_time_ps": local_time_ps, "barrier_cost": 1 - local_time_ps / self.time_ps}
+
     def neurobench(self) -> dict[str, float | None]:
         """Synaptic operations and sparsities as NeuroBench defines them, per timestep; see nsim/result/neurobench.py.
 
@@ -314,6 +323,7 @@ class TimestepResult(Result):
             "time_per_sample_ps": self.time_ps / samples,
             "longest_timestep_ps": int(self.step_ps.max()),
             "barrier_ps": self.barrier_ps,
+            **self._without_barrier(),
             "runtime": self.mapping.runtime,
             "management_per_timestep_ps": int(steady.management_ps.sum()) / steady.spans,
             "known_energy_per_timestep_fj": steady.energy.known_fj / steady.spans,

@@ -55,6 +55,10 @@ SUMMARY = (
     mean_ps("time_per_sample_ps", "mean over the samples"),
     ps("longest_timestep_ps", "longest timestep"),
     ps("barrier_ps", "barrier that ends each timestep"),
+    ps("local_time_ps", "the run without a barrier, cores waiting for neighbours alone (--sync local)", absent=True),
+    Column(
+        "barrier_cost", "1", "float64", "part of the run's time that this saves; below 0: it is slower", absent=True
+    ),
     text("runtime", "runtime on the management processors; null if the chip file says nothing of them", null=True),
     mean_ps("management_per_timestep_ps", "what the management processors add, mean"),
     fj("known_energy_per_timestep_fj", "energy of the steady timesteps, mean"),
