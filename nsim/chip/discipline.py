@@ -153,6 +153,11 @@ RUN_OPTIONS = _by_name(
         "exchange messages with: says what the barrier costs. [default: barrier]",
         choices=("barrier", "local"),
     ),
+    Option(
+        "cluster",
+        "Workers to spread the timesteps over: address of a Dask scheduler, tcp://host:8786, or local:4. "
+        "[default: this process]",
+    ),
     Option("shared_lines", "Lines of the chip file: spikes wait for them.", bool),
 )
 
@@ -258,6 +263,7 @@ BARRIER = Discipline(
             "embedded_us",
             "per_sample_us",
             "sync",
+            "cluster",
         }
     ),
     choice="partition",

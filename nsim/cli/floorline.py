@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from nsim.result.limits.targets import Target
 
 WITH_LIMITS = [own for own in DISCIPLINES.values() if own.limits]
-FOUND = ("critical_path", "ranges")  # the first always, the second never
+FOUND = ("critical_path", "ranges", "sync", "cluster")  # the first always, the others never
 TAKEN = [name for name in ALL_OPTIONS if any(name in own.options for own in WITH_LIMITS) and name not in FOUND]
 
 

@@ -109,7 +109,7 @@ def _run(
     what_if = None
     if own.what_if and (output.report or result.actions["message_out"] <= TRIED):
         alone = {**wanted, "engine": "compiled", "critical_path": None, "ranges": None, "record": None}
-        alone |= {"sync": None} if "sync" in alone else {}
+        alone |= {name: None for name in ("sync", "cluster") if name in alone}
         what_if = own.part("what_if")(result, lambda other: simulate(other, **alone))
     output.write(result, what_if)
     own.part("show")(result, output.path, output.command, what_if)

@@ -48,6 +48,11 @@ class Activity:
         indptr = [part.indptr[:-1] + begin for part, begin in zip(parts, before, strict=False)]
         return Activity(np.concatenate([*indptr, before[-1:]]), np.concatenate([part.neurons for part in parts]), None)
 
+    def part(self, begin: int, end: int) -> Activity:
+        """Timesteps from one to before another, without their outputs."""
+        indptr = self.indptr[begin : end + 1]
+        return Activity(indptr - indptr[0], self.neurons[indptr[0] : indptr[-1]], None)
+
     def first(self, timesteps: int) -> Activity:
         """The first timesteps only."""
         outputs = None if self.outputs is None else self.outputs[:timesteps]

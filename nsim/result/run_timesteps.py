@@ -7,6 +7,7 @@ from collections.abc import Mapping as MappingABC
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib import import_module
 from itertools import repeat
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -40,6 +41,7 @@ from nsim.result.timesteps import TimestepResult
 ENGINES = {"compiled": engine_compiled, "simpy": engine_simpy}
 LOCAL_ENGINES = {"compiled": local_compiled, "simpy": local_simpy}
 SYNCS = ("barrier", "local")
+ON_CLUSTER = "nsim.sweep.timesteps"  # in a higher room, so by name
 DEFAULT_TIMESTEPS = 100
 MOST_TIMESTEPS = 10_000_000  # of a run; its tables then take some 10 GB
 Progress = Callable[[int, int], None]
@@ -66,6 +68,7 @@ def simulate_timesteps(
     critical_path: bool = False,
     ranges: bool = False,
     sync: str = "barrier",
+    cluster: str | None = None,
     trace: MappingABC[str, Path] | None = None,
     **managed: Any,
 ) -> TimestepResult:
@@ -75,6 +78,9 @@ def simulate_timesteps(
         raise InputError(f"warm-up is {warm_up} timesteps: give 0 or more")
     if sync not in SYNCS:
         raise SimulationError(f"no sync {sync!r}: choose {' or '.join(SYNCS)}")
+    if cluster and (threads or trace):
+        what = f"threads {threads}" if threads else f"trace {', '.join(trace or ())}"
+        raise SimulationError(f"{what} is for runs in this process: leave it out, or leave out cluster {cluster}")
     mapping = mapping.managed(**managed) if managed else mapping
     dt_s = dt_s or mapping.network.dt_s
     sent = sent_messages(
@@ -84,7 +90,7 @@ def simulate_timesteps(
         sent = replace(sent, labels=_labels(labels, mapping.network, sent, samples is not None))
     mapping = replace(mapping, network=mapping.network.with_notes(sent.notes)) if sent.notes else mapping
     if not trace:
-        return run_activity(mapping, sent, seed, engine, threads, progress, None, critical_path, ranges, sync)
+        return run_activity(mapping, sent, seed, engine, threads, progress, None, critical_path, ranges, sync, cluster)
     with closing(open_traces(trace, mapping)) as traces:
         return run_activity(mapping, sent, seed, engine, threads, progress, traces, critical_path, ranges, sync)
 
@@ -215,9 +221,10 @@ def run_activity(
     critical_path: bool = False,
     ranges: bool = False,
     sync: str = "barrier",
+    cluster: str | None = None,
 ) -> TimestepResult:
     """Simulate what a network sends; the other arguments are those of `simulate`."""
-    with closing(Simulator(mapping, engine, threads, critical_path, ranges, sync)) as simulator:
+    with closing(Simulator(mapping, engine, threads, critical_path, ranges, sync, cluster)) as simulator:
         return simulator.run(sent, seed, progress, trace)
 
 
@@ -324,12 +331,16 @@ class Simulator:
         critical_path: bool = False,
         ranges: bool = False,
         sync: str = "barrier",
+        cluster: str | None = None,
     ) -> None:
         self.mapping, self.name, self.ranges = mapping, engine, ranges
         self.threads = threads or available_threads()
         self.machine = build_machine(mapping.chip)
         self.counter = Counter(mapping, self.machine)
-        self.engine = ENGINES[engine].Engine(mapping, self.machine, self.threads, critical_path)
+        if cluster is None:
+            self.engine = ENGINES[engine].Engine(mapping, self.machine, self.threads, critical_path)
+        else:
+            self.engine = import_module(ON_CLUSTER).Engine(mapping, self.machine, engine, critical_path, cluster)
         self.local = LOCAL_ENGINES[engine].Engine(mapping, self.machine) if sync == "local" else None
 
     def close(self) -> None:
