@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from nsim.cli.options import Force
+from nsim.errors import counted
 
 
 def report(
@@ -38,4 +39,4 @@ def report(
         return
     say(f"The report is in {path}")
     if formats:
-        say(f"{len(written)} figures are in {run / FOLDER}")
+        say(f"{counted(len(written), 'figure')} in {run / FOLDER}")

@@ -10,6 +10,7 @@ from nsim.errors import InputError, OutputError
 from nsim.report.content import compared, known_fj, span_ps
 from nsim.report.plots import FORMATS
 from nsim.report.run_folder import Run
+from nsim.report.units import plural
 from nsim.result.folder import check_replaceable
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def write_comparison(runs: Sequence[Run], table: pd.DataFrame, path: Path) -> No
 
         verdict = " ".join(_changes(runs))
         networks, chips = _all_of(run.summary["network"] for run in runs), _all_of(run.facts["title"] for run in runs)
-        heading = f"{len(runs)} runs: {networks} on {chips}"
+        heading = f"{plural(len(runs), 'run')}: {networks} on {chips}"
         write_page(fill("compare.html.j2", drawn, heading=heading, verdict=verdict, changes=cells(table)), path)
     else:
         from nsim.report.vector import write_figure

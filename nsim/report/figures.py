@@ -7,6 +7,7 @@ from functools import singledispatch
 from math import ceil, floor, log10
 from typing import Any
 
+from nsim.errors import counted
 from nsim.report.content import METRICS, Bars, Content, Floorline, Grid, Marks, Mesh, Trace, digits, shown
 from nsim.report.plots import COLOURS, MARKERS, floorline_of, state_label
 
@@ -120,7 +121,7 @@ def _hover(marks: Marks, metric: str, links: bool = False) -> list[str]:
     """What a pointer on each of them shows."""
     words = [shown(metric, value) for value in marks.values[metric]]
     if links and metric == "synops":
-        words = [f"{value:,} messages" for value in marks.values[metric]]
+        words = [counted(value, "message") for value in marks.values[metric]]
     return [f"{name}: {said}" for name, said in zip(marks.names, words, strict=True)]
 
 

@@ -166,7 +166,7 @@ def keys_by_basis(rows: Iterable[Numbers]) -> dict[str, list[str]]:
 
 
 def _timesteps_size(facts: Numbers) -> str:
-    return f"{facts['cores_used']} of {facts['cores_available']} cores, {plural(facts['spans'], 'timestep')}"
+    return f"{facts['cores_used']} of {plural(facts['cores_available'], 'core')}, {plural(facts['spans'], 'timestep')}"
 
 
 def _timesteps(told: Told) -> list[Line | None]:
@@ -275,7 +275,7 @@ def changed_command(command: str, option: str, value: str) -> str:
 
 
 def _frames_size(facts: Numbers) -> str:
-    cores = f"{facts['cores_used']} of {facts['cores_available']} cores"
+    cores = f"{facts['cores_used']} of {plural(facts['cores_available'], 'core')}"
     return f"{cores}, {facts['mapping_mode']}, {facts['clock_mhz']:g} MHz, {plural(facts['spans'], 'frame')}"
 
 
@@ -311,7 +311,7 @@ def frames_limit(found: Numbers) -> str:
     work = f"{cycles(found['cycles_per_frame'])} per frame, {percent(found['share'])} of the time"
     if found["kind"] == "programming":
         cure = "fewer filters or a smaller image would fit in one"
-        return f"programming: {found['sequences']} sequences take {percent(found['share'])} of the time; {cure}"
+        return f"programming: {percent(found['share'])} of the time in {plural(found['sequences'], 'sequence')}; {cure}"
     if found["kind"] == "pair":
         buffers = plural(found["input_buffers"], "input buffer")
         first, second = (core["layer"] for core in found["cores"])
@@ -324,7 +324,7 @@ def _pair_names(found: Numbers) -> tuple[str, ...]:
 
 
 def _stream_size(facts: Numbers) -> str:
-    cores = f"{facts['cores_used']} of {facts['cores_available']} cores"
+    cores = f"{facts['cores_used']} of {plural(facts['cores_available'], 'core')}"
     return f"{cores}, {plural(facts['input_events'], 'event')} in {seconds(facts['input_duration_ps'])}"
 
 
@@ -430,7 +430,7 @@ def cures(layer: str) -> str:
 
 def _ticks_size(facts: Numbers) -> str:
     tiles = f"{facts['rows']}x{facts['columns']} tiles of {facts['neurons_per_tile']}"
-    return f"{amount(facts['neurons'])} neurons on {tiles}, {plural(facts['spans'], 'tick')}"
+    return f"{plural(facts['neurons'], 'neuron')} on {tiles}, {plural(facts['spans'], 'tick')}"
 
 
 def _ticks(told: Told) -> list[Line | None]:
@@ -502,7 +502,7 @@ def _spikes_line(facts: Numbers) -> Line:
     fired = facts["spikes"] / (steps * facts["neurons"])
     crossings = (facts["r1_crossings"] + facts["r0_crossings"]) / steps
     said = f"{amount(facts['spikes'] / steps)} per tick ({percent(fired)} of neurons)"
-    rows = f"read {amount(facts['row_reads'] / steps)} rows, cross {amount(crossings)} routers"
+    rows = f"read {plural(facts['row_reads'] / steps, 'row')}, cross {plural(crossings, 'router')}"
     return Line("spikes", f"{said} {rows}")
 
 
@@ -634,21 +634,21 @@ def use_line(facts: Numbers) -> Line:
 def traffic_line(messages: float, span: str, fullest: tuple[str, float] | None) -> Line:
     """Messages of a span, and the link that works longest, with its part of the time."""
     link = () if fullest is None else (f"fullest link: {fullest[0]}, {percent(fullest[1])} of the time",)
-    return Line("traffic", f"{amount(messages)} messages per {span}", link)
+    return Line("traffic", f"{plural(messages, 'message')} per {span}", link)
 
 
 def program_line(facts: Numbers) -> Line:
     """What programming a chip with frames takes, once or in every frame."""
     sequences = facts["sequences"]
-    size = f"{amount(sum(each['program_bytes'] for each in sequences))} bytes"
-    when = "once" if len(sequences) == 1 else f"in every frame, {len(sequences)} sequences"
+    size = plural(sum(each["program_bytes"] for each in sequences), "byte")
+    when = "once" if len(sequences) == 1 else f"in every frame, {plural(len(sequences), 'sequence')}"
     return Line("program", f"{seconds(facts['program_time_ps'])} {when}", (size,))
 
 
 def events_line(facts: Numbers) -> Line:
     unused = facts["input_events_unused"]
     outside = (f"{amount(unused)} beyond the last whole pooling window",) if unused else ()
-    served = f"{amount(facts['events'])} served by cores, {amount(facts['synops'])} synops"
+    served = f"{amount(facts['events'])} served by cores, {plural(facts['synops'], 'synop')}"
     return Line("events", f"{served}, {amount(facts['output_events'])} left the chip", outside)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nsim.errors import InputError, InterruptedRunError, SimulationError, available_threads
+from nsim.errors import InputError, InterruptedRunError, SimulationError, available_threads, counted
 from nsim.formats.streams import load_events
 from nsim.machine.compiled import events as engine_compiled
 from nsim.machine.events import StreamMachine, addresses, build_stream_machine
@@ -104,8 +104,8 @@ def _stream(
     neurons = mapping.network.by_name[mapping.network.input].neurons
     if inputs.neurons != neurons:
         raise InputError(
-            f"the event stream has {inputs.neurons} neurons, but the input layer of {mapping.network.name!r} has "
-            f"{neurons}: make it for the shape {mapping.sensor_shape}"
+            f"the event stream has {counted(inputs.neurons, 'neuron')}, but the input layer of "
+            f"{mapping.network.name!r} has {neurons}: make it for the shape {mapping.sensor_shape}"
         )
     return inputs if seconds is None else inputs.crop(0, round(seconds * PS_PER_SECOND))
 

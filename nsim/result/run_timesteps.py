@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsim.chip.timesteps import BarrierChip
-from nsim.errors import InputError, SimulationError, available_threads, held_interrupts
+from nsim.errors import InputError, SimulationError, available_threads, counted, held_interrupts
 from nsim.formats.inputs import load_inputs
 from nsim.formats.labels import Source, read_labels
 from nsim.machine.compiled import timesteps as engine_compiled
@@ -67,7 +67,7 @@ def simulate_timesteps(
     """The part of `simulate` that is for chips with timesteps; managed: options of `Mapping.managed`."""
     check_run(timesteps, samples, engine, dt_s, threads, seed)
     if warm_up is not None and warm_up < 0:
-        raise InputError(f"warm-up is {warm_up} timesteps: give 0 or more")
+        raise InputError(f"warm-up is {counted(warm_up, 'timestep')}: give 0 or more")
     mapping = mapping.managed(**managed) if managed else mapping
     dt_s = dt_s or mapping.network.dt_s
     sent = sent_messages(
@@ -179,16 +179,19 @@ def _pipeline_note(under_way: int, begin: int, shortest: int, silence: int) -> l
     """What a reader must know of means and outputs."""
     if not (silence or begin):
         return []
+    silent = f"silence of {counted(silence, 'timestep')}"
     if not under_way:
-        parts = [f"the first {begin} timesteps of each sample"] * (begin > 0)
-        parts += [f"the {silence} timesteps of silence behind each sample"] * (silence > 0)
+        parts = [f"the first {counted(begin, 'timestep')} of each sample"] * (begin > 0)
+        parts += [f"the {silent} behind each sample"] * (silence > 0)
         return [f"means leave out {' and '.join(parts)}"]
-    after = f"{silence} timesteps of silence empty it"
+    after = f"{silent} empties it"
     if silence < under_way:
-        after = f"its last outputs are cut{f' after {silence} timesteps of silence' if silence else ''} (--drain)"
+        after = f"its last outputs are cut{f' after {silent}' if silence else ''} (--drain)"
     if begin >= shortest:
-        return [f"the input ({shortest} timesteps) never fills the pipeline ({begin}): means are over all; {after}"]
-    return [f"the pipeline takes {under_way} timesteps: means leave out the first {begin} of each sample; {after}"]
+        lasts = counted(shortest, "timestep")
+        return [f"the input ({lasts}) never fills the pipeline ({begin}): means are over all; {after}"]
+    takes = counted(under_way, "timestep")
+    return [f"the pipeline takes {takes}: means leave out the first {begin} of each sample; {after}"]
 
 
 def _lasting(stimulus: NDArray[np.bool_], timesteps: int | None) -> NDArray[np.bool_]:
@@ -221,7 +224,7 @@ def check_run(
         raise SimulationError(f"no engine {engine!r}: choose from {', '.join(ENGINES)}")
     for name, value in (("timesteps", timesteps), ("samples", samples)):
         if value is not None and not 1 <= value <= MOST_TIMESTEPS:
-            shown = value if abs(value) < 1 << 63 else f"a number of {value.bit_length()} bits"
+            shown = value if abs(value) < 1 << 63 else f"a number of {counted(value.bit_length(), 'bit')}"
             raise InputError(f"{name} is {shown}: give at least 1, at most {MOST_TIMESTEPS:,}")
     if dt_s is not None and not 0 < dt_s < float("inf"):
         raise InputError(f"dt is {dt_s}: give a positive number of seconds, for example 1e-3")
@@ -247,7 +250,8 @@ def drawn_lengths(timesteps: int | None, samples: int | None) -> list[int]:
     length, count = timesteps or DEFAULT_TIMESTEPS, samples or 1
     if length * count > MOST_TIMESTEPS:
         raise InputError(
-            f"{count:,} samples of {length:,} timesteps are {length * count:,}: give at most {MOST_TIMESTEPS:,} in all"
+            f"{counted(count, 'sample')} of {counted(length, 'timestep')} are {length * count:,}: give at most "
+            f"{MOST_TIMESTEPS:,} in all"
         )
     return [length] * count
 

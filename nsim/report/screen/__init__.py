@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.table import Table
 from rich.text import Text
 
+from nsim.errors import counted
 from nsim.report.answer import quiet, verbose
 from nsim.report.units import pace
 from nsim.report.words import Basis, Line, Numbers
@@ -156,8 +157,10 @@ class _Done(ProgressColumn):
     """How much is done, as soon as that is known."""
 
     def render(self, task: Task) -> Text:
-        known = task.total is not None
-        return Text(f"{task.completed:,.0f}/{task.total:,.0f} {task.fields['unit']}" if known else "")
+        if task.total is None:
+            return Text()
+        unit = task.fields["unit"]
+        return Text(f"{task.completed:,.0f}/{counted(round(task.total), unit.removesuffix('s'))}")
 
 
 @contextmanager
