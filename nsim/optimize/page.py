@@ -15,7 +15,7 @@ from nsim.optimize.search import Optimized, mapping_of
 from nsim.optimize.streams import Placed
 from nsim.report.answer import answered
 from nsim.report.plots import draw_floorline
-from nsim.report.screen import console, facts_grid
+from nsim.report.screen import console, facts_grid, show_files
 from nsim.report.units import amount, joules, plural, seconds
 from nsim.report.words import frames_limit
 from nsim.result.limits.bounds import Workload
@@ -47,9 +47,7 @@ def show_optimized(found: Optimized, out: Path | None, plot: Path | None, comman
         screen.print(_front(history, problem.activity.timesteps))
     for line in _notes(found):
         screen.print(Text(line, style="dim"))
-    if plot:
-        screen.print(f"Figure: {plot}")
-    screen.print(f"{'Run it' if out else 'Keep it'}: {command}", soft_wrap=True)
+    show_files(screen, {"figure": plot, "run it" if out else "keep it": command})
 
 
 def _gains(facts: dict[str, Any]) -> Table:
@@ -116,7 +114,7 @@ def _front(history: History, steps: int) -> Table:
 
 def _front_title(history: History) -> str:
     points = len(history.front)
-    said = f"Not beaten in time, energy and cores at once: {plural(points, 'candidate')}"
+    said = f"{plural(points, 'candidate')} not beaten in time, energy and cores at once"
     return said if points <= FRONT_ROWS else f"{said}; some of them:"
 
 
@@ -182,7 +180,7 @@ def _show_tried(history: History, table: Table, lines: list[str], command: str) 
         screen.print(_front(history, 1))
     for line in [*lines, *(f"Note: {note}." for note in mapping.network.notes)]:
         screen.print(Text(line, style="dim"))
-    screen.print(f"Best: {command}", soft_wrap=True)
+    show_files(screen, {"best": command})
 
 
 def _about(best: Tried | Placed) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def _hover(marks: Marks, metric: str, links: bool = False) -> list[str]:
     """What a pointer on each of them shows."""
     words = [shown(metric, value) for value in marks.values[metric]]
     if links and metric == "synops":
-        words = [counted(value, "message") for value in marks.values[metric]]
+        words = [counted(int(value or 0), "message") for value in marks.values[metric]]
     return [f"{name}: {said}" for name, said in zip(marks.names, words, strict=True)]
 
 

@@ -311,7 +311,7 @@ def test_ctrl_c_keeps_finished_points(tmp_path):
     running.send_signal(signal.SIGINT)
     _, error = running.communicate(timeout=30)
     assert running.returncode == 130
-    kept = int(re.search(r"interrupted with (\d+) of 8000 points done: .* the same command goes on", error)[1])
+    kept = int(re.search(r"interrupted with (\d+) of 8,000 points done, kept in .* the same command goes on", error)[1])
     assert error.count("\n") == 1 and not (tmp_path / "out.parquet").exists()
     with Store(store) as reopened:
         assert len(reopened) == kept > 0

@@ -41,8 +41,11 @@ class Column(NamedTuple):
 
 
 def console() -> Console:
-    screen = Console(highlight=False)
-    return screen if screen.is_terminal else Console(width=shutil.get_terminal_size(PLAIN).columns, highlight=False)
+    """Where screens go. Brackets are printed as they are: names and commands may hold them."""
+    screen = Console(highlight=False, markup=False, emoji=False)
+    if not screen.is_terminal:
+        screen.width = shutil.get_terminal_size(PLAIN).columns
+    return screen
 
 
 def fitting(columns: Sequence[Column], width: int) -> Table:
