@@ -22,8 +22,8 @@ def compare(
     from nsim.report.answer import answered
     from nsim.report.compare import check_comparison, facts, undecided, write_comparison
     from nsim.report.compare import compare as compared
-    from nsim.report.run_folder import read_run
     from nsim.report.screen.comparison import show_comparison
+    from nsim.result.run_folder import read_run
 
     if out:
         check_comparison(out, force)

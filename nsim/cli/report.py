@@ -23,10 +23,10 @@ def report(
     from nsim.report.answer import answered, say
     from nsim.report.content import contents
     from nsim.report.page import check_report, write_report
-    from nsim.report.run_folder import read_run
     from nsim.report.told import told_of_folder
     from nsim.report.vector import FOLDER, parse_formats, write_figures
     from nsim.result.folder import write_manifest
+    from nsim.result.run_folder import read_run
 
     formats = parse_formats(figures) if figures is not None else ()
     found = read_run(run)

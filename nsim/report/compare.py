@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from nsim.errors import InputError, OutputError
 from nsim.report.content import compared, known_fj, span_ps
 from nsim.report.plots import FORMATS
-from nsim.report.run_folder import Run
 from nsim.report.units import plural
 from nsim.result.folder import check_replaceable
+from nsim.result.run_folder import Run
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,9 +16,9 @@ import numpy as np
 from nsim.errors import counted
 from nsim.machine.path import STATE_OF_KIND
 from nsim.report.plots import ABOVE, COLOURS, FLOORS, NOT_RECORDED
-from nsim.report.run_folder import Run
 from nsim.report.units import plural
 from nsim.result.limits.bounds import Workload
+from nsim.result.run_folder import Run
 
 MOST_POINTS = 2000  # of a line or a cloud; more are reduced, and the text says so
 MOST_STATIONS = 10  # of a critical path

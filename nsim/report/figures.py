@@ -71,7 +71,8 @@ def _(content: Floorline) -> dict[str, Any]:
 
 def _log_ticks(values: Sequence[float]) -> dict[str, Any]:
     """A logarithmic axis over these values, with whole numbers at its ticks: 1, 2, 5, or only 1 of many decades."""
-    low, high = log10(min(values)), log10(max(values))
+    positive = [value for value in values if value > 0] or [1.0]
+    low, high = log10(min(positive)), log10(max(positive))
     room = 0.04 * (high - low) + 0.02
     steps = (1, 2, 5) if high - low < 3 else (1,)
     ticks = [step * 10.0**decade for decade in range(floor(low), ceil(high) + 1) for step in steps]

@@ -110,6 +110,23 @@ def _inches(content: Content) -> float:
     return 4.0 if isinstance(content, Floorline) else 3.4
 
 
+def new_axes() -> Any:
+    """Axes of a new figure, which a notebook shows."""
+    from matplotlib import pyplot
+
+    with _style():
+        return pyplot.subplots(layout="constrained")[1]
+
+
+def draw(content: Content, axes: Any, metric: str = "") -> None:
+    """Draw a content in the figures' style into axes that there are; metric: of a mesh."""
+    with _style():
+        if isinstance(content, Mesh):
+            _draw_mesh(content, axes, metric)
+        else:
+            _draw(content, axes)
+
+
 @singledispatch
 def _draw(content: Content, axes: Any) -> None:
     raise TypeError(f"no figure for {type(content).__name__}")

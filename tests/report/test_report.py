@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from nsim.report.content import MOST_POINTS, extremes
-from nsim.report.run_folder import read_run
 from nsim.result.folder import MANIFEST, files_in, write_manifest
+from nsim.result.run_folder import read_run
 from tests.generators.commands import nsim, refused
 from tests.generators.pages import OTHERS, Page
 
@@ -136,7 +136,7 @@ def test_a_notebook_shows_limit_layers_and_numbers():
     result = simulate(map_network(load_network("mlp:width=8,depth=2,inputs=8"), load_chip("loihi2")), timesteps=2)
     shown = result._repr_html_()
     page = Page(shown)
-    assert page.tags.count("table") == 2
+    assert page.tags.count("table") == 3  # time, energy and limit; layers; all numbers
     assert "script" not in page.tags
     assert all(layer["layer"] in shown for layer in result.rows("layers"))
     assert f">{result.time_ps}<" in shown

@@ -12,9 +12,9 @@ from nsim.errors import OutputError
 from nsim.report import content
 from nsim.report.content import Bars, Floorline, Mesh, contents
 from nsim.report.plots import COLOURS, MARKERS, NOT_RECORDED
-from nsim.report.run_folder import read_run
 from nsim.report.vector import parse_formats, write_figures
 from nsim.result.limits.timesteps import STATES
+from nsim.result.run_folder import read_run
 from tests.generators.commands import SMALL, nsim, refused
 from tests.generators.pages import OTHERS, Page
 

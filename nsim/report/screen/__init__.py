@@ -170,7 +170,8 @@ class _Done(ProgressColumn):
 def progress(unit: str = "timesteps", doing: str = "simulating") -> Iterator[Report]:
     """A progress line with rate and remaining time on standard error; yields the function to report to.
 
-    It appears on terminals only, and not if the user wants quiet. What is printed meanwhile comes above it.
+    It appears on terminals and in notebooks only, and not if the user wants quiet. What is printed meanwhile comes
+    above it.
     """
     columns = (
         _Doing(),
@@ -181,7 +182,7 @@ def progress(unit: str = "timesteps", doing: str = "simulating") -> Iterator[Rep
         TextColumn("{task.fields[left]}"),
     )
     error = Console(stderr=True)
-    shown = error.is_terminal and not quiet()
+    shown = (error.is_terminal or error.is_jupyter) and not quiet()
     above = sys.stdout.isatty()  # else it is a file or a pipe, and gets what is printed as ever
     with Progress(*columns, console=error, transient=True, redirect_stdout=above, disable=not shown) as bar:
         task = bar.add_task(doing, total=None, rate="", left="", unit=unit, compiling=0)

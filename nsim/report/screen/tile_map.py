@@ -179,7 +179,7 @@ def _table(first: str, *others: str) -> Table:
     return table
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class MapFiles(Tabular):
     """What `--out` writes, as `nsim.result.files.OutputFolder` takes it."""
 

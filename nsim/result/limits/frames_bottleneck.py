@@ -62,7 +62,7 @@ def _run_line(result: FrameResult, run: FrameBounds) -> str:
     )
     least, time_ps = int(run.least_ps[0]), result.time_ps
     return (
-        f"{counted(frames, 'frame')} in sequence: at least {least / frames / 1e6:,.4g} us each, simulated "
+        f"{counted(frames, 'frame')} behind each other: at least {least / frames / 1e6:,.4g} us each, simulated "
         f"{time_ps / frames / 1e6:,.4g} us ({time_ps / max(1, least) - 1:.1%} over): {turns}"
     )
 
