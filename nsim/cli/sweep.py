@@ -49,6 +49,8 @@ def sweep(
         with without_interrupts():  # within an import, packages turn Ctrl-C into other errors
             from nsim.report import screen
             from nsim.report.answer import answered, say
+            from nsim.sweep.effects import read_sweep
+            from nsim.sweep.page import show_best, sweep_facts
             from nsim.sweep.run import compute, prepare, survey, write_result
             from nsim.sweep.spec import load_spec
             from nsim.sweep.store import Store
@@ -75,10 +77,12 @@ def sweep(
             errors = write_result(planned, store, path)
     points, failed = len(planned.points), errors.total()
     counts = {"points": points, "computed_now": len(missing), "done": points - failed, "failed": failed}
-    if not answered(lambda: {**counts, "out": path, "errors": dict(errors.most_common(SHOWN_ERRORS))}):
+    told = {**counts, "out": path, "errors": dict(errors.most_common(SHOWN_ERRORS))}
+    if not answered(lambda: {**told, "kinds": sweep_facts(read_sweep(path))}):
         say(f"{counted(points - failed, 'point')} done, {failed:,} failed: {path}")
         for error, count in errors.most_common(SHOWN_ERRORS):
             say(f"  {count:,} x {error}")
+        show_best(path)
     if failed:
         raise typer.Exit(1)
 

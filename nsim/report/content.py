@@ -111,6 +111,16 @@ class Trace(Content):
 
 
 @dataclass(frozen=True)
+class Points(Content):
+    """Points in a plane, both axes logarithmic, and those of them that a line joins: x, y and names of each."""
+
+    all: Mapping[str, list[Any]]
+    joined: Mapping[str, list[Any]]
+    x_label: str
+    y_label: str
+
+
+@dataclass(frozen=True)
 class Series:
     """Bars of one name and colour, one for each category; None where a value is not known."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nsim.errors import InputError, OutputError
-from nsim.report.content import Bars, Content, Floorline, Grid, Marks, Mesh, Trace
+from nsim.report.content import Bars, Content, Floorline, Grid, Marks, Mesh, Points, Trace
 from nsim.report.plots import COLOURS, FORMATS, draw_time, save_figure
 
 FOLDER = "figures"  # within that of a run
@@ -158,6 +158,15 @@ def _(content: Trace, axes: Any) -> None:
     axes.set(xlabel=f"{content.unit} of the run", ylabel=f"time per {content.unit} (us)")
     axes.set_ylim(0, max(content.times_us) * ROOM or 1)
     axes.xaxis.get_major_locator().set_params(integer=True)
+
+
+@_draw.register
+def _(content: Points, axes: Any) -> None:
+    axes.plot(content.all["x"], content.all["y"], "o", ms=4, color=COLOURS["barrier"], label="points")
+    line = {"drawstyle": "steps-post", "color": COLOURS["traffic"], "label": "not beaten in both"}
+    axes.plot(content.joined["x"], content.joined["y"], "o-", ms=5, **line)
+    axes.set(xscale="log", yscale="log", xlabel=content.x_label, ylabel=content.y_label)
+    axes.legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
 
 
 @_draw.register
