@@ -14,7 +14,7 @@ def compare(
     runs: Annotated[list[Path], typer.Argument(help="Folders that nsim run --out wrote, at least two.")],
     out: Annotated[
         Path | None,
-        typer.Option(help="Also write the table (.csv), a page with figures (.html), or these (.png, .pdf, .svg)."),
+        typer.Option(help="Also write the table (.csv, .parquet), a page (.html), or its figures (.png, .pdf, .svg)."),
     ] = None,
     force: Force = False,
 ) -> None:

@@ -107,7 +107,7 @@ def _inches(content: Content) -> float:
     """How high a figure is."""
     if isinstance(content, Bars) and content.horizontal:
         return 1.0 + ROW_INCHES * len(content.categories)
-    return 4.0 if isinstance(content, Floorline) else 3.4
+    return 4.8 if isinstance(content, Floorline) else 3.4
 
 
 def new_axes() -> Any:

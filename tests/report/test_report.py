@@ -124,6 +124,12 @@ def test_compare_lists_what_differs_and_nothing_else(reported, tmp_path):
     one, two = (read_run(folder).summary for folder in (reported / "run", tmp_path / "split"))
     assert table.loc[("summary", "time_ps"), "ratio"] == pytest.approx(two["time_ps"] / one["time_ps"])
     assert not [what for what, _ in table.index if what == "chip"]
+    done = nsim("compare", reported / "run", tmp_path / "split", "--out", tmp_path / "table.parquet")
+    assert done.returncode == 0, done.stderr
+    parquet = pd.read_parquet(tmp_path / "table.parquet").set_index(["what", "key"])
+    assert list(parquet.index) == list(table.index) and list(parquet.columns) == list(table.columns)
+    assert parquet["ratio"].equals(table["ratio"])
+    assert "table.xlsx has no format" in refused("compare", *2 * [reported / "run"], "--out", tmp_path / "table.xlsx")
     shown = nsim("compare", reported / "run", tmp_path / "split").stdout
     assert re.search(r"^time_ps +[\d.]+ [mun]s  ", shown, re.M) and max(map(len, shown.splitlines())) <= 80
     assert "Nothing differs" in nsim("compare", reported / "run", reported / "run").stdout
