@@ -252,6 +252,8 @@ def _gain(tried: Numbers) -> str:
 
 
 FILES = ("out", "report", "figures", "plot")  # options that change files, not results
+TRACES = ("trace", "trace-window", "trace-layers", "trace-queues")
+FLAGS = ("trace-queues",)  # options without a value
 ANSWERS = ("-v", "--verbose", "--json", "--quiet", "--force")
 
 
@@ -261,7 +263,7 @@ def command_line(words: Sequence[str], left_out: Sequence[str] = FILES) -> str:
     for word in rest:
         name, equals, _ = word.removeprefix("--").partition("=")
         if word.startswith("--") and name in left_out:
-            if not equals:
+            if not equals and name not in FLAGS:
                 next(rest, None)
         elif word not in ANSWERS:
             kept.append(word)
@@ -271,7 +273,7 @@ def command_line(words: Sequence[str], left_out: Sequence[str] = FILES) -> str:
 def changed_command(command: str, option: str, value: str) -> str:
     """The same command with another value of an option, for the same results without traces."""
     words = shlex.split(command)[1:]
-    return f"{command_line(words, (option, 'trace', 'engine', 'threads'))} --{option} {shlex.quote(value)}"
+    return f"{command_line(words, (option, *TRACES, 'engine', 'threads'))} --{option} {shlex.quote(value)}"
 
 
 def _frames_size(facts: Numbers) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from nsim.mapping.events.mapping import StreamMapping
 from nsim.network.inputs import PS_PER_SECOND, EventStream
 from nsim.result.events import StreamResult
 from nsim.result.retime.events import ranges_of_stream
+from nsim.result.trace_view import check_trace, show_part
 
 ENGINES: dict[str, Callable] = {"compiled": engine_compiled.run_stream, "simpy": engine_simpy.run_stream}
 DEFAULT_EVENTS = "edges:rate=5e4,seconds=0.1,seed={seed}"  # with which the built-in network keeps up
@@ -39,7 +41,7 @@ def simulate_stream(
     progress: Progress | None = None,
     critical_path: bool = False,
     ranges: bool = False,
-    trace: Mapping[str, Path] | None = None,
+    trace: Mapping[str, str | PathLike[str]] | None = None,
 ) -> StreamResult:
     """Run a mapped network on an event stream.
 
@@ -65,7 +67,10 @@ def simulate_stream(
     note = note or "; ".join(stream.notes)
     machine = build_stream_machine(mapping, _tick_ps(mapping, dt_s))
     sensor = _sensor_events(machine, stream, seconds)
-    tracer = StreamTrace(trace["perfetto"], machine) if trace else None
+    check_trace(trace, mapping.network)
+    tracer = StreamTrace(Path(trace["perfetto"]), machine) if trace else None
+    if trace:
+        show_part(tracer, trace["perfetto"], mapping)
     try:
         options: dict[str, Any] = {"progress": progress} if engine == "compiled" else {}
         options |= {"record": tracer is not None, "critical_path": critical_path}

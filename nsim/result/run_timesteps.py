@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import repeat
+from os import PathLike
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -34,6 +35,7 @@ from nsim.result.counts import Counter, Counts
 from nsim.result.ranges import chosen_steps
 from nsim.result.retime.timesteps import ranges_of_timesteps
 from nsim.result.timesteps import TimestepResult
+from nsim.result.trace_view import check_trace, show_part
 
 ENGINES = {"compiled": engine_compiled, "simpy": engine_simpy}
 DEFAULT_TIMESTEPS = 100
@@ -61,11 +63,12 @@ def simulate_timesteps(
     labels: Source | None = None,
     critical_path: bool = False,
     ranges: bool = False,
-    trace: MappingABC[str, Path] | None = None,
+    trace: MappingABC[str, str | PathLike[str]] | None = None,
     **managed: Any,
 ) -> TimestepResult:
     """The part of `simulate` that is for chips with timesteps; managed: options of `Mapping.managed`."""
     check_run(timesteps, samples, engine, dt_s, threads, seed)
+    check_trace(trace, mapping.network)
     if warm_up is not None and warm_up < 0:
         raise InputError(f"warm-up is {counted(warm_up, 'timestep')}: give 0 or more")
     mapping = mapping.managed(**managed) if managed else mapping
@@ -78,7 +81,9 @@ def simulate_timesteps(
     mapping = replace(mapping, network=mapping.network.with_notes(sent.notes)) if sent.notes else mapping
     if not trace:
         return run_activity(mapping, sent, seed, engine, threads, progress, None, critical_path, ranges)
-    with closing(open_traces(trace, mapping)) as traces:
+    with closing(open_traces({kind: Path(file) for kind, file in trace.items()}, mapping)) as traces:
+        for kind, tracer in zip(trace, traces.traces, strict=True):
+            show_part(tracer, trace[kind], mapping)
         return run_activity(mapping, sent, seed, engine, threads, progress, traces, critical_path, ranges)
 
 

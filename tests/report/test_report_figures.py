@@ -190,7 +190,7 @@ def test_the_comparison_is_a_figure_of_any_format(folders, tmp_path, ending):
 
 def test_comparisons_that_cannot_be_written_are_refused(folders, tmp_path):
     said = refused("compare", folders / "tick", folders / "tick", "--out", tmp_path / "table.xlsx")
-    assert ".csv, .html, .png, .pdf, .svg" in said
+    assert ".csv, .parquet, .html, .png, .pdf, .svg" in said
     assert "does not exist" in refused(
         "compare", folders / "tick", folders / "tick", "--out", tmp_path / "no" / "a.csv"
     )
