@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nsim.errors import InputError
 from nsim.report.told import head_of, told_of_folder
-from nsim.report.words import Line, Told, short
+from nsim.report.words import Line, Told, brief
 from nsim.result.result import Finished
 from nsim.result.run_folder import Run, run_of
 from nsim.result.saved import SavedResult
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 HEAD = ("time", "energy", "limit")
+ROOM = 110  # letters of a line
 
 
 def shown(result: Finished) -> Shown:
@@ -87,8 +88,7 @@ class Shown:
     @property
     def head(self) -> list[Line]:
         """Time, energy and limit."""
-        found = {line.name: short(line, self.told.summary) for line in self.told.lines}
-        return [found[name] for name in HEAD]
+        return [line for line in brief(self.told.lines, self.told.summary, ROOM) if line.name in HEAD]
 
     @property
     def title(self) -> str:

@@ -62,9 +62,29 @@ class Basis:
 
     def caution(self, where: str) -> Line:
         """In one line; where: what names the constants."""
-        counts = [f"{len(self.keys[basis])} {basis}" for basis in ("assumed", "fitted") if self.keys.get(basis)]
-        constants = [f"constants: {', '.join(counts)} ({where})"] if counts else []
+        constants = [f"{self._constants} ({where})"] if self._constants else []
         return Line("caution", "; ".join([*self.notes, *constants]))
+
+    def brief(self, letters: int) -> Line:
+        """The notes that there is room for beside the constants, at least the first; the others with -v.
+
+        The last notes, which are on this run, go before those on the network between.
+        """
+        constants = [self._constants] if self._constants else []
+        if not self.notes:
+            return Line("caution", f"{self._constants} (-v)" if constants else "")
+        for left in range(len(self.notes)):
+            kept = [*self.notes[:1], *self.notes[1 + left :]]
+            more = [plural(left, "more note")] if left else []
+            said = "; ".join([*kept, *more, *constants]) + (" (-v)" if more or constants else "")
+            if len(said) <= letters:
+                break
+        return Line("caution", said)
+
+    @property
+    def _constants(self) -> str:
+        counts = [f"{len(self.keys[basis])} {basis}" for basis in ("assumed", "fitted") if self.keys.get(basis)]
+        return f"constants: {', '.join(counts)}" if counts else ""
 
     def names(self, facts: Numbers) -> list[Line]:
         """By name; facts: a summary."""
@@ -532,7 +552,9 @@ HEADS: dict[str, Callable[[Told], list[Line | None]]] = {
 # What they share
 
 
-WITHIN = " within the chip file's ranges"
+WITHIN, SHORTER = " within the chip file's ranges", " by ranges"
+PARTS = (" dynamic", " static", "static unknown")  # ends of the remarks that say what an energy consists of
+MANAGED = 0.1  # part of a timestep from which on management is told
 RANGED: dict[str, tuple[str, Callable[[float], str]]] = {"time": ("ps", seconds), "energy": ("fj", joules)}
 
 
@@ -557,26 +579,43 @@ def between(low: str, high: str) -> str:
     return f"{number if high.endswith(f' {unit}') else low} to {high}"
 
 
-def short(line: Line, facts: Numbers) -> Line:
-    """The line as it is said in ten seconds: what the one above says already, and all but the first constant, is left
-    out."""
-    if line.name == "energy":
-        return replace(line, more=tuple(remark.removesuffix(WITHIN) for remark in line.more))
-    return ranges_line(facts, named=1) or line if line.name == "ranges" else line
+def brief(lines: Iterable[Line], facts: Numbers, letters: int) -> list[Line]:
+    """The head as it is read in ten seconds, each line as far as there is room for it in so many letters.
 
-
-def ranges_line(facts: Numbers, named: int | None = None) -> Line | None:
-    """The constants that matter most, the first with what it does alone; None if ranges were not sought.
-
-    named   how many of them are named; by default all that are known
+    Left out are the constants that matter, what management takes if that is little, and remarks, the last ones first;
+    of the energy its parts go, together, before what is not known of it. An alarm says all, and so does -v.
     """
+    seldom = {"ranges"} | ({"manage"} if _managed(facts) < MANAGED and facts["limit"] != "management" else set())
+    return [line if line.alarm else _fitting(line, letters) for line in lines if line.name not in seldom]
+
+
+def _managed(facts: Numbers) -> float:
+    """Part of a timestep that management takes."""
+    return facts.get("management_per_timestep_ps", 0) / (facts.get("time_per_timestep_ps") or 1)
+
+
+def _fitting(line: Line, letters: int) -> Line:
+    """The line with as many of its remarks as fit."""
+    if line.name == "energy":
+        remarks = [remark.removesuffix(WITHIN) for remark in line.more]
+        parts = "; ".join(remark for remark in remarks if remark.endswith(PARTS))
+        line = replace(line, more=(*(each for each in remarks if not each.endswith(PARTS)), *filter(None, [parts])))
+    while line.more and len(f"{line.said}   {line.remarks}") > letters:
+        *kept, last = line.more
+        kept += [last.replace(WITHIN, SHORTER)] if WITHIN in last else []
+        line = replace(line, more=tuple(kept))
+    return line
+
+
+def ranges_line(facts: Numbers) -> Line | None:
+    """The constants that matter most, the first with what it does alone; None if ranges were not sought."""
     if facts["time_low_ps"] is None and facts["energy_low_fj"] is None:
         return None
     parts = []
     for name, (_, shown) in RANGED.items():
         effects = [each for each in facts["range_constants"] if each["of"] == name]
         if effects:
-            first, *others = (each["key"] for each in effects[:named])
+            first, *others = (each["key"] for each in effects)
             alone = between(shown(effects[0]["low"]), shown(effects[0]["high"]))
             parts.append(f"{name} moves most with {', '.join([f'{first} ({alone})', *others])}")
     return Line("ranges", "; ".join(parts) or "none in the chip file that move time or energy")

@@ -113,6 +113,6 @@ def _activity(spiking: bool) -> tuple[dict[str, float | list[float]], tuple[str,
     between = (SDNN_EVENTS["conv1"] + SDNN_EVENTS["conv3"]) / 2
     notes = (
         "default activity: events per frame of lava-dl's pilotnet_sdnn notebook",
-        "that of conv2 is assumed, the mean of its neighbours: the published network has one convolution less",
+        "activity of conv2 is assumed, the mean of its neighbours: the published network has one convolution less",
     )
     return {**SDNN_EVENTS, "conv2": between}, notes

@@ -24,6 +24,7 @@ from nsim.result.run_timesteps import Progress as Report
 
 PLAIN = (80, 24)  # when the output is not a terminal
 GAP = 2  # between columns
+CAUTION_LINES, SLACK = 3, 12  # of what a person must be careful about; letters that are lost where lines are broken
 NAMES = 9  # characters of the names of head lines, and of the space before them
 
 
@@ -93,7 +94,7 @@ def show_lines(screen: Console, lines: Sequence[Line]) -> None:
     """Head lines; a command that is too long for its line stands below it, broken as a shell allows."""
     waiting: list[Line] = []
     for line in lines:
-        if NAMES + GAP + cell_len(line.command) <= screen.width:
+        if not line.command or NAMES + GAP + cell_len(line.said) <= screen.width:
             waiting.append(line)
             continue
         gain = line.said.removeprefix(line.command).strip()
@@ -134,7 +135,9 @@ def facts_grid() -> Table:
 
 def show_basis(screen: Console, basis: Basis, facts: Numbers) -> None:
     """What numbers rest on, in one line; with -v by name. facts: a summary."""
-    lines = [basis.caution("-v names them"), *(basis.names(facts) if verbose() else ())]
+    room = CAUTION_LINES * (screen.width - NAMES - GAP) - SLACK
+    caution = basis.caution("named below") if verbose() else basis.brief(room)
+    lines = [caution, *(basis.names(facts) if verbose() else ())]
     screen.print()
     screen.print(head_lines([line for line in lines if line.said], bold=False))
     if verbose():
