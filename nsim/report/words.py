@@ -6,6 +6,7 @@ glossary has the one term for each thing; what else it could be called is not us
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -459,6 +460,7 @@ def _ticks(told: Told) -> list[Line | None]:
     facts = told.summary
     return [
         _ticks_time(facts),
+        _deadline_line(facts),
         _ticks_energy(facts),
         _ticks_limit(facts),
         _ports_line(facts),
@@ -472,11 +474,16 @@ def _ticks_time(facts: Numbers) -> Line:
         return Line("time", "unknown", ("no latencies in the chip file: counts only",))
     mean, longest = seconds(facts["time_per_timestep_ps"]), seconds(facts["longest_timestep_ps"])
     remarks: tuple[str, ...] = () if mean == longest else (f"longest {longest}",)
-    if facts["tick_ps"] is not None:
-        over = facts["timesteps_over_tick"]
-        fits = "all within" if not over else f"{over} of {facts['spans']} longer than"
-        remarks += (f"{fits} the tick of {seconds(facts['tick_ps'])}",)
     return Line("time", f"{mean} per tick, to the last row read", remarks)
+
+
+def _deadline_line(facts: Numbers) -> Line | None:
+    """Whether ticks are over before the next one, if it is known how long one is."""
+    if facts["engine"] is None or facts["tick_ps"] is None:
+        return None
+    over = facts["timesteps_over_tick"]
+    fits = "all within" if not over else f"{over} of {facts['spans']} longer than"
+    return Line("tick", f"{fits} the tick of {seconds(facts['tick_ps'])}", alarm=bool(over))
 
 
 def _ticks_energy(facts: Numbers) -> Line:
@@ -554,6 +561,7 @@ HEADS: dict[str, Callable[[Told], list[Line | None]]] = {
 
 WITHIN, SHORTER = " within the chip file's ranges", " by ranges"
 PARTS = (" dynamic", " static", "static unknown")  # ends of the remarks that say what an energy consists of
+SHORTENED = ("time", "energy", "limit", "path", "try")  # lines that lose remarks without -v
 MANAGED = 0.1  # part of a timestep from which on management is told
 RANGED: dict[str, tuple[str, Callable[[float], str]]] = {"time": ("ps", seconds), "energy": ("fj", joules)}
 
@@ -582,11 +590,15 @@ def between(low: str, high: str) -> str:
 def brief(lines: Iterable[Line], facts: Numbers, letters: int) -> list[Line]:
     """The head as it is read in ten seconds, each line as far as there is room for it in so many letters.
 
-    Left out are the constants that matter, what management takes if that is little, and remarks, the last ones first;
-    of the energy its parts go, together, before what is not known of it. An alarm says all, and so does -v.
+    Left out are the constants that matter, what management takes if that is little, and remarks on time, energy, limit
+    and path, the last ones first; of the energy its parts go before what is not known of it. -v says all.
     """
     seldom = {"ranges"} | ({"manage"} if _managed(facts) < MANAGED and facts["limit"] != "management" else set())
-    return [line if line.alarm else _fitting(line, letters) for line in lines if line.name not in seldom]
+    return [
+        _fitting(line, letters) if line.name in SHORTENED and not line.alarm else line
+        for line in lines
+        if line.name not in seldom
+    ]
 
 
 def _managed(facts: Numbers) -> float:
@@ -596,15 +608,17 @@ def _managed(facts: Numbers) -> float:
 
 def _fitting(line: Line, letters: int) -> Line:
     """The line with as many of its remarks as fit."""
+    forms = [line]
     if line.name == "energy":
-        remarks = [remark.removesuffix(WITHIN) for remark in line.more]
-        parts = "; ".join(remark for remark in remarks if remark.endswith(PARTS))
-        line = replace(line, more=(*(each for each in remarks if not each.endswith(PARTS)), *filter(None, [parts])))
-    while line.more and len(f"{line.said}   {line.remarks}") > letters:
-        *kept, last = line.more
+        whole = tuple(remark.removesuffix(WITHIN) for remark in line.more)
+        fewer = [re.sub(r" actions? unknown$", " unknown", remark) for remark in whole]
+        known = [remark for remark in whole if not remark.endswith(PARTS)]
+        forms = [replace(line, more=tuple(more)) for more in (whole, fewer, known)]
+    while forms[-1].more:
+        *kept, last = forms[-1].more
         kept += [last.replace(WITHIN, SHORTER)] if WITHIN in last else []
-        line = replace(line, more=tuple(kept))
-    return line
+        forms.append(replace(line, more=tuple(kept)))
+    return next((form for form in forms if len(f"{form.said}   {form.remarks}") <= letters), forms[-1])
 
 
 def ranges_line(facts: Numbers) -> Line | None:

@@ -24,7 +24,7 @@ from nsim.result.run_timesteps import Progress as Report
 
 PLAIN = (80, 24)  # when the output is not a terminal
 GAP = 2  # between columns
-CAUTION_LINES, SLACK = 3, 12  # of what a person must be careful about; letters that are lost where lines are broken
+CAUTION_LINES, SLACK = 5, 20  # of what a person must be careful about; letters that are lost where lines are broken
 NAMES = 9  # characters of the names of head lines, and of the space before them
 
 
