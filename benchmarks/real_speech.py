@@ -80,10 +80,11 @@ def cases(quick: bool) -> list[Case]:
     found += [under("links anywhere", "deepr-profile", profile) for profile in ANYWHERE]
     l1 = [Case("l1", Choice("l1", profile_of(profile)), profile) for profile in PROFILES[:1]]
     l1 += [Case("l1", Choice("l1", profile_of(profile)), profile, True) for profile in PROFILES[3:4]]
-    l1 += [] if quick else [Case("l1", Choice("l1", connections=FEW))]
+    l1.append(Case("l1", Choice("l1", connections=FEW)))
     hops = [Case("hop-penalty", Choice("hop-penalty", hop_weight=weight), "", weight == HOPS[1]) for weight in HOPS]
     count = Case("deepr-global", Choice("deepr-global", profile_of(PROFILES[0])), PROFILES[0], True)
-    return found + l1 + hops + [count]
+    every = found + l1 + hops + [count]
+    return [case for case in every if case.chosen_on or case in found[:4]] if quick else every
 
 
 def trained(runs: list[Run], kept: Path, workers: int) -> None:
@@ -104,20 +105,20 @@ def told(run: Run) -> dict[str, Any]:
 
 
 def chosen_rates(
-    base: Settings, found: list[Case], rates: Sequence[float], kept: Path, workers: int
+    base: Settings, found: list[Case], rates: Sequence[float], seeds: Sequence[int], kept: Path, workers: int
 ) -> tuple[dict[str, float], list[str]]:
-    """The learning rate of every method, by the mean validation accuracy over CHOICE_SEEDS, and the table of these."""
+    """The learning rate of every method, by the mean validation accuracy over these seeds, and the table of these."""
     runs = {
         (case.method, rate, seed): case.run(base, rate, seed, kept)
         for case in found
         if case.chosen_on
-        for seed in CHOICE_SEEDS
+        for seed in seeds
         for rate in rates
     }
     trained(list(runs.values()), kept, workers)
     methods = list(dict.fromkeys(method for method, _, _ in runs))
     means = {
-        (method, rate): float(np.mean([told(runs[method, rate, seed])["validation_accuracy"] for seed in CHOICE_SEEDS]))
+        (method, rate): float(np.mean([told(runs[method, rate, seed])["validation_accuracy"] for seed in seeds]))
         for method in methods
         for rate in rates
     }
@@ -200,7 +201,8 @@ def main(arguments: Sequence[str] | None = None) -> Sequence[Verdict]:
     found, kept = cases(options.quick), options.kept
     for folder in filter(None, (kept, options.out)):
         prepare(folder)
-    rates, table = chosen_rates(base, found, RATES[:2] if options.quick else RATES, kept, options.workers)
+    tried, seeds = (RATES[:2], CHOICE_SEEDS[:1]) if options.quick else (RATES, CHOICE_SEEDS)
+    rates, table = chosen_rates(base, found, tried, seeds, kept, options.workers)
     print("\n".join(["", "learning rates, by validation accuracy:", *table, ""]), flush=True)
     pairs = tested(base, found, rates, (options.seeds, options.rivals), kept, options.workers)
     rows = [row_of(*pair) for pair in pairs]

@@ -113,6 +113,11 @@ def check_fits(needed_bytes: int, what: str, cure: str, error: type[NsimError]) 
         raise error(f"{what} take {needed_bytes:,} bytes, but {free:,} bytes of memory are free: {cure}")
 
 
+def visible(text: str) -> str:
+    """Without characters that a terminal does not show, or obeys: they are escaped, but for ends of lines."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
 def open_regular(path: Path) -> BufferedReader:
     """Open a file to read.
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from packaging.requirements import Requirement
 
 NOISY = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}  # shared machines
-settings.register_profile("ordinary", max_examples=50, **NOISY)
+settings.register_profile("ordinary", max_examples=30, **NOISY)
 settings.register_profile("nightly", max_examples=2_000, **NOISY)
 settings.load_profile("ordinary")
 

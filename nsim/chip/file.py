@@ -21,7 +21,7 @@ from nsim.chip.changes import apply_changes
 from nsim.chip.chip import Chip, Origin, model_of, nearest, one_line
 from nsim.chip.discipline import DISCIPLINES
 from nsim.chip.name import parse_changes, split_name
-from nsim.errors import ChipError, open_regular
+from nsim.errors import ChipError, open_regular, visible
 
 MAX_FILE_BYTES = 1_000_000  # a chip file has some ten thousand; this stops at a device or a wrong file
 
@@ -305,4 +305,4 @@ def show(value: Any) -> str:
 
 def printable(text: str) -> str:
     """On one line, whatever a file or its name contains."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in one_line(text))
+    return visible(one_line(text))

@@ -8,7 +8,7 @@ import typer
 
 from nsim.cli.completion import PROGRAM, completion_options
 from nsim.cli.lazy import Entry, LazyGroup, application
-from nsim.errors import InterruptedRunError, NsimError
+from nsim.errors import InterruptedRunError, NsimError, visible
 
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # typer has it from click, or within itself since 0.26
 
@@ -81,7 +81,7 @@ def main() -> None:
         print(_usage(error), file=sys.stderr)
         sys.exit(2)
     except NsimError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {visible(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except MemoryError:
         print(

@@ -25,14 +25,14 @@ from nsim.formats.nir_graph import read_nir
 from nsim.formats.sanafe.account import Account, account_text
 from nsim.formats.sanafe.architecture import Architecture, read_architecture
 from nsim.formats.sanafe.chip import chip_text, choose, tell_rest
-from nsim.formats.sanafe.graph import Layers, all_edges, layers_of, matrices, nir_graph, tell_edges
+from nsim.formats.sanafe.graph import Layers, all_edges, convolutions, layers_of, matrices, nir_graph, tell_edges
 from nsim.formats.sanafe.network import Spiking, read_network
 from nsim.formats.sanafe.neurons import Differences, kept_delays, resolve, tell_buffers, tell_inexact
 from nsim.mapping.cores.partition import Partition, Rules, Slice
 from nsim.mapping.cores.partition_file import write_partition
 from nsim.mapping.network import map_network
 from nsim.network.layers import Network
-from nsim.network.synapses import Box
+from nsim.network.synapses import Box, Shape
 from nsim.result.folder import OutputFolder
 
 CHIP, NETWORK, PARTITION, ACCOUNT = "chip.toml", "network.nir", "partition.toml", "carried.md"
@@ -66,8 +66,8 @@ def import_sanafe(
         tell_buffers(neurons, edges.target, differences)
         tell_inexact(neurons, edges.target, edges.weight, differences)
         layers = layers_of(network, neurons)
-        found = list(matrices(layers, edges, network.neurons))
-        tell_edges(network, neurons, edges, differences)
+        found = list(matrices(network, layers, edges))
+        tell_edges(network, neurons, edges, convolutions(network, layers, edges), differences)
         chosen = choose(network, architecture, neurons, found, edges)
         text = chip_text(architecture, chosen, arch_path)
         costs = tell_rest(network, architecture, neurons, edges, found, chosen)
@@ -126,9 +126,16 @@ def _partition(
         cores = [_core_number(architecture, network, neuron) for neuron in layers.members[layer.name].tolist()]
         starts = [0, *(k for k in range(1, len(cores)) if cores[k] != cores[k - 1]), len(cores)]
         for low, high in pairwise(starts):
-            piece = Slice(layer.name, Box((low, high), (0, 1), (0, 1)), high - low)
-            slices.setdefault(cores[low], []).append(piece)
+            slices.setdefault(cores[low], []).append(Slice(layer.name, _run(layer.shape, low, high)))
     return tuple(tuple(held) for held in slices.values()), list(slices)
+
+
+def _run(shape: Shape, low: int, high: int) -> Box:
+    """Neurons low..high of a layer, which are whole channels, or whole rows of the only one."""
+    channels, rows, columns = shape
+    if channels > 1 or rows * columns == 1:
+        return Box((low // (rows * columns), high // (rows * columns)), (0, rows), (0, columns))
+    return Box((0, 1), (low // columns, high // columns), (0, columns))
 
 
 def _core_number(architecture: Architecture, network: Spiking, neuron: int) -> int:

@@ -27,6 +27,7 @@ from nsim.network.synapses import Shape
 
 LONGEST_S = 86_400  # of a recording; times in a wrong unit would keep an engine busy for ever, or leave its clock
 
+
 def load_events(
     source: str | Path | NDArray[Any],
     shape: Shape,

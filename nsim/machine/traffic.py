@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -90,11 +91,12 @@ def _table(path: Path) -> pd.DataFrame:
 
     try:
         check_fits(path.stat().st_size * MEMORY_PER_BYTE, f"the messages of {path}", "split the trace", InputError)
-        with open_regular(path) as file:
+        with open_regular(path) as file, warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows of other lengths than the header
             return pd.read_csv(file, skipinitialspace=True, encoding="utf-8", index_col=False, compression=None)
     except pd.errors.EmptyDataError:
         raise InputError(f"message trace {path} is empty: begin with a header, {_header()}") from None
-    except pd.errors.ParserError as error:
+    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
         raise InputError(
             f"message trace {path} is no CSV ({str(error).strip().splitlines()[-1]}): mend that line"
         ) from None

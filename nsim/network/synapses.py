@@ -46,6 +46,11 @@ class Box:
         c, h, w = self.extent
         return c * h * w
 
+    def within(self, shape: Shape) -> Box:
+        """What of the box is in a layer of this shape."""
+        ends = zip((self.channels, self.rows, self.columns), shape, strict=True)
+        return Box(*((min(low, extent), min(high, extent)) for (low, high), extent in ends))
+
     def indices(self, shape: Shape) -> NDArray[np.int64]:
         """Indices of the box's neurons in their layer, in the layer's row-major order (C, H, W)."""
         c, h, w = (np.arange(*r) for r in (self.channels, self.rows, self.columns))
@@ -269,6 +274,7 @@ class Convolution(Synapses):
         stride, dilation = self.stride[axis], self.dilation[axis]
         order = np.array(sorted(range(self.kernel.shape[2 + axis]), key=lambda tap: (tap * dilation % stride, -tap)))
         outputs = self._outputs(axis)[:, order]
+        outputs[outputs >= self.target_shape[1 + axis]] = -1
         runs: list[list[list[int]]] = [[] for _ in outputs]
         for position, tap in np.argwhere(outputs >= 0).tolist():
             output, found = int(outputs[position, tap]), runs[position]
@@ -296,13 +302,16 @@ class Convolution(Synapses):
         return self._outputs(0), self._outputs(1)
 
     def _outputs(self, axis: int) -> NDArray[np.int64]:
-        """[source position, tap]: the output position to which this tap takes it, -1 where that does not exist."""
+        """[source position, tap]: the output position to which this tap takes it, -1 where there is none.
+
+        Positions go on beyond the layer, as far as there are source neurons.
+        """
         stride, pooled = self.stride[axis], self.pooled_shape[1 + axis]
         position = np.arange(self.source_shape[1 + axis]) // self.pool[axis]
         taps = np.arange(self.kernel.shape[2 + axis])
         shifted = position[:, None] + self.padding[axis] - taps[None, :] * self.dilation[axis]
         output = shifted // stride
-        inside = (shifted % stride == 0) & (output >= 0) & (output < self.target_shape[1 + axis])
+        inside = (shifted % stride == 0) & (output >= 0)
         return np.where(inside & (position < pooled)[:, None], output, -1)
 
     def reach(self, axis: int, low: int, high: int) -> NDArray[np.int64]:

@@ -171,12 +171,12 @@ def share_of(layer: Layer, axis: str, low: int, high: int) -> Slice:
     ranges = [(0, n) for n in layer.shape]
     ranges[AXES.index(axis)] = (low * layer.neuron.granule, high * layer.neuron.granule)
     box = Box(*ranges)
-    return Slice(layer.name, box, box.neurons)
+    return Slice(layer.name, box)
 
 
 def whole(layer: Layer) -> Slice:
     """All of a layer in one slice."""
-    return Slice(layer.name, Box.whole(layer.shape), layer.neurons)
+    return Slice(layer.name, Box.whole(layer.shape))
 
 
 def _arrays(profile: Profile) -> tuple:

@@ -192,7 +192,7 @@ class Simulator:
         for connection in network.incoming(piece.layer):
             among = self.local[connection.source]
             form, source, done, read, time_ps = message_work(
-                connection, piece.box, self.rules.chip, self.rules.dense_layers, among
+                connection, piece.laid_out, self.rules.chip, self.rules.dense_layers, among
             )
             number = self.ranges[connection.source].start + source
             sources.append(number)

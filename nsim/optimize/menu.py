@@ -95,7 +95,9 @@ class Source:
         for piece in cut:
             time_ps, hit = np.zeros(self.firing.count, np.int64), np.zeros(self.firing.count, bool)
             for connection in self.connections:
-                _, source, _, _, each = message_work(connection, piece.box, self.chip, self.dense_layers, self.local)
+                _, source, _, _, each = message_work(
+                    connection, piece.laid_out, self.chip, self.dense_layers, self.local
+                )
                 time_ps[source] += each
                 hit[source] = True
             busy.append(self.firing.by_step(np.where(hit, np.maximum(1, time_ps + self.received_ps), 0)))

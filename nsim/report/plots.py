@@ -103,7 +103,8 @@ def save_figure(figure: Any, path: str | Path) -> None:
 def floorline_of(points: Sequence[Workload]) -> tuple[np.ndarray, float, float]:
     """x over the plot's width, slope in us per synop, floor in us."""
     synops = [max(point.max_synops, 1.0) for point in points]
-    x = np.geomspace(min(synops) / 8, max(synops) * 8, 200)
+    wide = np.geomspace(min(synops) / 8, max(synops) * 8, 200)
+    x = np.array([float(f"{value:.6g}") for value in wide])  # the last digits depend on the processor
     return x, min(point.synop_ps for point in points) / 1e6, min(point.floor_ps for point in points) / 1e6
 
 

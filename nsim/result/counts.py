@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from nsim.machine.stations import MeshMachine
 from nsim.mapping.cores.mapping import Mapping
-from nsim.mapping.cores.storage import FORMATS, storage_format, synops_per_message
+from nsim.mapping.cores.storage import FORMATS, box_reached, storage_format, synops_per_message
 from nsim.network import kernels
 from nsim.network.activity import Activity
 from nsim.network.brief import Brief
+from nsim.network.layers import Connection
 from nsim.network.synapses import Box
 
 Table = NDArray[np.int64]
@@ -40,8 +41,11 @@ class Wide(Brief):
         return replace(self, values=self.values[timesteps])
 
     def sum(self, axis: int | None = None) -> Any:
-        total = self.values.sum(axis=axis)
-        return self._whole(total[None])[0] if axis == 0 else total
+        return self._totals if axis == 0 else self.values.sum(axis=axis)
+
+    @cached_property
+    def _totals(self) -> Table:
+        return self._whole(self.values.sum(axis=0)[None])[0]
 
     def mean(self, axis: int) -> NDArray[np.float64]:
         return self.sum(axis) / (len(self.values), self.width)[axis]
@@ -89,12 +93,12 @@ class Counts(Brief):
     format_synops: Wide
     link_messages: Wide
 
-    @property
+    @cached_property
     def core_messages_out(self) -> Wide:
         """[timesteps, cores + 1]: each core has one link to its router."""
         return self._by_core(self.link_messages.values[:, : self.core_spikes.kept.size])
 
-    @property
+    @cached_property
     def core_messages_in(self) -> Wide:
         """[timesteps, cores + 1]: each core has one link from its router."""
         return self._by_core(self.link_messages.values[:, -self.core_spikes.kept.size :])
@@ -183,12 +187,22 @@ class Counter:
                     whole = Box.whole(network.by_name[connection.target].shape)
                     stored = connection.synapses.fan_out(whole, stored=True)
                     done = synops_per_message(connection, whole, form, self.mapping.chip)
+                    done = done + self._beyond(connection, form)
                     tables.append(np.column_stack((done, stored)))
                     numbers.append(number)
             indptr.append(len(numbers))
         rows = np.concatenate(([0], np.cumsum([len(table) for table in tables])))[:-1]
         table = np.concatenate([np.zeros((0, 2), np.int64), *tables])
         return np.array(indptr), np.array(numbers, np.int64), rows.astype(np.int64), table
+
+    def _beyond(self, connection: Connection, form: str) -> NDArray[np.int64]:
+        """Synops of a message of each source neuron beyond the target layer, in slices laid out so: int64[sources]."""
+        found = np.zeros(connection.synapses.sources, np.int64)
+        for piece in (piece for held in self.mapping.partition for piece in held):
+            if piece.layer == connection.target and piece.larger:
+                for sign, box in ((1, box_reached(connection, piece.larger)), (-1, piece.box)):
+                    found += sign * synops_per_message(connection, box, form, self.mapping.chip)
+        return found
 
     def _pairs(self) -> tuple[NDArray[np.int32], Table]:
         """Number of the pair of cores that every copy goes between, and source and destination core of every pair."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from nsim.errors import InputError, OutputError
+from nsim.errors import InputError, OutputError, open_regular
 from nsim.result.files import Written, write_files
 
 MANIFEST = "manifest.json"
@@ -115,7 +115,7 @@ def manifest_of(folder: Path) -> dict[str, str]:
     if not path.is_file():
         raise InputError(f"{folder} has no {MANIFEST}: give a folder that nsim run --out of this version wrote")
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             files = json.loads(file.read(MAX_MANIFEST_BYTES))["files"]
         if not all(isinstance(name, str) and isinstance(value, str) for name, value in files.items()):
             raise ValueError("its entries are no checksums")
@@ -134,7 +134,11 @@ def check_files(folder: Path) -> None:
         path = folder / name
         if not path.is_file():
             raise InputError(f"{folder} has no {name}: run again with --out {folder}")
-        if digest(path) != written:
+        try:
+            found = digest(path)
+        except OSError as error:
+            raise InputError(f"cannot read {path} ({error.strerror or error}): run again with --out {folder}") from None
+        if found != written:
             raise InputError(
                 f"{path} is not as nsim wrote it (its checksum is not the one in {MANIFEST}): run again with "
                 f"--out {folder}"
@@ -151,7 +155,7 @@ def check_replaceable(path: Path, force: bool = False) -> None:
     if path.is_dir():
         raise OutputError(f"{path} is a folder: give the name of a file")
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             own = MARK.encode() in file.read(MAX_MARKED_BYTES)
     except OSError as error:
         raise OutputError(f"cannot write {path} ({error.strerror}): give another file") from None
@@ -160,5 +164,5 @@ def check_replaceable(path: Path, force: bool = False) -> None:
 
 
 def digest(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

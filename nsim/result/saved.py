@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nsim.chip.discipline import DISCIPLINES
 from nsim.result.columns.column import Declared
+from nsim.result.folder import manifest_of
 from nsim.result.result import Columnar, Finished, Limit
 from nsim.result.run_folder import Run, read_run
 
@@ -63,9 +64,10 @@ def load_result(folder: str | Path) -> SavedResult:
     raises   InputError if the folder is not a run, or a file of it is missing, damaged or of another version
     """
     run, path = read_run(folder), Path(folder)
-    outputs = np.load(path / "outputs.npy") if (path / "outputs.npy").is_file() else None
+    own = manifest_of(path)  # another's file of that name is none of the result
+    outputs = np.load(path / "outputs.npy") if "outputs.npy" in own else None
     record: dict[str, NDArray] = {}
-    if (path / "record.npz").is_file():
+    if "record.npz" in own:
         with np.load(path / "record.npz") as arrays:
             record = dict(arrays)
     return SavedResult(path, run, outputs, record)

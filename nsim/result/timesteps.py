@@ -103,7 +103,7 @@ class TimestepResult(Result):
     def actions(self) -> dict[str, int]:
         counts, on_chip = self.counts, slice(0, self.mapping.chip.cores)
         actions = {
-            **self._updates_by_action(),
+            **{name: int(each.sum()) * self.spans for name, each in self.mapping.core_updates.items()},
             "spike": int(counts.core_spikes.sum(axis=0)[on_chip].sum()),
             "message_out": int(counts.core_messages_out.sum(axis=0)[on_chip].sum()),
             "message_in": int(counts.core_messages_in.sum()),
@@ -122,15 +122,6 @@ class TimestepResult(Result):
             (connection.target, storage_format(connection, mapping.chip, mapping.dense_layers), synops)
             for connection, synops in zip(mapping.network.connections, done, strict=True)
         ]
-
-    def _updates_by_action(self) -> dict[str, int]:
-        """Neuron updates of the run, by the action that does them."""
-        network, chip = self.mapping.network, self.mapping.chip
-        found = {"neuron_update": 0}
-        for piece in (piece for held in self.mapping.partition for piece in held):
-            action = chip.update_action(network.by_name[piece.layer].neuron.microcode)
-            found[action] = found.get(action, 0) + piece.allocated * self.spans
-        return found
 
     @cached_property
     def energy(self) -> Energy:
@@ -200,24 +191,8 @@ class TimestepResult(Result):
 
     def _cores(self) -> dict[str, Any]:
         """One row per used core; times are sums over the run."""
-        mapping, counts, machine = self.mapping, self.counts, self.machine
-        chip, cores = mapping.chip, mapping.used_cores
-        demand = dict(zip(mapping.placement.tolist(), mapping.demands, strict=True))
-        demands = [demand[core] for core in cores.tolist()]
-        routers = np.array([chip.router_of(core) for core in cores.tolist()], np.int64)
-        table: dict[str, Any] = {
-            "core": cores,
-            **({"chip": cores // chip.cores_per_chip} if chip.chips > 1 else {}),
-            "router_x": routers % chip.columns,
-            "router_y": routers // chip.columns,
-            "layers": ["+".join(mapping.layers_of(core)) for core in cores.tolist()],
-            "neurons": np.bincount(mapping.core, minlength=machine.cores)[cores],
-            "allocated_neurons": self.updates[cores],
-            "synapse_words": [d.synapse_words for d in demands],
-            "axons_in": [d.axons_in for d in demands],
-            "memory_utilisation": [d.synapse_words / chip.core.synapse_words for d in demands],
-            "neuron_updates": self.updates[cores] * self.spans,
-        }
+        counts, machine, cores = self.counts, self.machine, self.mapping.used_cores
+        table = self.mapping.core_columns | {"neuron_updates": self.updates[cores] * self.spans}
         table |= {name: getattr(counts, f"core_{name}").sum(axis=0)[cores] for name in CORE_COUNTS}
         for kind in STAGES:
             stations = cores + machine.number(kind, 0)
@@ -233,20 +208,13 @@ class TimestepResult(Result):
     def _core_energy_fj(self, table: dict[str, Any]) -> NDArray:
         """Energy with a known cost that is spent in each core: what a core does, not the links it uses."""
         chip = self.mapping.chip
-        energy = self._update_energy_fj()[table["core"]] * self.spans
+        energy = np.zeros(table["core"].size)
+        for action, updated in self.mapping.core_updates.items():
+            energy += updated[table["core"]] * self.spans * known_cost_fj(chip, action)
         for name, action in CORE_ACTIONS.items():
             energy = energy + table[name] * known_cost_fj(chip, action)
         costs = np.array([known_cost_fj(chip, f"synop_{form}") for form in FORMATS])
         return energy + self.counts.format_synops.sum(axis=0)[table["core"]] @ costs
-
-    def _update_energy_fj(self) -> NDArray:
-        """Known energy of one timestep's updates in every core, by the models of its layers: [cores]."""
-        mapping, energy = self.mapping, np.zeros(self.mapping.chip.cores)
-        for core, held in zip(mapping.placement.tolist(), mapping.partition, strict=True):
-            for piece in held:
-                action = mapping.chip.update_action(mapping.network.by_name[piece.layer].neuron.microcode)
-                energy[core] += piece.allocated * known_cost_fj(mapping.chip, action)
-        return energy
 
     def _layers(self) -> list[Row]:
         return [self._layer_row(number, layer) for number, layer in enumerate(self.mapping.network.layers)]

@@ -52,8 +52,8 @@ def group_spikes(folder, result_mapping, facts, timesteps):
     from nsim.network.activity import evaluate
 
     net = result_mapping.network
-    frames = np.zeros((timesteps, net.layers[0].neurons, 1, 1), bool)
-    frames[: len(net.stimulus)] = net.stimulus.reshape(-1, net.layers[0].neurons, 1, 1)[:timesteps]
+    frames = np.zeros((timesteps, *net.layers[0].shape), bool)
+    frames[: len(net.stimulus)] = net.stimulus.reshape(-1, *net.layers[0].shape)[:timesteps]
     sample = load_input(frames, net.layers[0].shape)[0]
     spikes = np.zeros((timesteps, sum(layer.neurons for layer in net.layers)), bool)
     step = 0
@@ -178,6 +178,76 @@ def test_hyperedges_as_in_sanafe(tmp_path):
     assert not account.spikes
     assert not account.costs
     check_same_energy(*check_same_counts(tmp_path, *written(tmp_path, arch, net), 12))
+
+
+CONVOLUTION = (
+    "type: conv2d, input_height: 4, input_width: 3, input_channels: 2, kernel_count: 3, kernel_height: 2, "
+    "kernel_width: 2, stride_height: 2, stride_width: 1"
+)
+
+
+def convolved(rng, *more):
+    """24 neurons into a convolution of 3 x 2 x 2 neurons, with one weight 0, on cores that hold whole channels."""
+    groups = ["- name: a", "  attributes: {threshold: 1}", "  neurons:"]
+    groups += [*(f"  - {k}: [bias: {k / 32}]" for k in range(24))]
+    groups += ["- name: b", "  attributes: {threshold: 2, bias: 0.25}", "  neurons:", "  - 0..11: []"]
+    weights = [str(w / 64) for w in rng.integers(-32, 64, 24)]
+    weights[3] = "0"
+    edges = [f"- a -> b: {{{CONVOLUTION}, weight: [{', '.join(weights)}]}}", *more]
+    mappings = ["- a.0..11: {core: 0.0}", "- a.12..23: {core: 2.1}", "- b.0..3: {core: 4.0}", "- b.4..11: {core: 0.0}"]
+    return network(groups, edges, mappings)
+
+
+def kinds(folder):
+    return [(c.name, c.synapses.kind) for c in mapping_of(folder).network.connections if c.synapses.weights.size]
+
+
+@pytest.mark.oracle("sanafe")
+@pytest.mark.parametrize("seed", range(3))
+def test_convolutions_that_stay_convolutions_have_the_same_counts_as_in_sanafe(tmp_path, seed):
+    """A tap of weight 0 counts in both; single edges beside the convolution, one of them a second one."""
+    text = convolved(np.random.default_rng(seed), "- a.0 -> b.0: [weight: 0.5]", "- b.3 -> a.7: [weight: 1]")
+    arch = architecture(dendrite="1.0e-12")
+    account = imported(tmp_path, arch, text)
+    assert not account.spikes and not account.costs
+    assert kinds(tmp_path) == [("a -> b", "conv"), ("a -> b", "sparse"), ("b -> a", "sparse")]
+    check_same_energy(*check_same_counts(tmp_path, *written(tmp_path, arch, text), 12))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("a.0..11: {core: 0.0}", "a.0..10: {core: 0.0}\n  - a.11: {core: 2.1}"),  # parts of a channel
+        ("b.4..11: {core: 0.0}", "b.4..5: {core: 0.0}\n  - b.6..11: {core: 2.0}"),
+    ],
+)
+def test_cores_with_parts_of_channels_make_edges_of_a_convolution(tmp_path, old, new):
+    """The same spikes and synops as of the convolution."""
+    text = convolved(np.random.default_rng(7))
+    assert old in text
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "parts").mkdir()
+    imported(tmp_path / "whole", net=text)
+    imported(tmp_path / "parts", net=text.replace(old, new))
+    assert kinds(tmp_path / "whole") == [("a -> b", "conv")] and kinds(tmp_path / "parts") == [("a -> b", "sparse")]
+    whole, parts = (run(tmp_path / name, 12) for name in ("whole", "parts"))
+    assert whole.counts.spikes.any() and np.array_equal(whole.counts.spikes, parts.counts.spikes)
+    assert whole.counts.core_synops.sum() == parts.counts.core_synops.sum() > 0
+
+
+def test_a_convolution_of_one_delay_stays_one(tmp_path):
+    """All its edges wait as long: a spike of the source reaches what it reaches, so many timesteps later."""
+    groups = ["- name: a", "  neurons:", *(f"  - {k}: [spikes: [{int(k == 4)}]]" for k in range(6))]
+    groups += ["- name: b", "  attributes: {threshold: 0.5, dendrite_hw_name: waits}", "  neurons:", "  - 0..7: []"]
+    shape = "input_height: 2, input_width: 3, input_channels: 1, kernel_count: 2, kernel_height: 1, kernel_width: 2"
+    shape += ", stride_height: 1, stride_width: 1"
+    edges = [f"- a -> b: {{type: conv2d, {shape}, weight: [1, 1, 1, 1], delay: [2, 2, 2, 2]}}"]
+    maps = [*(f'- a.{k}: [core: 0.0, soma: "train[{k}]"]' for k in range(6)), "- b: {core: 0.1}"]
+    imported(tmp_path, net=network(groups, edges, maps))
+    assert kinds(tmp_path) == [("a -> b", "conv")]
+    spikes = group_spikes(tmp_path, mapping_of(tmp_path), None, 8)[:, 6:].reshape(8, 2, 2, 2)  # filter, row, column
+    expected = {(3, f, 1, 1 - x) for x in (0, 1) for f in (0, 1)}
+    assert {tuple(int(i) for i in where) for where in np.argwhere(spikes)} == expected
 
 
 def test_edges_of_weight_0_are_synapses(tmp_path):

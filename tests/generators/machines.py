@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import tempfile
 from collections.abc import Mapping as MappingABC
 from collections.abc import Sequence
@@ -372,9 +373,13 @@ def mapped_networks(draw: st.DrawFn, base: str | None = None) -> Mapping:
     return reject()
 
 
-def unrolled(synapses: Any) -> tuple[NDArray[np.bool_], NDArray]:
-    """A connection as matrices [targets, sources]: where there is a synapse, and its weight."""
-    shape = synapses.targets, synapses.sources
+def unrolled(synapses: Any, target_shape: Shape | None = None) -> tuple[NDArray[np.bool_], NDArray]:
+    """A connection as matrices [targets, sources]: where there is a synapse, and its weight.
+
+    target_shape   of a convolution: goes on beyond its layer
+    """
+    target_shape = target_shape or synapses.target_shape
+    shape = math.prod(target_shape), synapses.sources
     if synapses.kind == "dense":
         return np.ones(shape, bool), synapses.matrix
     exists, weight = np.zeros(shape, bool), np.zeros(shape)
@@ -385,7 +390,7 @@ def unrolled(synapses: Any) -> tuple[NDArray[np.bool_], NDArray]:
                 exists[target, source], weight[target, source] = True, synapses.values[synapse]
         return exists, weight
     out, per_group, kernel_rows, kernel_columns = synapses.kernel.shape
-    (_, rows, columns), (_, target_rows, target_columns) = synapses.source_shape, synapses.target_shape
+    (_, rows, columns), (_, target_rows, target_columns) = synapses.source_shape, target_shape
     taps = itertools.product(range(target_rows), range(target_columns), range(kernel_rows), range(kernel_columns))
     for y, x, i, j in taps:
         row = y * synapses.stride[0] - synapses.padding[0] + i * synapses.dilation[0]
@@ -414,8 +419,11 @@ def form_of(mapping: Mapping, connection: Connection) -> str:
 
 
 def stored_and_counted(mapping: Mapping, connection: Connection) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Weights that are stored, and those of them that are synops: bool[targets, sources] each, as documented."""
-    exists, weight = unrolled(connection.synapses)
+    """Weights that are stored, and those of them that are synops: bool[targets, sources] each, as documented.
+
+    Targets are those of `laid_out_shape`.
+    """
+    exists, weight = unrolled(connection.synapses, laid_out_shape(mapping, connection))
     nonzero, form, zeros = exists & (weight != 0), form_of(mapping, connection), mapping.chip.zeros
     if form == "dense":
         return exists, exists
@@ -423,6 +431,16 @@ def stored_and_counted(mapping: Mapping, connection: Connection) -> tuple[NDArra
         return exists, nonzero if zeros is not None and zeros.conv_skipped else exists
     by_compiler = connection.synapses.kind == "dense" and mapping.dense_layers is None
     return exists if by_compiler and zeros is not None and zeros.sparse_stored else nonzero, nonzero
+
+
+def laid_out_shape(mapping: Mapping, connection: Connection) -> Shape:
+    """The target layer's shape; for a convolution with what slices hold beyond it, whose kernels go on there."""
+    shape = mapping.network.by_name[connection.target].shape
+    if connection.synapses.kind != "conv":
+        return shape
+    boxes = [piece.laid_out for held in mapping.partition for piece in held if piece.layer == connection.target]
+    ends = [(shape[0], box.rows[1], box.columns[1]) for box in boxes]
+    return tuple(max(each) for each in zip(shape, *ends, strict=True))
 
 
 @dataclass
@@ -440,15 +458,15 @@ def naive_copies(mapping: Mapping) -> dict[tuple[int, int], Work]:
     network, chip = mapping.network, mapping.chip
     found: dict[tuple[int, int], Work] = {}
     for connection in network.connections:
-        exists, weight = unrolled(connection.synapses)
+        shape, first = laid_out_shape(mapping, connection), first_neuron(network, connection.source)
+        exists, weight = unrolled(connection.synapses, shape)
         form = form_of(mapping, connection)
         stored, counted = stored_and_counted(mapping, connection)
-        shape, first = network.by_name[connection.target].shape, first_neuron(network, connection.source)
         for slices, core in zip(mapping.partition, mapping.placement.tolist(), strict=True):
             for piece in slices:
                 if piece.layer != connection.target:
                     continue
-                inside = piece.box.indices(shape)
+                inside = (piece.laid_out if form == "conv" else piece.box).indices(shape)
                 for source in range(exists.shape[1]):
                     targets = inside[stored[inside, source]]
                     if targets.size:

@@ -193,6 +193,7 @@ def test_unsorted_rows_are_sorted_stably_and_units_are_kept_apart(tmp_path):
         (HEADER + "0,0,1\n", "message 1: bits is 'nan'"),
         (HEADER + f"0,0,1,{1 << 62}\n", "message 1: bits"),
         (HEADER + '0,0,1,"8\n', "is no CSV"),
+        ("a\x00b\n" + "1,2,3\n" * 3, "is no CSV"),  # more values than names, and a name that no terminal shows
     ],
 )
 def test_bad_traces_are_refused_by_row_and_value(tmp_path, text, said):

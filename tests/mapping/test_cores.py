@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from nsim.chip.file import load_chip
 from nsim.errors import MappingError
 from nsim.formats.network import load_network
 from nsim.mapping.cores.partition import Rules, Slice, even_slices
@@ -145,14 +147,30 @@ def test_a_copy_takes_the_longer_of_reading_and_adding(mapping, word_ps, receive
 @examples
 @given(mapping=mapped_networks())
 def test_splitting_moves_synops_but_makes_none(mapping):
-    """Summed over destination cores, a neuron's synops are its fan-out, whatever the partition."""
+    """Summed over destination cores, a neuron's synops are its fan-out, whatever the partition.
+
+    But for slices that go on beyond their layer, whose synops only add to it.
+    """
     whole = map_network(mapping.network, mapping.chip, "even:1", weight_format=mapping.dense_layers)
+    ending = tuple(tuple(replace(piece, larger=None) for piece in held) for held in mapping.partition)
+    exact = map_network(mapping.network, mapping.chip, ending, weight_format=mapping.dense_layers)
 
     def fan_out(m):
         owner = np.repeat(np.arange(m.core.size), np.diff(m.copies.indptr))
         return np.bincount(owner, m.copies.synops.sum(axis=1), m.core.size).tolist()
 
-    assert fan_out(mapping) == fan_out(whole)
+    assert fan_out(exact) == fan_out(whole)
+    assert all(more >= least for more, least in zip(fan_out(mapping), fan_out(whole), strict=True))
+
+
+@pytest.mark.parametrize(("layer", "ratio"), [("conv1", 0.336), ("conv3", 0.868), ("conv4", 0.314)])
+def test_lava_dl_pilotnet_log_last_slices(layer, ratio):
+    """Synops of a layer's last slice over those of a full one, read off the log's plot; here every input sends."""
+    mapping = map_network(load_network("pilotnet:neuron=lif"), load_chip("loihi2"))
+    synops = mapping.copies.synops.sum(axis=1)
+    cores = [core for core, held in enumerate(mapping.partition) if held[0].layer == layer]
+    first, *_, last = [int(synops[mapping.copies.core == mapping.placement[core]].sum()) for core in cores]
+    assert last / first == pytest.approx(ratio, abs=0.01)
 
 
 @examples
@@ -443,7 +461,7 @@ def test_a_file_cuts_a_layer_along_several_axes():
     ],
 )
 def test_boxes_that_do_not_tile_their_layer_are_refused(boxes, message):
-    partition = tuple((Slice("conv", box, box.neurons),) for box in boxes)
+    partition = tuple((Slice("conv", box),) for box in boxes)
     assert message in refusal(image(), shipped("loihi2"), partition)
 
 

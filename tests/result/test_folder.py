@@ -1,6 +1,8 @@
 """What a run does to the files of its user: nothing is lost that nsim did not write, nothing damaged is read."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -113,6 +115,16 @@ def test_a_result_that_was_changed_is_not_read(tmp_path_factory, run, data):
         (copy / name).write_bytes(changed.get(kind, content + b"x"))
     with pytest.raises(InputError, match="run again with --out"):
         check_files(copy)
+
+
+@pytest.mark.skipif(not Path("/proc/kmsg").exists(), reason="no such file of the kernel here")
+@pytest.mark.parametrize("name", ["cores.csv", "summary.json", "manifest.json"])
+def test_a_file_of_the_kernel_in_a_result_is_not_waited_for(tmp_path, run, name):
+    shutil.copytree(run, tmp_path / "out")
+    (tmp_path / "out" / name).unlink()
+    (tmp_path / "out" / name).symlink_to("/proc/kmsg")
+    with pytest.raises(InputError, match=f"{name}.*is no regular file"):
+        check_files(tmp_path / "out")
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"files": 3}', '{"files": {"a": 1}}', "[" * 100_000])

@@ -114,6 +114,8 @@ def test_folders_that_cannot_be_written_or_read(results, tmp_path):
         result.save(tmp_path / "full")
     result.save(tmp_path / "full", force=True)
     assert (tmp_path / "full" / "mine.txt").read_text() == "kept"
+    np.save(tmp_path / "full" / "outputs.npy", np.zeros(3))  # not of this result, which has none
+    assert load_result(tmp_path / "full") == result
     with pytest.raises(InputError, match="is not a folder"):
         load_result(tmp_path / "none")
     (tmp_path / "full" / "tiles.csv").write_text("tile\n1\n")

@@ -1,6 +1,7 @@
 """The benchmark of routing-aware training: its statistics on numbers made by hand, and a quick run of all of it."""
 
 import csv
+import re
 from dataclasses import replace
 
 import h5py
@@ -14,7 +15,7 @@ from scipy.stats import spearmanr, ttest_ind
 pytest.importorskip("jax")
 pytest.importorskip("optax")
 
-from benchmarks import routing_aware, routing_statistics
+from benchmarks import real_speech, routing_aware, routing_statistics
 from benchmarks.routing_fits import PROBABILITY, drawn, fits, sized_for, widest, with_lines
 from benchmarks.routing_statistics import (
     Point,
@@ -300,3 +301,22 @@ def test_files_in_the_layout_of_shd_are_taken(tmp_path):
     with (out / "routing_aware.csv").open() as file:
         names = {row["data"] for row in csv.DictReader(file)}
     assert names and not names & {"SHD", "synthetic spoken digits"}
+
+
+@pytest.mark.slow
+def test_recorded_speech_is_chosen_on_validation_and_goes_on_where_it_was_stopped(tmp_path, capsys):
+    """Seeds of the choice are none of the test; a second run trains nothing again, and says the same."""
+    arguments = ["spoken-digits", "--kept", str(tmp_path / "kept"), "--quick", "--seeds", "2", "--rivals", "2"]
+    arguments += ["--out", str(tmp_path / "out")]
+    verdicts = real_speech.main(arguments)
+    first = capsys.readouterr().out
+    with (tmp_path / "out" / "real_speech.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    seeds = {int(row["seed"]) for row in table}
+    assert seeds == {0, 1} and not seeds & set(real_speech.CHOICE_SEEDS)
+    assert {row["method"] for row in table} == {"deepr-profile", "links anywhere", "l1", "hop-penalty", "deepr-global"}
+    assert any("links anywhere" in str(verdict) for verdict in verdicts)
+    again = [str(verdict) for verdict in real_speech.main(arguments)]
+    assert again == [str(verdict) for verdict in verdicts]
+    told = [line for line in first.splitlines() if re.match(r".+-seed\d+: ", line)]
+    assert len(told) == len(set(told)) > 20 and not re.search(r"-seed\d+: ", capsys.readouterr().out)

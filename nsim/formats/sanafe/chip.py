@@ -27,6 +27,8 @@ from nsim.formats.sanafe.network import Spiking
 from nsim.formats.sanafe.neurons import MODELS, WAITING, Neurons
 from nsim.formats.sanafe.tree import Node
 
+FORMATS = ("dense", "sparse", "conv")
+
 ARCH, DOCS = "architecture", "sanafe_doc"
 BITS = 32
 LARGEST = 2**31 - 1
@@ -146,11 +148,11 @@ def choose(
     soma = _most(neurons.soma[n] for n in others)
     core = _most(neurons.kind[n] for n in others)
     by_format = {}
-    for form, full in (("dense", True), ("sparse", False)):
+    for form in FORMATS:
         pairs = [
             (neurons.synapse[target], neurons.dendrite[target])
             for matrix in found
-            if matrix.full == full
+            if matrix.form == form
             for target in edges.target[matrix.edges].tolist()
         ]
         by_format[form] = _most(pairs) if pairs else (core.units["synapse"][0], core.units["dendrite"][0])
@@ -256,7 +258,6 @@ def _write_actions(text: ChipText, chosen: Chosen) -> None:
         text.action(
             f"synop_{form}", (synapse, "process_spike"), *([(behind, "update")] if core.dendrite_per_spike else [])
         )
-    text.action("synop_conv", (chosen.by_format["sparse"][0], "process_spike"))  # no connection is stored so
     free = "in SANA-FE a synapse's time and energy contain the reading of its weight"
     text.table(
         "actions.word_read",
@@ -297,7 +298,7 @@ def _write_storage(text: ChipText, core: CoreKind) -> None:
     free = (
         "SANA-FE does not model how synapses are stored; of no effect, since memory is not limited and reading is free"
     )
-    for form in ("dense", "sparse", "conv"):
+    for form in FORMATS:
         values = {"header_bits": Value(0, DOCS, "assumed", free)}
         if form == "sparse":
             values["index_bits"] = Value([BITS], DOCS, "assumed", free)
@@ -460,7 +461,7 @@ def _different_costs(neurons: Neurons, edges: AllEdges, found: list[Matrix], cho
     for position, section in enumerate(("synapse", "dendrite")):
         wrong_edges: Counter[tuple[Unit, Unit]] = Counter()
         for matrix in found:
-            taken = chosen.by_format["dense" if matrix.full else "sparse"][position]
+            taken = chosen.by_format[matrix.form][position]
             units = Counter(getattr(neurons, section)[target] for target in edges.target[matrix.edges].tolist())
             wrong_edges.update({(u, taken): n for u, n in units.items() if not _same_costs(u, taken, section)})
         lines += [

@@ -13,7 +13,7 @@ the two leave something open, sanafe 2.2.9 was asked by running it:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from nsim.chip.file import nearest, show
 from nsim.errors import NetworkError, check_fits
 from nsim.formats.sanafe.tree import Node, read_tree
+from nsim.network.synapses import Shape
 
 SECTIONS = ("soma", "dendrite", "synapse")
 MAX_NEURONS = 4_000_000
@@ -89,8 +90,26 @@ class Place:
 
 
 @dataclass(frozen=True, eq=False)
+class Kernel:
+    """A convolution without padding between two groups. weights: float64[filters, channels, rows, columns].
+
+    source, target   (channels, rows, columns) of the groups
+    first            neurons of the network that these begin with
+    """
+
+    weights: NDArray[np.float64]
+    stride: tuple[int, int]
+    source: Shape
+    target: Shape
+    first: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
 class Edges:
-    """Edges of one entry of the file, as int64[edges] neurons of the network and float64[edges] weights."""
+    """Edges of one entry of the file, as int64[edges] neurons of the network and float64[edges] weights.
+
+    kernel   what they are made from, if the entry is a convolution
+    """
 
     node: Node
     source: NDArray[np.int64]
@@ -98,6 +117,7 @@ class Edges:
     weight: NDArray[np.float64]
     delay: NDArray[np.int64]
     delay_nodes: tuple[Node, ...]
+    kernel: Kernel | None = None
 
     @property
     def size(self) -> int:
@@ -256,7 +276,7 @@ def _hyperedge(node: Node, source: Group, target: Group, attributes: dict[str, N
     kind = _attribute(node, attributes, "type")
     kind.carried("which neurons the hyperedge joins")
     tap: NDArray[np.int64] | slice = slice(None)  # of a convolution: the weight of every edge
-    taps = 0
+    taps, kernel = 0, None
     if kind.text == "dense":
         check_fits(
             source.size * target.size * BYTES_PER_EDGE,
@@ -270,8 +290,12 @@ def _hyperedge(node: Node, source: Group, target: Group, attributes: dict[str, N
         pairs = _pairs(_attribute(node, attributes, "source_target_pairs"), source, target)
         weight = np.array(_attribute(node, attributes, "weight").reals(pairs.shape[1]))
     elif kind.text == "conv2d":
-        pairs, tap, taps = _convolution(node, source, target, attributes)
-        weight = np.array(_attribute(node, attributes, "weight").reals(taps))[tap]
+        pairs, tap, kernel = _convolution(node, source, target, attributes)
+        taps = kernel.weights.size
+        weight = np.array(_attribute(node, attributes, "weight").reals(taps))
+        filters, channels, rows, columns = kernel.weights.shape
+        kernel = replace(kernel, weights=weight.reshape(rows, columns, channels, filters).transpose(3, 2, 0, 1))
+        weight = weight[tap]
     else:
         kind.fail(f"is {show(kind.text)}: expected dense, sparse or conv2d")
     delay = attributes.get("delay")
@@ -282,7 +306,7 @@ def _hyperedge(node: Node, source: Group, target: Group, attributes: dict[str, N
             delay.fail("holds delays that are no whole numbers of timesteps from 0 up: correct them")
         delays = values.astype(np.int64)[tap]
     ends = source.first + pairs[0], target.first + pairs[1]
-    return Edges(node, *ends, weight, delays, (delay,) if delay else ())
+    return Edges(node, *ends, weight, delays, (delay,) if delay else (), kernel)
 
 
 def _pairs(node: Node, source: Group, target: Group) -> NDArray[np.int64]:
@@ -300,10 +324,10 @@ def _pairs(node: Node, source: Group, target: Group) -> NDArray[np.int64]:
 
 def _convolution(
     node: Node, source: Group, target: Group, attributes: dict[str, Node]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
-    """A convolution without padding: int64[2, edges] neurons within their groups, the tap of each edge, and all taps.
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Kernel]:
+    """A convolution without padding: int64[2, edges] neurons within their groups, the tap of each edge, and its sizes.
 
-    Weights and delays lie in the order of the taps.
+    Weights and delays lie in the order of the taps: by kernel row, column, channel and filter.
     """
     size: dict[str, int] = {}
     for meaning, names in CONVOLUTION.items():
@@ -326,7 +350,10 @@ def _convolution(
     ky, kx, channel, out, y, x = np.indices((high, wide, channels, filters, down, right)).reshape(6, -1)
     from_y, from_x = y * size["stride_height"] + ky, x * size["stride_width"] + kx
     pairs = np.stack([(channel * rows + from_y) * columns + from_x, (out * down + y) * right + x])
-    return pairs, ((ky * wide + kx) * channels + channel) * filters + out, high * wide * channels * filters
+    stride = size["stride_height"], size["stride_width"]
+    shapes = (channels, rows, columns), (filters, down, right)
+    kernel = Kernel(np.zeros((filters, channels, high, wide)), stride, *shapes, (source.first, target.first))
+    return pairs, ((ky * wide + kx) * channels + channel) * filters + out, kernel
 
 
 def _places(node: Node, groups: dict[str, Group], neurons: int) -> tuple[Place, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,6 +138,36 @@ class Mapping:
             allocated[number] = sum(piece.allocated * by_layer[piece.layer] for piece in held)
         return replace(self, slot=slot, allocated=allocated), 1
 
+    @cached_property
+    def core_updates(self) -> dict[str, NDArray[np.int64]]:
+        """Neurons that every core updates in a timestep, by the action that does it: int64[cores] each."""
+        found = {"neuron_update": np.zeros(self.chip.cores, np.int64)}
+        for core, held in zip(self.placement.tolist(), self.partition, strict=True):
+            for piece in held:
+                action = self.chip.update_action(self.network.by_name[piece.layer].neuron.microcode)
+                found.setdefault(action, np.zeros(self.chip.cores, np.int64))[core] += piece.allocated
+        return found
+
+    @cached_property
+    def core_columns(self) -> dict[str, Any]:
+        """What every used core holds, as columns of the table of cores: the same whatever it is asked to do."""
+        chip, cores = self.chip, self.used_cores
+        demand = dict(zip(self.placement.tolist(), self.demands, strict=True))
+        demands = [demand[core] for core in cores.tolist()]
+        at = np.array([chip.router_of(core) for core in cores.tolist()], np.int64)
+        return {
+            "core": cores,
+            **({"chip": cores // chip.cores_per_chip} if chip.chips > 1 else {}),
+            "router_x": at % chip.columns,
+            "router_y": at // chip.columns,
+            "layers": ["+".join(self.layers_of(core)) for core in cores.tolist()],
+            "neurons": np.bincount(self.core, minlength=chip.cores + 1)[cores],
+            "allocated_neurons": self.allocated[cores],
+            "synapse_words": [each.synapse_words for each in demands],
+            "axons_in": [each.axons_in for each in demands],
+            "memory_utilisation": [each.synapse_words / chip.core.synapse_words for each in demands],
+        }
+
     def layers_of(self, core: int) -> list[str]:
         """Layers of a physical core, in the order in which it sweeps them."""
         slices = self.partition[int(np.flatnonzero(self.placement == core)[0])]
@@ -212,7 +243,7 @@ class Recosting:
         for core, shares in zip(mapping.placement.tolist(), mapping.partition, strict=True):
             for share in shares:
                 for connection in network.incoming(share.layer):
-                    form, source, *counts = message_counts(connection, share.box, chip, mapping.dense_layers)
+                    form, source, *counts = message_counts(connection, share.laid_out, chip, mapping.dense_layers)
                     key = (source + offsets[connection.source]) * cores + core
                     found.append((key, np.full(source.size, FORMATS.index(form)), *counts))
         columns = zip(*found, strict=True) if found else [[np.zeros(0)]] * 5
@@ -316,7 +347,9 @@ def _copies(rules: Rules, partition: Partition, logical: NDArray[np.int64]) -> C
     for core, slices in enumerate(partition):
         for piece in slices:
             for connection in network.incoming(piece.layer):
-                form, source, synops, words, time_ps = message_work(connection, piece.box, chip, rules.dense_layers)
+                form, source, synops, words, time_ps = message_work(
+                    connection, piece.laid_out, chip, rules.dense_layers
+                )
                 columns = (source + offsets[connection.source], core, FORMATS.index(form))
                 parts.append(np.broadcast_arrays(*columns, synops, words, time_ps))
     columns_ = zip(*parts, strict=True) if parts else [[np.zeros(0)]] * 6

@@ -21,11 +21,24 @@ from nsim.network.synapses import Box
 
 @dataclass(frozen=True)
 class Slice:
-    """The part of a layer that one core holds. `allocated` neurons are swept every timestep, used or not."""
+    """The part of a layer that one core holds.
+
+    larger   what the compiler lays out if that is more than the box, which then ends where the layer does. All of it is
+             swept every timestep and gets the synops of a convolution, as if the layer went on
+    """
 
     layer: str
     box: Box
-    allocated: int
+    larger: Box | None = None
+
+    @property
+    def laid_out(self) -> Box:
+        return self.larger or self.box
+
+    @property
+    def allocated(self) -> int:
+        """Neurons that are swept every timestep."""
+        return self.laid_out.neurons
 
 
 Partition = tuple[tuple[Slice, ...], ...]
@@ -129,18 +142,16 @@ def _sliced(rules: Rules, layer: Layer) -> list[Slice]:
 
 
 def _slices(layer: Layer, size: list[int]) -> list[Slice]:
-    """Boxes of this size over the layer; the last ones may be partly filled but are allocated in full."""
-    allocated = int(np.prod(np.minimum(size, layer.shape)))
-    ranges = [
-        [(low, min(low + step, extent)) for low in range(0, extent, step)]
-        for extent, step in zip(layer.shape, size, strict=True)
-    ]
-    return [
-        Slice(layer.name, Box(channels, rows, columns), allocated)
-        for channels in ranges[0]
-        for rows in ranges[1]
-        for columns in ranges[2]
-    ]
+    """Boxes of this size over the layer; the last ones may be partly filled but are laid out in full.
+
+    Source: lava-dl's PilotNet log. Last slices are swept like full ones; their synops over a full slice's, 0.336, 0.868
+    and 0.314 for conv1, conv3 and conv4, are those of a kernel that goes on: 0.333, 0.875 and 0.313 by geometry.
+    """
+    steps = [min(step, extent) for extent, step in zip(layer.shape, size, strict=True)]
+    starts = product(*(range(0, extent, step) for extent, step in zip(layer.shape, steps, strict=True)))
+    larger = [Box(*((low, low + step) for low, step in zip(each, steps, strict=True))) for each in starts]
+    boxes = [box.within(layer.shape) for box in larger]
+    return [Slice(layer.name, box, whole if whole != box else None) for box, whole in zip(boxes, larger, strict=True)]
 
 
 def _split_by_ratio(rules: Rules, layer: Layer) -> list[Slice]:
@@ -218,7 +229,7 @@ def grid_slices(layer: Layer, cuts: Mapping[str, Sequence[int]]) -> list[Slice]:
         _check_sizes(layer, axis, extent, sizes)
         ranges.append(list(pairwise(accumulate(sizes, initial=0))))
     boxes = (Box(*box) for box in product(*ranges))
-    return [Slice(layer.name, box, box.neurons) for box in boxes]
+    return [Slice(layer.name, box) for box in boxes]
 
 
 def _check_sizes(layer: Layer, axis: str, extent: int, sizes: Sequence[int]) -> None:

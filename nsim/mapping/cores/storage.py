@@ -26,6 +26,11 @@ def storage_format(connection: Connection, chip: BarrierChip, dense_layers: str 
     return (dense_layers or chip.format_default.dense_layers) if kind == "dense" else kind
 
 
+def box_reached(connection: Connection, box: Box) -> Box:
+    """What the connection reaches of a slice as it is laid out: kernels go on beyond the layer, other weights end."""
+    return box if connection.synapses.kind == "conv" else box.within(connection.synapses.target_shape)
+
+
 def synops_per_message(connection: Connection, box: Box, form: str, chip: MeshChip) -> NDArray[np.int64]:
     """Synops of one message of each source neuron in the core that holds `box`: int64[sources]."""
     listed = connection.synapses.kind == "sparse"  # one by one: zeros among them are synapses
@@ -75,11 +80,13 @@ def message_counts(
 ) -> tuple[str, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """What one message of each source neuron causes in the core that holds `box`, for those that cause anything there.
 
+    box       as the core's slice is laid out: it may go beyond the layer
     among     source neurons to look at; all of them if left out
     returns   the storage format; then positions in `among`, synops, words read, and zeros stored that are no synops,
               each int64[sources that reach the box]
     """
     form = storage_format(connection, chip, dense_layers)
+    box = box_reached(connection, box)
     every_entry = entries_per_message(connection, box, form, stores_zeros(connection, chip, dense_layers))
     words = words_per_message(connection, box, form, chip, every_entry)[among]
     source = np.flatnonzero(every_entry[among])

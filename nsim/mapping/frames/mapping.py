@@ -252,7 +252,7 @@ def _sequence(
         network,
         chip,
         "dense",
-        tuple((Slice(part.layer, part.box, part.sums.neurons),) for part in parts),
+        tuple((Slice(part.layer, part.box),) for part in parts),
         (),
         np.array([part.core for part in parts]),
         core,
