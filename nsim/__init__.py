@@ -5,7 +5,8 @@ The same three calls for every chip: load, map, simulate. What they take beyond 
     from nsim import load_chip, load_network, map_network, simulate
 
     mapping = map_network(load_network("mlp"), load_chip("loihi2"), partition="even:4")
-    print(simulate(mapping, timesteps=10).summary()["time_per_timestep_ps"])
+    result = simulate(mapping, timesteps=10)
+    print(result, result.time_s, result.energy_j)
 
     mapping = map_network(load_network("cnn"), load_chip("akd1000"), mode="minimal")
     print(simulate(mapping, samples=8).summary()["latency_ps"])
@@ -25,10 +26,13 @@ if TYPE_CHECKING:
     from nsim.formats.torch_modules import from_torch
     from nsim.mapping.frames.quantize import quantize
     from nsim.mapping.network import map_network
+    from nsim.report.shown import Plot as Plot
+    from nsim.report.shown import shown as shown
     from nsim.result.result import Result
     from nsim.result.run import simulate
+    from nsim.result.saved import load_result
 
-__all__ = ["Result", "from_torch", "load_chip", "load_network", "map_network", "quantize", "simulate"]
+__all__ = ["Result", "from_torch", "load_chip", "load_network", "load_result", "map_network", "quantize", "simulate"]
 _HOMES = {
     "load_chip": "nsim.chip.file",
     "load_network": "nsim.formats.network",
@@ -37,7 +41,13 @@ _HOMES = {
     "quantize": "nsim.mapping.frames.quantize",
     "Result": "nsim.result.result",
     "simulate": "nsim.result.run",
+    "load_result": "nsim.result.saved",
+    "shown": "nsim.report.shown",  # for results, whose words and figures lie in a room above them
 }
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]
 
 
 def __getattr__(name: str) -> Any:

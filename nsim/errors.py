@@ -22,6 +22,15 @@ _LFS = b"version https://git-lfs.github.com/spec/"
 MAX_TEXT_BYTES = 10_000_000  # of a TOML file; this stops at a wrong file
 
 
+def counted(number: int, noun: str) -> str:
+    """A count with its noun: "1 frame", "1,000 frames"."""
+    return f"{number:,} {noun if number == 1 else plural_of(noun)}"
+
+
+def plural_of(noun: str) -> str:
+    return f"{noun}{'es' if noun.endswith('s') else 's'}"
+
+
 class NsimError(Exception):
     """Base of all errors that the command line shows as one line."""
 

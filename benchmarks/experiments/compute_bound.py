@@ -115,7 +115,7 @@ def draw(figure: Any, rows: list[dict]) -> None:
         )
         axis.set(xscale="log", yscale="log", xlabel="neurons on the core", title=load_chip(name).title)
     axes[0].set_ylabel("time per timestep (us)")
-    axes[0].legend(fontsize=8)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
 
 
 if __name__ == "__main__":

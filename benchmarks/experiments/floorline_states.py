@@ -321,7 +321,7 @@ def draw(figure: Any, points: dict[str, list[Workload]], rows: list[dict]) -> No
         axis.imshow(matrix, cmap="Blues", vmax=matrix.max() * 1.4)
         for (predicted, simulated), count in np.ndenumerate(matrix):
             axis.text(simulated, predicted, str(count) if count else "-", ha="center", va="center", fontsize=12)
-        axis.set_xticks(range(len(STATES)), SHOWN)
+        axis.set_xticks(range(len(STATES)), SHOWN, rotation=30, ha="right")
         axis.set_yticks(range(len(STATES)), SHOWN)
         share = np.trace(matrix) / max(1, matrix.sum())
         axis.set(xlabel="simulated state", ylabel="predicted state")

@@ -204,7 +204,8 @@ def draw(figure: Any, rows: list[dict]) -> None:
             axis.set_xticks([], minor=True)
             axis.tick_params(axis="y", which="minor", labelleft=False)
         axes[0].set_ylabel("time per timestep (us)")
-    grid[0, 1].legend(fontsize=7)  # the panel in which both states occur
+    shown = grid[0, 1].get_legend_handles_labels()  # the panel in which all states occur
+    figure.legend(*shown, loc="outside lower center", ncols=8, fontsize=8)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ def compare(
     runs: Annotated[list[Path], typer.Argument(help="Folders that nsim run --out wrote, at least two.")],
     out: Annotated[
         Path | None,
-        typer.Option(help="Also write the table (.csv), a page with figures (.html), or these (.png, .pdf, .svg)."),
+        typer.Option(help="Also write the table (.csv, .parquet), a page (.html), or its figures (.png, .pdf, .svg)."),
     ] = None,
     force: Force = False,
 ) -> None:
@@ -22,8 +22,8 @@ def compare(
     from nsim.report.answer import answered
     from nsim.report.compare import check_comparison, facts, undecided, write_comparison
     from nsim.report.compare import compare as compared
-    from nsim.report.run_folder import read_run
     from nsim.report.screen.comparison import show_comparison
+    from nsim.result.run_folder import read_run
 
     if out:
         check_comparison(out, force)

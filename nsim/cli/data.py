@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from nsim.cli.completion import words
+from nsim.errors import counted
 
 Out = Annotated[Path, typer.Argument(help="File to write: .h5, or .h5.gz, a quarter as large.")]
 RateHz = Annotated[int, typer.Option(help="Sample rate that the ear hears: sounds are resampled to it.")]
@@ -98,12 +99,12 @@ def recordings(
 def _say_counts(out: Path, train: int, test: int, spikes: int, skipped: list[str] | None = None) -> None:
     from nsim.report.answer import answered, say
 
-    mean = spikes / (train + test)
+    mean, tests = spikes / (train + test), counted(test, "test sample")
     facts = {"training_samples": train, "test_samples": test, "mean_spikes_per_sample": mean, "out": out}
     more = {} if skipped is None else {"skipped": skipped}
-    left_out = f"; {len(skipped):,} WAVs skipped" if skipped else ""
+    left_out = f"; {counted(len(skipped), 'WAV')} skipped" if skipped else ""
     if not answered(lambda: {**facts, **more}):
-        say(f"{out}: {train:,} training and {test:,} test samples, {mean:,.0f} spikes each in the mean{left_out}")
+        say(f"{out}: {train:,} training and {tests}, {counted(round(mean), 'spike')} each in the mean{left_out}")
 
 
 DATA: dict[str, Callable[..., None]] = {"spoken-digits": spoken_digits, "recordings": recordings}

@@ -22,7 +22,17 @@ def of_options() -> dict[str, tuple[str, ...]]:
         "What to run": ("chip", "set", "input", "activity", "timesteps", "samples", "dt", "seed"),
         "What to take of a recording": ("start", "stop", "crop", "downsample", "clip", "bin"),
         "How to simulate": ("engine", "threads", "critical_path", "ranges"),
-        "What to write": ("out", "report", "figures", "trace", "plot", "force"),
+        "What to write": (
+            "out",
+            "report",
+            "figures",
+            "trace",
+            "trace_window",
+            "trace_layers",
+            "trace_queues",
+            "plot",
+            "force",
+        ),
         **{f"On {own.chips}": tuple(sorted(own.options)) for own in DISCIPLINES.values()},
         "What to print": ("verbose", "quiet", "json"),
     }

@@ -12,7 +12,7 @@ import typer
 
 from nsim.cli.completion import words
 from nsim.cli.options import ChipName, Dt, Input, NetworkName, Seed, for_recordings, taking
-from nsim.errors import InputError, InterruptedRunError
+from nsim.errors import InputError, InterruptedRunError, counted
 
 if TYPE_CHECKING:
     from nsim.chip.chip import Chip
@@ -184,7 +184,7 @@ def _say_if_interrupted(history: History) -> None:
     if history.interrupted:
         done, most = history.evaluations, history.budget
         raise InterruptedRunError(
-            f"interrupted after {done} of at most {most} evaluations: this is the best until then"
+            f"interrupted after {done} of at most {counted(most, 'evaluation')}: this is the best until then"
         )
 
 

@@ -13,7 +13,7 @@ import typer
 from nsim.chip.discipline import MAP_OPTIONS, RUN_OPTIONS, Option, refuse_options, refuse_traces, takers
 from nsim.chip.name import join_name
 from nsim.cli.completion import chip_names, network_names, words
-from nsim.errors import InputError, InterruptedRunError
+from nsim.errors import InputError, InterruptedRunError, counted
 from nsim.report.answer import Answer, answering
 
 if TYPE_CHECKING:
@@ -204,4 +204,5 @@ def refuse_other_options(chip: Chip, options: Mapping[str, Any], traces: Sequenc
 
 def say_if_interrupted(done: int, planned: int, unit: str) -> None:
     if done < planned:
-        raise InterruptedRunError(f"interrupted after {done} of {planned} {unit}: the results cover these")
+        whole = counted(planned, unit.removesuffix("s"))
+        raise InterruptedRunError(f"interrupted after {done} of {whole}: the results cover these")

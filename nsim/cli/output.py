@@ -50,7 +50,7 @@ class Output:
             self.folder.write(result, what_if, self.command)
         if not self.report and not self.formats:
             return
-        from nsim.report.run_folder import read_run, run_of  # start-up: only a page or figures need it
+        from nsim.result.run_folder import read_run, run_of  # start-up: only a page or figures need it
 
         run = read_run(self.folder.path) if self.folder else run_of(result, what_if, self.command)
         if self.report:

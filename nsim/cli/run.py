@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +26,7 @@ from nsim.cli.output import Output, check_figures
 
 if TYPE_CHECKING:
     from nsim.chip.chip import Chip
+    from nsim.result.trace_view import TraceView
 
 
 TRIED = 2_000_000  # messages of a run that is short enough to be repeated with other mappings
@@ -57,6 +59,15 @@ def run(
             "ui.perfetto.dev), or both, as in messages,perfetto. Each takes 80 to 200 bytes a message."
         ),
     ] = None,
+    trace_window: Annotated[
+        str | None, typer.Option(help="Window of the Perfetto trace, as in 0:100us. [default: the whole run]")
+    ] = None,
+    trace_layers: Annotated[
+        str | None, typer.Option(help="Layers whose messages the Perfetto trace has, as in conv1,fc. [default: all]")
+    ] = None,
+    trace_queues: Annotated[
+        bool, typer.Option("--trace-queues", help="Counters in the Perfetto trace: messages that wait at each station.")
+    ] = False,
     **options: Any,
 ) -> None:
     """Run a network on a chip and print what it takes. On chips with frames every sample is a frame.
@@ -66,12 +77,19 @@ def run(
     from contextlib import nullcontext
 
     from nsim.chip.file import load_chip
+    from nsim.errors import InputError
     from nsim.machine.trace.table import parse_trace
     from nsim.result.folder import OutputFolder
     from nsim.result.run_timesteps import check_run
+    from nsim.result.trace_view import TraceView, parse_view
 
     check_run(options["timesteps"], options["samples"], engine, dt, options["threads"], seed)
     traces = parse_trace(trace, out)
+    view = parse_view(Path(), trace_window, trace_layers, trace_queues)
+    if isinstance(view, TraceView) and "perfetto" not in traces:
+        named = {"window": trace_window, "layers": trace_layers, "queues": trace_queues}
+        option = next(name for name, value in named.items() if value)
+        raise InputError(f"--trace-{option} is of a trace for Perfetto: add --trace perfetto, or leave it out")
     if report:
         from nsim.report.page import check_report  # start-up: a run without a page loads none
 
@@ -81,18 +99,25 @@ def run(
         target = load_chip(chip)
         refuse_other_options(target, options, traces)
         given = {"dt_s": dt, "seed": seed, "engine": engine, **options}
-        _run(network, target, Output(folder, report, formats), traces, input, given)
+        _run(network, target, Output(folder, report, formats), traces, view, input, given)
 
 
 def _run(
-    name: str, chip: Chip, output: Output, traces: tuple[str, ...], inputs: Path | None, options: dict[str, Any]
+    name: str,
+    chip: Chip,
+    output: Output,
+    traces: tuple[str, ...],
+    view: Path | TraceView,
+    inputs: Path | None,
+    options: dict[str, Any],
 ) -> None:
-    """Load, map, simulate, write and show."""
+    """Load, map, simulate, write and show; view: what a trace for Perfetto has."""
     from nsim.chip.discipline import discipline_of
     from nsim.machine.trace.table import FILES
     from nsim.mapping.network import map_network
     from nsim.report import screen
     from nsim.result.run import simulate
+    from nsim.result.trace_view import TraceView
 
     own = discipline_of(chip)
     if options["critical_path"] is None and own.path_by_default:
@@ -104,7 +129,9 @@ def _run(
     common = {key: options[key] for key in ("dt_s", "seed", "engine")}
     wanted = {"inputs": inputs, **common, **own.running_options(options)}
     with screen.progress(own.counted) as progress:
-        files = {kind: output.folder.partial / FILES[kind] for kind in traces if output.folder}
+        files: dict[str, Any] = {kind: output.folder.partial / FILES[kind] for kind in traces if output.folder}
+        if isinstance(view, TraceView):
+            files["perfetto"] = replace(view, path=files["perfetto"])
         result: Any = simulate(mapping, **wanted, progress=progress, trace=files)
     what_if = None
     if own.what_if and (output.report or result.actions["message_out"] <= TRIED):

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from nsim.errors import OutputError, counted
+
 SUFFIXES = (".parquet", ".csv")  # of tables
 SHOWN_ERRORS = 10  # the most frequent ones
 
@@ -30,7 +32,6 @@ def sweep(
     import time
     from contextlib import closing
 
-    from nsim.errors import OutputError
     from nsim.sweep.executors import check_workers, executor, without_interrupts
 
     begin = time.perf_counter()
@@ -48,6 +49,8 @@ def sweep(
         with without_interrupts():  # within an import, packages turn Ctrl-C into other errors
             from nsim.report import screen
             from nsim.report.answer import answered, say
+            from nsim.sweep.effects import read_sweep
+            from nsim.sweep.page import show_best, sweep_facts
             from nsim.sweep.run import compute, prepare, survey, write_result
             from nsim.sweep.spec import load_spec
             from nsim.sweep.store import Store
@@ -74,10 +77,12 @@ def sweep(
             errors = write_result(planned, store, path)
     points, failed = len(planned.points), errors.total()
     counts = {"points": points, "computed_now": len(missing), "done": points - failed, "failed": failed}
-    if not answered(lambda: {**counts, "out": path, "errors": dict(errors.most_common(SHOWN_ERRORS))}):
-        say(f"{points - failed:,} points done, {failed:,} failed: {path}")
+    told = {**counts, "out": path, "errors": dict(errors.most_common(SHOWN_ERRORS))}
+    if not answered(lambda: {**told, "kinds": sweep_facts(read_sweep(path))}):
+        say(f"{counted(points - failed, 'point')} done, {failed:,} failed: {path}")
         for error, count in errors.most_common(SHOWN_ERRORS):
             say(f"  {count:,} x {error}")
+        show_best(path)
     if failed:
         raise typer.Exit(1)
 
@@ -85,8 +90,8 @@ def sweep(
 def _plan(points: int, finished: int, seconds: float, each_s: float, workers: int, cluster: str | None) -> str:
     """How much there is to do, and how long it takes."""
     done = f", {finished:,} finished before or equal to others" if finished else ""
-    where = f"on {workers} workers of {cluster}" if cluster else f"with {workers} process{'es' * (workers > 1)}"
-    return f"{points:,} points{done}; about {_duration(seconds)} {where}, at {each_s * 1e3:.3g} ms each"
+    where = f"{counted(workers, 'worker')} of {cluster}" if cluster else counted(workers, "process")
+    return f"{counted(points, 'point')}{done}; about {_duration(seconds)} on {where}, at {each_s * 1e3:.3g} ms each"
 
 
 def _duration(seconds: float) -> str:

@@ -9,6 +9,7 @@ import typer
 
 from nsim.cli.completion import words
 from nsim.cli.train_options import fields_of, typed, with_options
+from nsim.errors import counted
 from nsim.training.routing.options import METHODS, PUBLISHED, Choice, Options
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def routing_aware(
 
         def ended(row: Epoch) -> None:
             if row["epoch"] == 1:
-                sizes = f"{len(samples.train):,} samples to train, {len(samples.validation):,} to validate"
+                sizes = f"{counted(len(samples.train), 'sample')} to train, {len(samples.validation):,} to validate"
                 say(f"{samples.name}: {sizes}")
             say(_epoch_line(row, settings.epochs))
             progress(int(row["epoch"]), settings.epochs)
@@ -113,7 +114,7 @@ def routing_sweep(
         failed = sweep(runs, out, workers, ended)
     facts = {"runs": len(runs), "done": len(runs) - failed, "failed": failed, "out": out}
     if not answered(lambda: {**facts, "rows": [rows.get(run.folder) or run.row("") for run in runs]}):
-        say(f"{len(runs) - failed} runs done, {failed} failed: {out}")
+        say(f"{counted(len(runs) - failed, 'run')} done, {failed} failed: {out}")
     if failed:
         raise typer.Exit(1)
 
@@ -143,12 +144,12 @@ def _epoch_line(row: dict[str, float], epochs: int) -> str:
 
 def _verdict(summary: dict[str, Any], out: Path) -> str:
     ports = summary["violated_ports"]
-    fits = "mappable" if summary["mappable"] else f"not mappable: {ports} port{'s' * (ports > 1)} too narrow"
-    simulator = summary["simulator"]
+    fits = "mappable" if summary["mappable"] else f"not mappable: {counted(ports, 'port')} too narrow"
+    simulator, elements = summary["simulator"], counted(summary["provisioned_elements"], "element")
     return (
         f"Epoch {summary['epoch']}, chosen on validation samples: accuracy {summary['test_accuracy']:.1%} on "
-        f"{summary['test_set']}\n{fits}; {summary['connections']:,} connections; "
-        f"{summary['provisioned_elements']:,} elements provisioned, {summary['programmed_elements']:,} programmed\n"
+        f"{summary['test_set']}\n{fits}; {counted(summary['connections'], 'connection')}; "
+        f"{elements} provisioned, {summary['programmed_elements']:,} programmed\n"
         f"The simulator's kernels give the same spikes in all but {simulator['differing_samples']} of "
-        f"{simulator['samples']} test samples\nResults: {out}"
+        f"{counted(simulator['samples'], 'test sample')}\nResults: {out}"
     )

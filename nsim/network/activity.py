@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from nsim.errors import InputError, read_toml
 from nsim.network import draw_kernels, kernels
 from nsim.network.assignments import parse_assignments
+from nsim.network.brief import Brief
 from nsim.network.inputs import Drained, Events, Frames
 from nsim.network.layers import Connection, Layer, Network
 from nsim.network.probes import Recorder
@@ -24,8 +25,8 @@ CHUNK_TIMESTEPS = 64
 Densities = Mapping[str, float | list[float]]
 
 
-@dataclass(frozen=True, eq=False)
-class Activity:
+@dataclass(frozen=True, eq=False, repr=False)
+class Activity(Brief):
     """The neurons that send in each of some consecutive timesteps.
 
     indptr   int64[timesteps + 1]   step s owns neurons[indptr[s]:indptr[s + 1]]

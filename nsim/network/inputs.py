@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsim.errors import InputError
+from nsim.network.brief import Brief
 
 PS_PER_SECOND = 10**12
 MAX_PS = np.iinfo(np.int64).max  # 106 days
 
 
-@dataclass(frozen=True, eq=False)
-class Frames:
+@dataclass(frozen=True, eq=False, repr=False)
+class Frames(Brief):
     """A value for every input neuron in every timestep.
 
     frames     [timesteps, neurons], or [1, neurons]: the one frame is held for all timesteps. Bool, integer or float
@@ -45,8 +46,8 @@ class Frames:
         return self.frames[step if len(self.frames) > 1 else 0].astype(_dtype_of(self.frames))
 
 
-@dataclass(frozen=True, eq=False)
-class Events:
+@dataclass(frozen=True, eq=False, repr=False)
+class Events(Brief):
     """Values that reach single input neurons; what reaches one neuron in one timestep is added up.
 
     indptr   int64[timesteps + 1]  timestep s owns the events indptr[s]:indptr[s + 1]
@@ -83,8 +84,8 @@ class Events:
         return dense
 
 
-@dataclass(frozen=True, eq=False)
-class Drained:
+@dataclass(frozen=True, eq=False, repr=False)
+class Drained(Brief):
     """A sample, and silence after it.
 
     silence   timesteps of it
@@ -130,8 +131,8 @@ def _dtype_of(values: NDArray[Any]) -> type[np.int64 | np.float32]:
     return np.float32 if values.dtype.kind == "f" else np.int64
 
 
-@dataclass(frozen=True, eq=False)
-class EventStream:
+@dataclass(frozen=True, eq=False, repr=False)
+class EventStream(Brief):
     """Events in order of time; those of one time in the order in which they come.
 
     t_ps     int64[events]  picoseconds since the start, not decreasing

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsim.errors import NetworkError
+from nsim.network.brief import Brief
 from nsim.network.neurons import Neuron, Relay
 from nsim.network.pooling import Pool
 from nsim.network.synapses import Shape, Synapses
@@ -47,8 +48,8 @@ class Layer:
         return int(prod(self.sums_shape))
 
 
-@dataclass(frozen=True, eq=False)
-class Connection:
+@dataclass(frozen=True, eq=False, repr=False)
+class Connection(Brief):
     """Synapses from one layer to another (or to itself).
 
     source_delay  extra timesteps by source neuron, int64[sources] or one number
@@ -76,8 +77,8 @@ class Connection:
         return int(np.max(self.source_delay)) + int(np.max(self.target_delay)) + self.wait
 
 
-@dataclass(frozen=True, eq=False)
-class Network:
+@dataclass(frozen=True, eq=False, repr=False)
+class Network(Brief):
     """Layers in order of the data, and their connections; checked when made.
 
     name      as the user calls it

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from nsim.errors import NetworkError
 from nsim.network import kernels
+from nsim.network.brief import Brief
 
 Shape = tuple[int, int, int]
 
@@ -56,7 +57,7 @@ class Box:
         return ((c[:, None, None] * shape[1] + h[None, :, None]) * shape[2] + w).ravel()
 
 
-class Synapses:
+class Synapses(Brief):
     """What the three kinds have in common. Shapes are those of the layers they join."""
 
     kind: str
@@ -88,7 +89,7 @@ class Synapses:
         raise NotImplementedError
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dense(Synapses):
     """All to all. matrix[targets, sources]: int or float."""
 
@@ -124,7 +125,7 @@ class Dense(Synapses):
         return np.count_nonzero(self.matrix if whole else self.matrix[box.indices(self.target_shape)], axis=0)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Sparse(Synapses):
     """Only the stored synapses, by source neuron (CSR).
 
@@ -193,7 +194,7 @@ class Sparse(Synapses):
         return np.bincount(reached, minlength=self.sources)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Convolution(Synapses):
     """A kernel shared over space: plain cross-correlation, zeros outside.
 
@@ -350,7 +351,7 @@ class Convolution(Synapses):
         return np.einsum("cij,hi,wj->chw", by_input, rows, columns, optimize=True).ravel()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Separable(Convolution):
     """A depthwise convolution and a pointwise one behind it, nothing between them: evaluated as their composition.
 

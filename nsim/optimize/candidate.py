@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from nsim.errors import counted
 from nsim.mapping.cores.mapping import Mapping
 from nsim.mapping.cores.partition import Partition, Rules, Slice, on_chip_layers
 from nsim.mapping.cores.partition_file import grid_of
@@ -96,25 +97,21 @@ def difference(layers: Sequence[Layer], before: Candidate, after: Candidate) -> 
         was, now = grid_of(old, layer), grid_of(new, layer)
         along = f" along {' and '.join(now)}" if now and was and list(now) != list(was) else ""
         if len(new) > len(old):
-            said.append(f"split {layer.name} over {len(new)} cores{along}")
+            said.append(f"split {layer.name} over {counted(len(new), 'core')}{along}")
         elif len(new) < len(old):
-            said.append(f"merge {layer.name} onto {_cores(len(new))}{along}")
+            said.append(f"merge {layer.name} onto {counted(len(new), 'core')}{along}")
         elif sum(piece.allocated for piece in old) > sum(piece.allocated for piece in new):
             said.append(f"cut {layer.name} anew, without spare neurons{along}")
         else:
             said.append(f"move the boundaries of {layer.name}{along}")
     if _together(before) != _together(after):
         if after.used < before.used:
-            said.append(f"put light slices together on {_cores(after.used)} in all")
+            said.append(f"put light slices together on {counted(after.used, 'core')} in all")
         elif len(_together(after)) < len(_together(before)):
             said.append("give slices cores of their own")
     if before.placing != after.placing or (not said and before.placement != after.placement):
         said.append(f"place {after.placing}")
     return ", ".join(said) or "nothing"
-
-
-def _cores(number: int) -> str:
-    return f"{number} core" if number == 1 else f"{number} cores"
 
 
 def _together(candidate: Candidate) -> set[tuple[Slice, ...]]:

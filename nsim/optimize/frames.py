@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsim.chip.frames import FrameChip
-from nsim.errors import MappingError, OptimizationError
+from nsim.errors import MappingError, OptimizationError, counted
 from nsim.mapping.frames.calibrate import read_frames
 from nsim.mapping.frames.mapping import FrameMapping, map_frames
 from nsim.mapping.frames.plan import MODES, Plan, Planner, modes_of
@@ -106,7 +106,7 @@ def optimize_frames(
     choose(objective, OBJECTIVES, "objective")
     steps = stages(network, chip)
     if budget < 1:
-        raise OptimizationError(f"budget is {budget} mappings: give at least 1")
+        raise OptimizationError(f"budget is {counted(budget, 'mapping')}: give at least 1")
     wanted = list(islice(_plans(chip, steps), budget + 1))
     if len(wanted) > budget:
         wanted = list(islice(_plans(chip, steps, halved=True), budget))

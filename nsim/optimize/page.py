@@ -15,8 +15,8 @@ from nsim.optimize.search import Optimized, mapping_of
 from nsim.optimize.streams import Placed
 from nsim.report.answer import answered
 from nsim.report.plots import draw_floorline
-from nsim.report.screen import console, facts_grid
-from nsim.report.units import amount, joules, seconds
+from nsim.report.screen import console, facts_grid, show_files
+from nsim.report.units import amount, joules, plural, seconds
 from nsim.report.words import frames_limit
 from nsim.result.limits.bounds import Workload
 from nsim.result.limits.timesteps_bottleneck import bottleneck_of
@@ -47,16 +47,15 @@ def show_optimized(found: Optimized, out: Path | None, plot: Path | None, comman
         screen.print(_front(history, problem.activity.timesteps))
     for line in _notes(found):
         screen.print(Text(line, style="dim"))
-    if plot:
-        screen.print(f"Figure: {plot}")
-    screen.print(f"{'Run it' if out else 'Keep it'}: {command}", soft_wrap=True)
+    show_files(screen, {"figure": plot, "run it" if out else "keep it": command})
 
 
 def _gains(facts: dict[str, Any]) -> Table:
     grid = facts_grid()
     speedup, less = facts["speedup"], facts["energy_ratio"]
     change = f"{speedup:.2f} times faster" if speedup >= 1 else f"{1 / speedup:.2f} times slower"
-    before, runs = seconds(facts["time_per_timestep_before_ps"]), f"full runs of {facts['timesteps']} timesteps"
+    before = seconds(facts["time_per_timestep_before_ps"])
+    runs = f"full runs of {plural(facts['timesteps'], 'timestep')}"
     grid.add_row("Time", seconds(facts["time_per_timestep_ps"]), f"per timestep, {change} than {before} ({runs})")
     if less is not None:
         change = f"{less:.2f} times less" if less >= 1 else f"{1 / less:.2f} times more"
@@ -69,7 +68,7 @@ def _gains(facts: dict[str, Any]) -> Table:
         grid.add_row(
             "Reachable",
             seconds(facts["reachable_time_ps"]),
-            f"per timestep if no message waited for another, the least of {facts['bounds']:,} floorlines: "
+            f"per timestep if no message waited for another, the least of {plural(facts['bounds'], 'floorline')}: "
             f"{', '.join(f'{name} {share:.0%}' for name, share in most)}. This one takes "
             f"{facts['over_reachable_time']:.2f} times that",
         )
@@ -81,8 +80,8 @@ def _gains(facts: dict[str, Any]) -> Table:
     grid.add_row(
         "Search",
         str(facts["evaluations"]),
-        f"evaluations of {facts['evaluated_timesteps']} timesteps; the best agrees exactly with a full mapping and "
-        "simulation",
+        f"evaluated, {plural(facts['evaluated_timesteps'], 'timestep')} each; the best agrees exactly with a full "
+        "mapping and simulation",
     )
     return grid
 
@@ -115,7 +114,7 @@ def _front(history: History, steps: int) -> Table:
 
 def _front_title(history: History) -> str:
     points = len(history.front)
-    said = f"{points} candidates are not beaten in time, energy and cores at once"
+    said = f"{plural(points, 'candidate')} not beaten in time, energy and cores at once"
     return said if points <= FRONT_ROWS else f"{said}; some of them:"
 
 
@@ -160,7 +159,7 @@ def show_faster_cores(history: History, events: int, command: str) -> None:
     if answered(lambda: {**_about(best), "events": events, "tried": tried, "command": command}):
         return
     faster = best.mapping.chip.parallel.cores
-    cores = f"core{'s' * (len(faster) > 1)} {' and '.join(map(str, faster))}"
+    cores = f"core{'s' if len(faster) > 1 else ''} {' and '.join(map(str, faster))}"
     table = _tried_table(f"on {cores}", "events/s at most", "all over after", "energy")
     for each in ranked:
         held = [layer.name for layer in each.mapping.layers if layer.core in faster]
@@ -173,7 +172,7 @@ def show_faster_cores(history: History, events: int, command: str) -> None:
 def _show_tried(history: History, table: Table, lines: list[str], command: str) -> None:
     """All mappings were tried: the best of them, the front if it was asked for, notes, and the command for the best."""
     screen, mapping = console(), history.best.mapping
-    title = f"{mapping.network.name} on {mapping.chip.title}: {len(history.tried)} mappings for "
+    title = f"{mapping.network.name} on {mapping.chip.title}: {plural(len(history.tried), 'mapping')} for "
     screen.print(Text(title + history.problem.objective, style="bold"))
     screen.print(table)
     if history.pareto:
@@ -181,7 +180,7 @@ def _show_tried(history: History, table: Table, lines: list[str], command: str) 
         screen.print(_front(history, 1))
     for line in [*lines, *(f"Note: {note}." for note in mapping.network.notes)]:
         screen.print(Text(line, style="dim"))
-    screen.print(f"Best: {command}", soft_wrap=True)
+    show_files(screen, {"best": command})
 
 
 def _about(best: Tried | Placed) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from nsim.chip.timesteps import BarrierChip, Management
-from nsim.errors import MappingError, OptimizationError
+from nsim.errors import MappingError, OptimizationError, counted
 from nsim.mapping.cores.partition import Demand, Rules, Slice, check_axons_out, check_partition, on_chip_layers
 from nsim.mapping.cores.place import place
 from nsim.mapping.cores.route import distance
@@ -178,8 +178,8 @@ class Problem(Space):
         if packed.used > self.most_cores:
             cure = "allow more (--cores)" if packed.used <= chip.cores else "use a smaller network"
             raise MappingError(
-                f"network {network.name!r} needs {packed.used} cores of chip {chip.name!r} with all light slices put "
-                f"together, but {self.most_cores} are allowed, of {chip.cores}: {cure}"
+                f"network {network.name!r} needs {counted(packed.used, 'core')} of chip {chip.name!r} with all light "
+                f"slices put together, but {self.most_cores} are allowed, of {chip.cores}: {cure}"
             )
         return packed
 
@@ -233,7 +233,7 @@ def chosen_timesteps(activity: Sequence[Activity], number: int) -> Activity:
     """So many timesteps, evenly spread over all that were recorded."""
     steps = [chunk.firing(step) for chunk in activity for step in range(chunk.timesteps)]
     if number < 1:
-        raise OptimizationError(f"every evaluation is to simulate {number} timesteps: give at least 1")
+        raise OptimizationError(f"every evaluation is to simulate {counted(number, 'timestep')}: give at least 1")
     chosen = np.unique(np.linspace(0, len(steps) - 1, min(number, len(steps))).round().astype(int))
     firing = [steps[step] for step in chosen]
     indptr = np.concatenate(([0], np.cumsum([each.size for each in firing]))).astype(np.int64)

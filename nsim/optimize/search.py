@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from nsim.chip.chip import Chip
 from nsim.chip.timesteps import BarrierChip
-from nsim.errors import MappingError, OptimizationError, OutputError, SimulationError, available_threads
+from nsim.errors import MappingError, OptimizationError, OutputError, SimulationError, available_threads, counted
 from nsim.mapping.cores.mapping import Mapping, check_carried
 from nsim.mapping.cores.partition import Rules
 from nsim.mapping.cores.partition_file import write_partition
@@ -199,7 +199,7 @@ def check_search(
     if cores is not None and not 1 <= cores <= chip.cores:
         raise OptimizationError(f"cores is {cores}: chip {chip.name!r} has 1 to {chip.cores}")
     if budget is not None and budget < 1:
-        raise OptimizationError(f"budget is {budget} evaluations: give at least 1")
+        raise OptimizationError(f"budget is {counted(budget, 'evaluation')}: give at least 1")
     if processes is not None and not 1 <= processes <= available_threads():
         raise OptimizationError(f"processes is {processes}: give 1 to {available_threads()}")
     if pareto and search not in ("bound", "evolve"):

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from nsim.errors import OptimizationError
+from nsim.errors import OptimizationError, counted
 from nsim.network.activity import Activity
 from nsim.optimize.descent import descended
 from nsim.optimize.history import History
@@ -41,7 +41,7 @@ def folded(activity: Activity, sample_timesteps: int) -> Activity:
     """One timestep for each sample, with all that fires in it."""
     if activity.timesteps % sample_timesteps:
         raise OptimizationError(
-            f"{activity.timesteps} timesteps are no samples of {sample_timesteps}: evaluate all of them"
+            f"samples of {sample_timesteps} do not fill {counted(activity.timesteps, 'timestep')}: evaluate all of them"
         )
     samples = [
         np.concatenate([activity.firing(step) for step in range(first, first + sample_timesteps)])

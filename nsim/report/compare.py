@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 from nsim.errors import InputError, OutputError
 from nsim.report.content import compared, known_fj, span_ps
 from nsim.report.plots import FORMATS
-from nsim.report.run_folder import Run
+from nsim.report.table_file import SUFFIXES as TABLES
+from nsim.report.table_file import check_table, write_table
+from nsim.report.units import plural
 from nsim.result.folder import check_replaceable
+from nsim.result.run_folder import Run
 
 if TYPE_CHECKING:
     import pandas as pd
 
-OUT = (".csv", ".html", *FORMATS)
+OUT = (*TABLES, ".html", *FORMATS)
 RANGED = {"time": "ps", "energy": "fj"}  # headlines that have ranges, and their units
 SAME = ("reproducibility", "energy_by_action_fj", "neurobench_per_timestep", "violations", "sequences")
 
@@ -64,6 +67,9 @@ def check_comparison(path: Path, force: bool = False) -> None:
     """Refuse a comparison that cannot be written."""
     if path.suffix.lower() not in OUT:
         raise OutputError(f"comparison {path} has no format that can be written: end its name in {', '.join(OUT)}")
+    if path.suffix.lower() in TABLES:
+        check_table(path, force)
+        return
     if not path.parent.is_dir():
         raise OutputError(f"comparison {path} is to go to a folder that does not exist: make {path.parent} first")
     check_replaceable(path, force)
@@ -73,17 +79,14 @@ def write_comparison(runs: Sequence[Run], table: pd.DataFrame, path: Path) -> No
     """Write what `compare` found: the table, a page of it with a figure, or the figure alone, by the name's ending."""
     suffix = path.suffix.lower()
     drawn = compared(runs, _names(runs))
-    if suffix == ".csv":
-        try:
-            table.to_csv(path, index=False)
-        except OSError as error:
-            raise OutputError(f"cannot write comparison {path} ({error.strerror}): give another file") from None
+    if suffix in TABLES:
+        write_table(table, path)
     elif suffix == ".html":
         from nsim.report.page import cells, fill, write_page
 
         verdict = " ".join(_changes(runs))
         networks, chips = _all_of(run.summary["network"] for run in runs), _all_of(run.facts["title"] for run in runs)
-        heading = f"{len(runs)} runs: {networks} on {chips}"
+        heading = f"{plural(len(runs), 'run')}: {networks} on {chips}"
         write_page(fill("compare.html.j2", drawn, heading=heading, verdict=verdict, changes=cells(table)), path)
     else:
         from nsim.report.vector import write_figure

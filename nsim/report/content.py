@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from nsim.errors import counted
 from nsim.machine.path import STATE_OF_KIND
 from nsim.report.plots import ABOVE, COLOURS, FLOORS, NOT_RECORDED
-from nsim.report.run_folder import Run
+from nsim.report.units import plural
 from nsim.result.limits.bounds import Workload
+from nsim.result.run_folder import Run
 
 MOST_POINTS = 2000  # of a line or a cloud; more are reduced, and the text says so
 MOST_MARKS = 20_000  # of the cores and links of a board
@@ -132,6 +134,16 @@ class Trace(Content):
 
 
 @dataclass(frozen=True)
+class Points(Content):
+    """Points in a plane, both axes logarithmic, and those of them that a line joins: x, y and names of each."""
+
+    all: Mapping[str, list[Any]]
+    joined: Mapping[str, list[Any]]
+    x_label: str
+    y_label: str
+
+
+@dataclass(frozen=True)
 class Series:
     """Bars of one name and colour, one for each category; None where a value is not known."""
 
@@ -183,8 +195,8 @@ def extremes(values: np.ndarray) -> tuple[np.ndarray, str]:
     parts = [(low + int(part.argmin()), low + int(part.argmax())) for low, part in spans]
     keep = np.unique(np.array(parts))
     return keep, (
-        f"Reduced: of {values.size:,} points the shortest and the longest of each of {edges.size - 1:,} intervals are "
-        "drawn, so no peak is lost."
+        f"Reduced: the shortest and the longest of {counted(values.size, 'point')} in each of {edges.size - 1:,} "
+        "intervals are drawn, so no peak is lost."
     )
 
 
@@ -443,8 +455,8 @@ def _stations(run: Run) -> Bars | None:
         times["traffic"][place] += row["wire_ps"] / 1e6
     series = [Series(state, list(values), COLOURS[state]) for state, values in times.items() if any(values)]
     share = 100 * table["share"].head(len(rows)).sum()
-    most = f"The {len(rows)} of {len(table)} stations that take most of it"
-    which = most if len(rows) < len(table) else f"The {len(rows)} stations that it passes"
+    most = f"The largest {len(rows)} of {plural(len(table), 'station')} on it"
+    which = most if len(rows) < len(table) else f"The {plural(len(rows), 'station')} on it"
     text = (
         f"{which}: {share:.3g} % of the time in all. The wire behind a station counts as traffic; time without a "
         "station (barrier, input, programming) is not shown."

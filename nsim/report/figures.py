@@ -7,7 +7,21 @@ from functools import singledispatch
 from math import ceil, floor, log10
 from typing import Any
 
-from nsim.report.content import METRICS, Bars, BoardMap, Content, Floorline, Grid, Marks, Mesh, Trace, digits, shown
+from nsim.errors import counted
+from nsim.report.content import (
+    METRICS,
+    Bars,
+    BoardMap,
+    Content,
+    Floorline,
+    Grid,
+    Marks,
+    Mesh,
+    Points,
+    Trace,
+    digits,
+    shown,
+)
 from nsim.report.plots import COLOURS, MARKERS, floorline_of, state_label
 
 SYMBOLS = {
@@ -20,6 +34,7 @@ SYMBOLS = {
 }  # matplotlib's, as Plotly's
 MOST_TILE, MAP_PIXELS = 80, 290  # side of a chip's tile, and of all of them, in pixels
 ROW_REM = 2.1  # height of a horizontal bar, in the page's rem
+LONGEST_LEVEL = 12  # characters of the name of an upright bar, beside others
 MOST_UPRIGHT = 8  # of more bars the names would fall on each other
 
 
@@ -71,7 +86,8 @@ def _(content: Floorline) -> dict[str, Any]:
 
 def _log_ticks(values: Sequence[float]) -> dict[str, Any]:
     """A logarithmic axis over these values, with whole numbers at its ticks: 1, 2, 5, or only 1 of many decades."""
-    low, high = log10(min(values)), log10(max(values))
+    positive = [value for value in values if value > 0] or [1.0]
+    low, high = log10(min(positive)), log10(max(positive))
     room = 0.04 * (high - low) + 0.02
     steps = (1, 2, 5) if high - low < 3 else (1,)
     ticks = [step * 10.0**decade for decade in range(floor(low), ceil(high) + 1) for step in steps]
@@ -142,7 +158,7 @@ def _hover(marks: Marks, metric: str, links: bool = False) -> list[str]:
     """What a pointer on each of them shows."""
     words = [shown(metric, value) for value in marks.values[metric]]
     if links and metric == "synops":
-        words = [f"{value:,} messages" for value in marks.values[metric]]
+        words = [counted(int(value or 0), "message") for value in marks.values[metric]]
     return [f"{name}: {said}" for name, said in zip(marks.names, words, strict=True)]
 
 
@@ -196,9 +212,25 @@ def _(content: Trace) -> dict[str, Any]:
 
 
 @_drawn.register
+def _(content: Points) -> dict[str, Any]:
+    def trace(own: Any, name: str, mode: str, colour: str, size: int) -> dict[str, Any]:
+        style = {"mode": mode, "marker": {"color": colour, "size": size}, "line": {"color": colour, "shape": "hv"}}
+        shown = {"text": own["names"], "hovertemplate": "%{text}<br>%{x:.4g} us, %{y:.4g} uJ<extra></extra>"}
+        return {"type": "scatter", "name": name, "x": own["x"], "y": own["y"], **style, **shown}
+
+    data = [
+        trace(content.all, "points", "markers", COLOURS["barrier"], 7),
+        trace(content.joined, "not beaten in both", "lines+markers", COLOURS["traffic"], 9),
+    ]
+    x_axis = _axis(content.x_label, **_log_ticks(content.all["x"] + content.joined["x"]))
+    y_axis = _axis(content.y_label, **_log_ticks(content.all["y"] + content.joined["y"]))
+    return _figure(data, xaxis=x_axis, yaxis=y_axis)
+
+
+@_drawn.register
 def _(content: Bars) -> dict[str, Any]:
     values = _axis(content.axis, rangemode="tozero")
-    categories = _axis("", type="category", tickangle=0 if len(content.categories) <= MOST_UPRIGHT else -90)
+    categories = _axis("", type="category", tickangle=_angle(content.categories))
     data = [trace for series in content.series if (trace := _bar(content, series))["x"]]
     if unknown := _unknown(content):
         data.append(unknown)
@@ -207,6 +239,13 @@ def _(content: Bars) -> dict[str, Any]:
             data, barmode="stack", xaxis=values, yaxis=categories | {"autorange": "reversed", "tickangle": 0}
         )
     return _figure(data, barmode="group", xaxis=categories, yaxis=values)
+
+
+def _angle(names: Sequence[str]) -> int | str:
+    """How the names of upright bars are turned, so that they do not fall on each other, on a phone either."""
+    if len(names) > MOST_UPRIGHT:
+        return -90
+    return 0 if max(map(len, names), default=0) <= LONGEST_LEVEL else "auto"
 
 
 def _bar(content: Bars, series: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from nsim.chip.file import available_chips, load_chip
 from nsim.errors import NsimError
 from nsim.mapping.tiles.read import SUFFIXES
 from nsim.network.builtin import BUILTIN
+from nsim.report.units import plural
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ def try_on(name: str, chip: Chip, dt_s: float | None = None, options: Mapping[st
     except NsimError as error:
         return Fit(name, chip, why_not=str(error))
     if not getattr(mapping, "mappable", True):
-        return Fit(name, chip, why_not=f"{len(mapping.violations)} ports are too narrow: nsim map --explain names them")
+        narrow = plural(len(mapping.violations), "port")
+        return Fit(name, chip, why_not=f"{narrow} too narrow: nsim map --explain names them")
     return Fit(name, chip, mapping)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from nsim.mapping.tiles.fabric import KINDS, NT
 from nsim.mapping.tiles.mapping import MosaicMapping
 from nsim.report.plots import save_figure
+from nsim.report.units import plural
 
 TILE, ROUTER, GAP = 1.6, 1.0, 0.08  # sides of a cell, and half of the space between two
 BAR = 0.11  # width of the bar of a port
@@ -35,7 +36,7 @@ def draw_grid(mapping: MosaicMapping, path: str | Path) -> None:
     axes.set(xlim=(0, columns[-1]), ylim=(rows[-1], 0), aspect="equal")
     axes.axis("off")
     narrow = len(mapping.violations)
-    verdict = "mappable" if mapping.mappable else f"not mappable: {narrow} port{'s' * (narrow > 1)} too narrow (red)"
+    verdict = "mappable" if mapping.mappable else f"not mappable: {plural(narrow, 'port')} too narrow (red)"
     figure.suptitle(f"{mapping.title}\n{verdict}", fontsize=12)
     figure.supxlabel(
         "Large: neuron tiles; oblong: R1; small: R0. Bars: lines used of a port's lines, from the middle of a side to "

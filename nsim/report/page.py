@@ -13,9 +13,9 @@ from nsim.errors import OutputError
 from nsim.report.answer import finite
 from nsim.report.content import Content, contents, knows_energy
 from nsim.report.figures import sections
-from nsim.report.run_folder import Run
 from nsim.report.told import told_of_folder
 from nsim.result.folder import check_replaceable
+from nsim.result.run_folder import Run
 
 if TYPE_CHECKING:
     import pandas as pd

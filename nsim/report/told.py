@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nsim.chip.changes import SOURCE
@@ -13,16 +14,21 @@ from nsim.chip.name import written
 from nsim.report.words import Basis, Numbers, Told, keys_by_basis
 
 if TYPE_CHECKING:
-    from nsim.report.run_folder import Run
+    from nsim.result.run_folder import Run
 
 
 def told_of(result: Any, command: str = "", what_if: Numbers | None = None) -> Told:
     """Of a result; command and what_if: as in report.json."""
+    basis = basis_of(result.mapping.chip, result.provenance()["notes"])
+    return replace(head_of(result), what_if=what_if, command=command, basis=basis)
+
+
+def head_of(result: Any) -> Told:
+    """Of a result, without what its numbers rest on: no file is looked for."""
     chip, summary = result.mapping.chip, result.summary()
     stations = getattr(result, "critical_stations", ())
     worst = _worst(summary, result.rows("cores")) if chip.discipline == "stream" else None
-    basis = basis_of(chip, result.provenance()["notes"])
-    return Told(chip.discipline, chip.title, summary, stations, worst, what_if, command, basis)
+    return Told(chip.discipline, chip.title, summary, stations, worst, None, "", Basis((), {}, ""))
 
 
 def told_of_folder(run: Run) -> Told:

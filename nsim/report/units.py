@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from nsim.errors import plural_of
+
 TIMES = (("s", 1e12), ("ms", 1e9), ("us", 1e6), ("ns", 1e3), ("ps", 1.0))
 ENERGIES = (("J", 1e15), ("mJ", 1e12), ("uJ", 1e9), ("nJ", 1e6), ("pJ", 1e3), ("fJ", 1.0))
 POWERS = (("kW", 1e6), ("W", 1e3), ("mW", 1.0), ("uW", 1e-3), ("nW", 1e-6))
@@ -66,8 +68,10 @@ def times(ratio: float) -> str:
     return f"{ratio:,.0f} x" if ratio >= 99.5 else f"{ratio:.3g} x"
 
 
-def plural(number: int, noun: str) -> str:
-    return f"{amount(number)} {noun}{'' if number == 1 else 's'}"
+def plural(number: float, noun: str) -> str:
+    """An amount with its noun: 1 frame, 2 frames, 1.20 M frames; 1.00 is a mean, and has the plural."""
+    shown = amount(number)
+    return f"{shown} {noun if shown == '1' else plural_of(noun)}"
 
 
 def pace(per_second: float | None) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nsim.errors import InputError, OutputError
-from nsim.report.content import Bars, BoardMap, Content, Floorline, Grid, Marks, Mesh, Trace
+from nsim.report.content import Bars, BoardMap, Content, Floorline, Grid, Marks, Mesh, Points, Trace
 from nsim.report.plots import COLOURS, FORMATS, draw_time, save_figure
 
 FOLDER = "figures"  # within that of a run
@@ -109,7 +109,24 @@ def _inches(content: Content) -> float:
     """How high a figure is."""
     if isinstance(content, Bars) and content.horizontal:
         return 1.0 + ROW_INCHES * len(content.categories)
-    return 4.0 if isinstance(content, Floorline) else 3.4
+    return 4.8 if isinstance(content, Floorline) else 3.4
+
+
+def new_axes() -> Any:
+    """Axes of a new figure, which a notebook shows."""
+    from matplotlib import pyplot
+
+    with _style():
+        return pyplot.subplots(layout="constrained")[1]
+
+
+def draw(content: Content, axes: Any, metric: str = "") -> None:
+    """Draw a content in the figures' style into axes that there are; metric: of a mesh."""
+    with _style():
+        if isinstance(content, Mesh):
+            _draw_mesh(content, axes, metric)
+        else:
+            _draw(content, axes)
 
 
 @singledispatch
@@ -143,6 +160,15 @@ def _(content: Trace, axes: Any) -> None:
     axes.set(xlabel=f"{content.unit} of the run", ylabel=f"time per {content.unit} (us)")
     axes.set_ylim(0, max(content.times_us) * ROOM or 1)
     axes.xaxis.get_major_locator().set_params(integer=True)
+
+
+@_draw.register
+def _(content: Points, axes: Any) -> None:
+    axes.plot(content.all["x"], content.all["y"], "o", ms=4, color=COLOURS["barrier"], label="points")
+    line = {"drawstyle": "steps-post", "color": COLOURS["traffic"], "label": "not beaten in both"}
+    axes.plot(content.joined["x"], content.joined["y"], "o-", ms=5, **line)
+    axes.set(xscale="log", yscale="log", xlabel=content.x_label, ylabel=content.y_label)
+    axes.legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
 
 
 @_draw.register

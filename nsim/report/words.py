@@ -6,6 +6,7 @@ glossary has the one term for each thing; what else it could be called is not us
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -62,9 +63,29 @@ class Basis:
 
     def caution(self, where: str) -> Line:
         """In one line; where: what names the constants."""
-        counts = [f"{len(self.keys[basis])} {basis}" for basis in ("assumed", "fitted") if self.keys.get(basis)]
-        constants = [f"constants: {', '.join(counts)} ({where})"] if counts else []
+        constants = [f"{self._constants} ({where})"] if self._constants else []
         return Line("caution", "; ".join([*self.notes, *constants]))
+
+    def brief(self, letters: int) -> Line:
+        """The notes that there is room for beside the constants, at least the first; the others with -v.
+
+        The last notes, which are on this run, go before those on the network between.
+        """
+        constants = [self._constants] if self._constants else []
+        if not self.notes:
+            return Line("caution", f"{self._constants} (-v)" if constants else "")
+        for left in range(len(self.notes)):
+            kept = [*self.notes[:1], *self.notes[1 + left :]]
+            more = [plural(left, "more note")] if left else []
+            said = "; ".join([*kept, *more, *constants]) + (" (-v)" if more or constants else "")
+            if len(said) <= letters:
+                break
+        return Line("caution", said)
+
+    @property
+    def _constants(self) -> str:
+        counts = [f"{len(self.keys[basis])} {basis}" for basis in ("assumed", "fitted") if self.keys.get(basis)]
+        return f"constants: {', '.join(counts)}" if counts else ""
 
     def names(self, facts: Numbers) -> list[Line]:
         """By name; facts: a summary."""
@@ -166,7 +187,7 @@ def keys_by_basis(rows: Iterable[Numbers]) -> dict[str, list[str]]:
 
 
 def _timesteps_size(facts: Numbers) -> str:
-    return f"{facts['cores_used']} of {facts['cores_available']} cores, {plural(facts['spans'], 'timestep')}"
+    return f"{facts['cores_used']} of {plural(facts['cores_available'], 'core')}, {plural(facts['spans'], 'timestep')}"
 
 
 def _timesteps(told: Told) -> list[Line | None]:
@@ -267,6 +288,8 @@ def _gain(tried: Numbers) -> str:
 
 
 FILES = ("out", "report", "figures", "plot")  # options that change files, not results
+TRACES = ("trace", "trace-window", "trace-layers", "trace-queues")
+FLAGS = ("trace-queues",)  # options without a value
 ANSWERS = ("-v", "--verbose", "--json", "--quiet", "--force")
 
 
@@ -276,7 +299,7 @@ def command_line(words: Sequence[str], left_out: Sequence[str] = FILES) -> str:
     for word in rest:
         name, equals, _ = word.removeprefix("--").partition("=")
         if word.startswith("--") and name in left_out:
-            if not equals:
+            if not equals and name not in FLAGS:
                 next(rest, None)
         elif word not in ANSWERS:
             kept.append(word)
@@ -286,11 +309,11 @@ def command_line(words: Sequence[str], left_out: Sequence[str] = FILES) -> str:
 def changed_command(command: str, option: str, value: str) -> str:
     """The same command with another value of an option, for the same results without traces."""
     words = shlex.split(command)[1:]
-    return f"{command_line(words, (option, 'trace', 'engine', 'threads'))} --{option} {shlex.quote(value)}"
+    return f"{command_line(words, (option, *TRACES, 'engine', 'threads'))} --{option} {shlex.quote(value)}"
 
 
 def _frames_size(facts: Numbers) -> str:
-    cores = f"{facts['cores_used']} of {facts['cores_available']} cores"
+    cores = f"{facts['cores_used']} of {plural(facts['cores_available'], 'core')}"
     return f"{cores}, {facts['mapping_mode']}, {facts['clock_mhz']:g} MHz, {plural(facts['spans'], 'frame')}"
 
 
@@ -326,7 +349,7 @@ def frames_limit(found: Numbers) -> str:
     work = f"{cycles(found['cycles_per_frame'])} per frame, {percent(found['share'])} of the time"
     if found["kind"] == "programming":
         cure = "fewer filters or a smaller image would fit in one"
-        return f"programming: {found['sequences']} sequences take {percent(found['share'])} of the time; {cure}"
+        return f"programming: {percent(found['share'])} of the time in {plural(found['sequences'], 'sequence')}; {cure}"
     if found["kind"] == "pair":
         buffers = plural(found["input_buffers"], "input buffer")
         first, second = (core["layer"] for core in found["cores"])
@@ -339,7 +362,7 @@ def _pair_names(found: Numbers) -> tuple[str, ...]:
 
 
 def _stream_size(facts: Numbers) -> str:
-    cores = f"{facts['cores_used']} of {facts['cores_available']} cores"
+    cores = f"{facts['cores_used']} of {plural(facts['cores_available'], 'core')}"
     return f"{cores}, {plural(facts['input_events'], 'event')} in {seconds(facts['input_duration_ps'])}"
 
 
@@ -445,13 +468,14 @@ def cures(layer: str) -> str:
 
 def _ticks_size(facts: Numbers) -> str:
     tiles = f"{facts['rows']}x{facts['columns']} tiles of {facts['neurons_per_tile']}"
-    return f"{amount(facts['neurons'])} neurons on {tiles}, {plural(facts['spans'], 'tick')}"
+    return f"{plural(facts['neurons'], 'neuron')} on {tiles}, {plural(facts['spans'], 'tick')}"
 
 
 def _ticks(told: Told) -> list[Line | None]:
     facts = told.summary
     return [
         _ticks_time(facts),
+        _deadline_line(facts),
         _ticks_energy(facts),
         _ticks_limit(facts),
         _ports_line(facts),
@@ -465,11 +489,16 @@ def _ticks_time(facts: Numbers) -> Line:
         return Line("time", "unknown", ("no latencies in the chip file: counts only",))
     mean, longest = seconds(facts["time_per_timestep_ps"]), seconds(facts["longest_timestep_ps"])
     remarks: tuple[str, ...] = () if mean == longest else (f"longest {longest}",)
-    if facts["tick_ps"] is not None:
-        over = facts["timesteps_over_tick"]
-        fits = "all within" if not over else f"{over} of {facts['spans']} longer than"
-        remarks += (f"{fits} the tick of {seconds(facts['tick_ps'])}",)
     return Line("time", f"{mean} per tick, to the last row read", remarks)
+
+
+def _deadline_line(facts: Numbers) -> Line | None:
+    """Whether ticks are over before the next one, if it is known how long one is."""
+    if facts["engine"] is None or facts["tick_ps"] is None:
+        return None
+    over = facts["timesteps_over_tick"]
+    fits = "all within" if not over else f"{over} of {facts['spans']} longer than"
+    return Line("tick", f"{fits} the tick of {seconds(facts['tick_ps'])}", alarm=bool(over))
 
 
 def _ticks_energy(facts: Numbers) -> Line:
@@ -517,7 +546,7 @@ def _spikes_line(facts: Numbers) -> Line:
     fired = facts["spikes"] / (steps * facts["neurons"])
     crossings = (facts["r1_crossings"] + facts["r0_crossings"]) / steps
     said = f"{amount(facts['spikes'] / steps)} per tick ({percent(fired)} of neurons)"
-    rows = f"read {amount(facts['row_reads'] / steps)} rows, cross {amount(crossings)} routers"
+    rows = f"read {plural(facts['row_reads'] / steps, 'row')}, cross {plural(crossings, 'router')}"
     return Line("spikes", f"{said} {rows}")
 
 
@@ -545,7 +574,10 @@ HEADS: dict[str, Callable[[Told], list[Line | None]]] = {
 # What they share
 
 
-WITHIN = " within the chip file's ranges"
+WITHIN, SHORTER = " within the chip file's ranges", " by ranges"
+PARTS = (" dynamic", " static", "static unknown")  # ends of the remarks that say what an energy consists of
+SHORTENED = ("time", "energy", "limit", "path", "try")  # lines that lose remarks without -v
+MANAGED = 0.1  # part of a timestep from which on management is told
 RANGED: dict[str, tuple[str, Callable[[float], str]]] = {"time": ("ps", seconds), "energy": ("fj", joules)}
 
 
@@ -570,26 +602,49 @@ def between(low: str, high: str) -> str:
     return f"{number if high.endswith(f' {unit}') else low} to {high}"
 
 
-def short(line: Line, facts: Numbers) -> Line:
-    """The line as it is said in ten seconds: what the one above says already, and all but the first constant, is left
-    out."""
-    if line.name == "energy":
-        return replace(line, more=tuple(remark.removesuffix(WITHIN) for remark in line.more))
-    return ranges_line(facts, named=1) or line if line.name == "ranges" else line
+def brief(lines: Iterable[Line], facts: Numbers, letters: int) -> list[Line]:
+    """The head as it is read in ten seconds, each line as far as there is room for it in so many letters.
 
-
-def ranges_line(facts: Numbers, named: int | None = None) -> Line | None:
-    """The constants that matter most, the first with what it does alone; None if ranges were not sought.
-
-    named   how many of them are named; by default all that are known
+    Left out are the constants that matter, what management takes if that is little, and remarks on time, energy, limit
+    and path, the last ones first; of the energy its parts go before what is not known of it. -v says all.
     """
+    seldom = {"ranges"} | ({"manage"} if _managed(facts) < MANAGED and facts["limit"] != "management" else set())
+    return [
+        _fitting(line, letters) if line.name in SHORTENED and not line.alarm else line
+        for line in lines
+        if line.name not in seldom
+    ]
+
+
+def _managed(facts: Numbers) -> float:
+    """Part of a timestep that management takes."""
+    return facts.get("management_per_timestep_ps", 0) / (facts.get("time_per_timestep_ps") or 1)
+
+
+def _fitting(line: Line, letters: int) -> Line:
+    """The line with as many of its remarks as fit."""
+    forms = [line]
+    if line.name == "energy":
+        whole = tuple(remark.removesuffix(WITHIN) for remark in line.more)
+        fewer = [re.sub(r" actions? unknown$", " unknown", remark) for remark in whole]
+        known = [remark for remark in whole if not remark.endswith(PARTS)]
+        forms = [replace(line, more=tuple(more)) for more in (whole, fewer, known)]
+    while forms[-1].more:
+        *kept, last = forms[-1].more
+        kept += [last.replace(WITHIN, SHORTER)] if WITHIN in last else []
+        forms.append(replace(line, more=tuple(kept)))
+    return next((form for form in forms if len(f"{form.said}   {form.remarks}") <= letters), forms[-1])
+
+
+def ranges_line(facts: Numbers) -> Line | None:
+    """The constants that matter most, the first with what it does alone; None if ranges were not sought."""
     if facts["time_low_ps"] is None and facts["energy_low_fj"] is None:
         return None
     parts = []
     for name, (_, shown) in RANGED.items():
         effects = [each for each in facts["range_constants"] if each["of"] == name]
         if effects:
-            first, *others = (each["key"] for each in effects[:named])
+            first, *others = (each["key"] for each in effects)
             alone = between(shown(effects[0]["low"]), shown(effects[0]["high"]))
             parts.append(f"{name} moves most with {', '.join([f'{first} ({alone})', *others])}")
     return Line("ranges", "; ".join(parts) or "none in the chip file that move time or energy")
@@ -649,21 +704,21 @@ def use_line(facts: Numbers) -> Line:
 def traffic_line(messages: float, span: str, fullest: tuple[str, float] | None) -> Line:
     """Messages of a span, and the link that works longest, with its part of the time."""
     link = () if fullest is None else (f"fullest link: {fullest[0]}, {percent(fullest[1])} of the time",)
-    return Line("traffic", f"{amount(messages)} messages per {span}", link)
+    return Line("traffic", f"{plural(messages, 'message')} per {span}", link)
 
 
 def program_line(facts: Numbers) -> Line:
     """What programming a chip with frames takes, once or in every frame."""
     sequences = facts["sequences"]
-    size = f"{amount(sum(each['program_bytes'] for each in sequences))} bytes"
-    when = "once" if len(sequences) == 1 else f"in every frame, {len(sequences)} sequences"
+    size = plural(sum(each["program_bytes"] for each in sequences), "byte")
+    when = "once" if len(sequences) == 1 else f"in every frame, {plural(len(sequences), 'sequence')}"
     return Line("program", f"{seconds(facts['program_time_ps'])} {when}", (size,))
 
 
 def events_line(facts: Numbers) -> Line:
     unused = facts["input_events_unused"]
     outside = (f"{amount(unused)} beyond the last whole pooling window",) if unused else ()
-    served = f"{amount(facts['events'])} served by cores, {amount(facts['synops'])} synops"
+    served = f"{amount(facts['events'])} served by cores, {plural(facts['synops'], 'synop')}"
     return Line("events", f"{served}, {amount(facts['output_events'])} left the chip", outside)
 
 

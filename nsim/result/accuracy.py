@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nsim.errors import counted
+
 SPIKES, LAST = "most spikes", "largest last value"
 
 
@@ -27,7 +29,7 @@ class Accuracy:
     @property
     def facts(self) -> dict[str, float | str]:
         """Keys of the summary."""
-        doubt = f", {self.undecided} of {self.samples} samples undecided" if self.undecided else ""
+        doubt = f", {self.undecided} of {counted(self.samples, 'sample')} undecided" if self.undecided else ""
         return {"accuracy": self.right / self.samples, "accuracy_by": f"{self.by}{doubt}"}
 
 

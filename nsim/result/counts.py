@@ -15,14 +15,15 @@ from nsim.mapping.cores.mapping import Mapping
 from nsim.mapping.cores.storage import FORMATS, box_reached, storage_format, synops_per_message
 from nsim.network import kernels
 from nsim.network.activity import Activity
+from nsim.network.brief import Brief
 from nsim.network.layers import Connection
 from nsim.network.synapses import Box
 
 Table = NDArray[np.int64]
 
 
-@dataclass(frozen=True, eq=False)
-class Wide:
+@dataclass(frozen=True, eq=False, repr=False)
+class Wide(Brief):
     """A table int64[timesteps, width, ...] that keeps only the columns of what is in use: most cores of a chip idle.
 
     It reads as the whole table: `table[timesteps, columns]`, sums and maxima have all columns.
@@ -66,8 +67,8 @@ class Wide:
         return whole[(0 if one else slice(None), *columns)]
 
 
-@dataclass(frozen=True, eq=False)
-class Counts:
+@dataclass(frozen=True, eq=False, repr=False)
+class Counts(Brief):
     """Counts by timestep, all int64. Cores include the host as the last one; connections and layers as in the network.
 
     spikes              [timesteps, layers]       neurons that send, or fire without a destination

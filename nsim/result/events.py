@@ -55,7 +55,7 @@ class Load:
         return max(0.0, 1 - self.fixed) / self.events if self.events else np.inf
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class StreamResult(Result):
     """A finished run.
 

@@ -114,7 +114,7 @@ class SequenceRun:
         return sum(int(network.incoming(part.layer)[0].synapses.fan_out(part.sums).sum()) for part in inside)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FrameResult(Result):
     """A finished run.
 

@@ -25,7 +25,7 @@ def percentiles_ps(times_ps: np.ndarray) -> dict[str, int]:
     return {name: int(ordered[rank - 1]) for name, rank in ranks.items()}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class NocResult(Tabular):
     """A replayed trace as tables `messages` and `links`, and a summary.
 

@@ -1,12 +1,14 @@
-"""One result for every discipline: tables, a summary, what limits the run, energy, files, and a card for notebooks."""
+"""One result for every discipline: tables, a summary, what limits the run, energy, files, figures, its card."""
 
 from __future__ import annotations
 
+import json
 import platform
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,12 +20,15 @@ from nsim.errors import InputError, version_of
 from nsim.network.layers import Network
 from nsim.result.columns.column import Columns, Declared
 from nsim.result.energy import Energy, energy_of
-from nsim.result.notebook import card
 from nsim.result.ranges import Ranges, ranges_summary
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from nsim import Plot
+
+# The columns of a table that name its rows end in one of these
+KEYS = {"core", "layer", "link", "station", "timestep", "frame", "event", "tile", "kind", "port", "draw"}
 Row = dict[str, Any]
 Columnar = Mapping[str, Any]  # a table by column: arrays or lists
 
@@ -58,13 +63,19 @@ class Tabular(ABC):
         """Whether there is a table that is optional."""
         return False
 
-    def table(self, name: str) -> pd.DataFrame:
+    def table(self, name: str, indexed: bool = False) -> pd.DataFrame:
         """A table with its declared columns.
 
-        raises   InputError for a table that there is not
+        indexed   by what its rows are of: the layer, the core, sample and timestep, ...
+        raises    InputError for a table that there is not, or whose rows have no name
         """
         self._known(name)
-        return data_frame(self.declared.tables[name], self.columns(name))
+        columns = self.declared.tables[name]
+        frame = data_frame(columns, self.columns(name))
+        return frame.set_index(list(index_of(name, columns))) if indexed else frame
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__} with tables {', '.join(self.tables)}"
 
     def columns(self, name: str) -> Columnar:
         """The same by column, without pandas."""
@@ -101,8 +112,108 @@ class Tabular(ABC):
         return {}
 
 
-class Result(Tabular):
-    """A finished run. What it tells is declared in nsim/result/columns.
+class Finished(Tabular):
+    """A run that is over, in memory or read from its folder.
+
+    Two of them are equal if what they tell is: summaries with their provenance, tables, outputs and records.
+    """
+
+    if TYPE_CHECKING:  # fields or properties of the subclasses
+
+        @property
+        def outputs(self) -> NDArray | None: ...
+
+    @property
+    @abstractmethod
+    def time_ps(self) -> int | None:
+        """Of the whole run; None if it could not be told."""
+
+    @abstractmethod
+    def summary(self) -> dict[str, Any]:
+        """The run in numbers; keys carry their units. The content of summary.json but for its provenance."""
+
+    @abstractmethod
+    def provenance(self) -> dict[str, Any]:
+        """What it takes to repeat the run."""
+
+    @abstractmethod
+    def limit(self) -> Limit:
+        """What limits the run."""
+
+    @property
+    def time_s(self) -> float | None:
+        """Of the whole run, in seconds; None if it could not be told."""
+        return None if self.time_ps is None else self.time_ps / 1e12
+
+    @property
+    def energy_j(self) -> float | None:
+        """Of the whole run, in joules, of all actions with a known cost; None if no cost is known."""
+        energy_fj = self.summary()["energy_fj"]
+        return None if energy_fj is None else energy_fj / 1e15
+
+    def to_dict(self) -> dict[str, Any]:
+        """Summary and provenance as plain values: what summary.json holds."""
+        return json.loads(json.dumps({**self.summary(), "reproducibility": self.provenance()}))
+
+    def save(self, folder: str | Path, force: bool = False) -> Path:
+        """Write the folder that `nsim run --out` writes, for `nsim report` and `load_result`; returns its path.
+
+        force    write beside other files, and replace them
+        raises   OutputError if it cannot be written, or holds other files
+        """
+        return self._shown.save(Path(folder), force)
+
+    def to_html(self, path: str | Path, force: bool = False) -> Path:
+        """Write the page that `nsim report` writes: one file that needs no other; returns its path.
+
+        force    replace a file that nsim did not make
+        raises   OutputError if it cannot be written
+        """
+        return self._shown.write_page(Path(path), force)
+
+    @property
+    def plot(self) -> Plot:
+        """Figures, with matplotlib: `result.plot.floorline()`, `result.plot.mesh()`."""
+        return self._shown.plot
+
+    @property
+    def _shown(self) -> Any:
+        """Words, figures and page: their room lies above this one, so they come through the front door."""
+        from nsim import shown
+
+        return shown(self)
+
+    def __repr__(self) -> str:
+        return self._shown.text
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows; no file is read or written."""
+        return self._shown.card
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Finished):
+            return NotImplemented
+        return (
+            self.to_dict() == other.to_dict()
+            and self.tables == other.tables
+            and all(self.table(name).equals(other.table(name)) for name in self.tables)
+            and _same_arrays({"outputs": self.outputs, **self.record}, {"outputs": other.outputs, **other.record})
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.declared.span, self.time_ps))
+
+
+def _same_arrays(one: Mapping[str, NDArray | None], other: Mapping[str, NDArray | None]) -> bool:
+    """Whether names, types and values are the same."""
+    return one.keys() == other.keys() and all(
+        a is b or (a is not None and b is not None and a.dtype == b.dtype and np.array_equal(a, b))
+        for a, b in ((one[name], other[name]) for name in one)
+    )
+
+
+class Result(Finished):
+    """A run that was simulated here. What it tells is declared in nsim/result/columns.
 
     ranges   what the ranges of the chip's constants do to it; None: not sought
     """
@@ -123,18 +234,10 @@ class Result(Tabular):
         @property
         def spans_planned(self) -> int: ...
 
-        @property
-        def outputs(self) -> NDArray | None: ...
-
     @property
     @abstractmethod
     def spans(self) -> int:
         """Timesteps, frames, streams or ticks that were simulated."""
-
-    @property
-    @abstractmethod
-    def time_ps(self) -> int | None:
-        """Of the whole run; None if it could not be told."""
 
     @property
     @abstractmethod
@@ -197,7 +300,6 @@ class Result(Tabular):
     # Summary
 
     def summary(self) -> dict[str, Any]:
-        """The run in numbers; keys carry their units. The content of summary.json but for its provenance."""
         energy, limit = self.energy, self.limit()
         known = bool(energy.known)
         facts = {
@@ -223,7 +325,6 @@ class Result(Tabular):
         return {key.name: facts[key.name] for key in keys if not key.absent or key.name in facts}
 
     def provenance(self) -> dict[str, Any]:
-        """What it takes to repeat the run."""
         facts = provenance(self.mapping.network, self.chip, self.seed)
         return {**facts, "notes": facts["notes"] + self._unknown_ranges}
 
@@ -231,10 +332,6 @@ class Result(Tabular):
     def _unknown_ranges(self) -> list[str]:
         """Why it is not known what ranges do, if so."""
         return [self.ranges.unknown] if self.ranges and self.ranges.unknown else []
-
-    def _repr_html_(self) -> str:
-        """What a notebook shows; no file is read or written."""
-        return card(self.summary(), self.chip.title, self.table("layers" if "layers" in self.tables else "tiles"))
 
 
 def provenance(network: Network | None, chip: Chip, seed: int) -> dict[str, Any]:
@@ -248,6 +345,18 @@ def provenance(network: Network | None, chip: Chip, seed: int) -> dict[str, Any]
         "notes": list(network.notes) if network else [],
         "constants": {row.key: row.basis for row in chip.provenance()},
     }
+
+
+def index_of(name: str, columns: Columns) -> tuple[str, ...]:
+    """The columns that name a row: the first ones, to what it is of.
+
+    raises   InputError if rows of the table have no name
+    """
+    names = [column.name for column in columns]
+    last = next((place for place, each in enumerate(names) if each in KEYS), None)
+    if last is None:
+        raise InputError(f"rows of table {name!r} have no name ({', '.join(names[:3])}, ...): leave indexed out")
+    return tuple(names[: last + 1])
 
 
 def data_frame(columns: Columns, content: Columnar) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -46,7 +47,7 @@ def simulate(
     labels: str | Path | NDArray | None = None,
     critical_path: bool | None = None,
     ranges: bool | None = None,
-    trace: Mapping[str, Path] | None = None,
+    trace: Mapping[str, str | PathLike[str]] | None = None,
     runtime: str | None = None,
     embedded_us: float | None = None,
     per_sample_us: float | None = None,
@@ -69,7 +70,7 @@ def simulate(
     progress: Progress | None = None,
     critical_path: bool | None = None,
     ranges: bool | None = None,
-    trace: Mapping[str, Path] | None = None,
+    trace: Mapping[str, str | PathLike[str]] | None = None,
 ) -> FrameResult: ...
 
 
@@ -85,7 +86,7 @@ def simulate(
     progress: Progress | None = None,
     critical_path: bool | None = None,
     ranges: bool | None = None,
-    trace: Mapping[str, Path] | None = None,
+    trace: Mapping[str, str | PathLike[str]] | None = None,
 ) -> StreamResult: ...
 
 
@@ -114,7 +115,7 @@ def simulate(
     seed: int = 0,
     engine: str = "compiled",
     progress: Progress | None = None,
-    trace: Mapping[str, Path] | None = None,
+    trace: Mapping[str, str | PathLike[str]] | None = None,
     **options: Any,
 ) -> Any:
     """Run a mapped network on whatever kind of chip it is mapped to.
@@ -135,7 +136,8 @@ def simulate(
     engine     "compiled", or "simpy", the readable reference: equal to the picosecond, and slow
     threads    that the compiled engine uses; by default all this process may use. The result is the same
     progress   called with the timesteps, frames, sensor events or ticks done, and the total
-    trace      files by kind of trace ({"perfetto": path}), which take every service of every message; slow and large
+    trace      files by kind of trace ({"perfetto": path}), which take every service of every message; slow and large.
+               A TraceView in place of the path writes a part: a window, some layers, queues; see trace_view.py
     critical_path   find out what every timestep's duration, the latency of one frame alone, or the end of a stream
                consists of (`path_ps` of the result); slows the run down a little
     drain, warm_up   silence after each input until the pipeline of layers is empty; timesteps that the means leave out

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nsim.errors import InputError, InterruptedRunError, SimulationError, available_threads
+from nsim.errors import InputError, InterruptedRunError, SimulationError, available_threads, counted
 from nsim.formats.streams import load_events
 from nsim.machine.compiled import events as engine_compiled
 from nsim.machine.events import StreamMachine, addresses, build_stream_machine
@@ -22,6 +23,7 @@ from nsim.mapping.events.mapping import StreamMapping
 from nsim.network.inputs import PS_PER_SECOND, EventStream
 from nsim.result.events import StreamResult
 from nsim.result.retime.events import ranges_of_stream
+from nsim.result.trace_view import check_trace, show_part
 
 ENGINES: dict[str, Callable] = {"compiled": engine_compiled.run_stream, "simpy": engine_simpy.run_stream}
 DEFAULT_EVENTS = "edges:rate=5e4,seconds=0.1,seed={seed}"  # with which the built-in network keeps up
@@ -39,7 +41,7 @@ def simulate_stream(
     progress: Progress | None = None,
     critical_path: bool = False,
     ranges: bool = False,
-    trace: Mapping[str, Path] | None = None,
+    trace: Mapping[str, str | PathLike[str]] | None = None,
 ) -> StreamResult:
     """Run a mapped network on an event stream.
 
@@ -65,7 +67,10 @@ def simulate_stream(
     note = note or "; ".join(stream.notes)
     machine = build_stream_machine(mapping, _tick_ps(mapping, dt_s))
     sensor = _sensor_events(machine, stream, seconds)
-    tracer = StreamTrace(trace["perfetto"], machine) if trace else None
+    check_trace(trace, mapping.network)
+    tracer = StreamTrace(Path(trace["perfetto"]), machine) if trace else None
+    if trace:
+        show_part(tracer, trace["perfetto"], mapping)
     try:
         options: dict[str, Any] = {"progress": progress} if engine == "compiled" else {}
         options |= {"record": tracer is not None, "critical_path": critical_path}
@@ -104,8 +109,8 @@ def _stream(
     neurons = mapping.network.by_name[mapping.network.input].neurons
     if inputs.neurons != neurons:
         raise InputError(
-            f"the event stream has {inputs.neurons} neurons, but the input layer of {mapping.network.name!r} has "
-            f"{neurons}: make it for the shape {mapping.sensor_shape}"
+            f"the event stream has {counted(inputs.neurons, 'neuron')}, but the input layer of "
+            f"{mapping.network.name!r} has {neurons}: make it for the shape {mapping.sensor_shape}"
         )
     return inputs if seconds is None else inputs.crop(0, round(seconds * PS_PER_SECOND))
 

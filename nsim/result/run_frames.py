@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from nsim.result.counts import Counter
 from nsim.result.frames import FrameResult, SequenceRun
 from nsim.result.retime.frames import ranges_of_frames
 from nsim.result.run_timesteps import Progress, check_run, chosen_densities
+from nsim.result.trace_view import check_trace, show_part
 
 ENGINES = {"compiled": engine_compiled, "simpy": engine_simpy}
 DEFAULT_FRAMES = 4  # the first to fill the chip, the others to show the rate
@@ -44,7 +46,7 @@ def simulate_frames(
     progress: Progress | None = None,
     critical_path: bool = False,
     ranges: bool = False,
-    trace: Mapping[str, Path] | None = None,
+    trace: Mapping[str, str | PathLike[str]] | None = None,
 ) -> FrameResult:
     """Run a network that is mapped on a chip with frames: one frame alone, and all of them one behind the other.
 
@@ -85,6 +87,7 @@ def simulate_frames(
             found = read_labels(labels, len(frames), classes, samples is not None)
         whole = joined(evaluate_frames(mapping.network, frames))
     options: dict[str, Any] = {"seed": seed, "engine": engine, "progress": progress}
+    check_trace(trace, mapping.network)
     file = trace["perfetto"] if trace else None
     result = simulate_activity(mapping, whole, **options, path=critical_path, trace=file)
     if found is not None and result.outputs is not None:
@@ -102,10 +105,12 @@ def simulate_activity(
     engine: str = "compiled",
     progress: Progress | None = None,
     path: bool = False,
-    trace: str | Path | None = None,
+    trace: str | PathLike[str] | None = None,
 ) -> FrameResult:
     """The same for frames that have been evaluated, such as on another mapping. path: find the critical one"""
-    tracer = open_frame_trace(trace, mapping) if trace else None
+    tracer = open_frame_trace(Path(trace), mapping) if trace else None
+    if trace:
+        show_part(tracer, trace, mapping)
     parts = [_Part(mapping, sequence, whole, engine, path, tracer is not None) for sequence in mapping.sequences]
     done = _simulate(parts, whole.timesteps, progress)
     if tracer:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from itertools import repeat
+from os import PathLike
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsim.chip.timesteps import BarrierChip
-from nsim.errors import InputError, SimulationError, available_threads, held_interrupts
+from nsim.errors import InputError, SimulationError, available_threads, counted, held_interrupts
 from nsim.formats.inputs import load_inputs
 from nsim.formats.labels import Source, read_labels
 from nsim.machine.compiled import local as local_compiled
@@ -37,6 +38,7 @@ from nsim.result.counts import Counter, Counts
 from nsim.result.ranges import chosen_steps
 from nsim.result.retime.timesteps import ranges_of_timesteps
 from nsim.result.timesteps import TimestepResult
+from nsim.result.trace_view import check_trace, show_part
 
 ENGINES = {"compiled": engine_compiled, "simpy": engine_simpy}
 LOCAL_ENGINES = {"compiled": local_compiled, "simpy": local_simpy}
@@ -69,13 +71,14 @@ def simulate_timesteps(
     ranges: bool = False,
     sync: str = "barrier",
     cluster: str | None = None,
-    trace: MappingABC[str, Path] | None = None,
+    trace: MappingABC[str, str | PathLike[str]] | None = None,
     **managed: Any,
 ) -> TimestepResult:
     """The part of `simulate` that is for chips with timesteps; managed: options of `Mapping.managed`."""
     check_run(timesteps, samples, engine, dt_s, threads, seed)
+    check_trace(trace, mapping.network)
     if warm_up is not None and warm_up < 0:
-        raise InputError(f"warm-up is {warm_up} timesteps: give 0 or more")
+        raise InputError(f"warm-up is {counted(warm_up, 'timestep')}: give 0 or more")
     if sync not in SYNCS:
         raise SimulationError(f"no sync {sync!r}: choose {' or '.join(SYNCS)}")
     if cluster and (threads or trace):
@@ -91,7 +94,9 @@ def simulate_timesteps(
     mapping = replace(mapping, network=mapping.network.with_notes(sent.notes)) if sent.notes else mapping
     if not trace:
         return run_activity(mapping, sent, seed, engine, threads, progress, None, critical_path, ranges, sync, cluster)
-    with closing(open_traces(trace, mapping)) as traces:
+    with closing(open_traces({kind: Path(file) for kind, file in trace.items()}, mapping)) as traces:
+        for kind, tracer in zip(trace, traces.traces, strict=True):
+            show_part(tracer, trace[kind], mapping)
         return run_activity(mapping, sent, seed, engine, threads, progress, traces, critical_path, ranges, sync)
 
 
@@ -192,16 +197,19 @@ def _pipeline_note(under_way: int, begin: int, shortest: int, silence: int) -> l
     """What a reader must know of means and outputs."""
     if not (silence or begin):
         return []
+    silent = f"silence of {counted(silence, 'timestep')}"
     if not under_way:
-        parts = [f"the first {begin} timesteps of each sample"] * (begin > 0)
-        parts += [f"the {silence} timesteps of silence behind each sample"] * (silence > 0)
+        parts = [f"the first {counted(begin, 'timestep')} of each sample"] * (begin > 0)
+        parts += [f"the {silent} behind each sample"] * (silence > 0)
         return [f"means leave out {' and '.join(parts)}"]
-    after = f"{silence} timesteps of silence empty it"
+    after = f"{silent} empties it"
     if silence < under_way:
-        after = f"its last outputs are cut{f' after {silence} timesteps of silence' if silence else ''} (--drain)"
+        after = f"its last outputs are cut{f' after {silent}' if silence else ''} (--drain)"
     if begin >= shortest:
-        return [f"the input ({shortest} timesteps) never fills the pipeline ({begin}): means are over all; {after}"]
-    return [f"the pipeline takes {under_way} timesteps: means leave out the first {begin} of each sample; {after}"]
+        lasts = counted(shortest, "timestep")
+        return [f"the input ({lasts}) never fills the pipeline ({begin}): means are over all; {after}"]
+    takes = counted(under_way, "timestep")
+    return [f"the pipeline takes {takes}: means leave out the first {begin} of each sample; {after}"]
 
 
 def _lasting(stimulus: NDArray[np.bool_], timesteps: int | None) -> NDArray[np.bool_]:
@@ -236,7 +244,7 @@ def check_run(
         raise SimulationError(f"no engine {engine!r}: choose from {', '.join(ENGINES)}")
     for name, value in (("timesteps", timesteps), ("samples", samples)):
         if value is not None and not 1 <= value <= MOST_TIMESTEPS:
-            shown = value if abs(value) < 1 << 63 else f"a number of {value.bit_length()} bits"
+            shown = value if abs(value) < 1 << 63 else f"a number of {counted(value.bit_length(), 'bit')}"
             raise InputError(f"{name} is {shown}: give at least 1, at most {MOST_TIMESTEPS:,}")
     if dt_s is not None and not 0 < dt_s < float("inf"):
         raise InputError(f"dt is {dt_s}: give a positive number of seconds, for example 1e-3")
@@ -262,7 +270,8 @@ def drawn_lengths(timesteps: int | None, samples: int | None) -> list[int]:
     length, count = timesteps or DEFAULT_TIMESTEPS, samples or 1
     if length * count > MOST_TIMESTEPS:
         raise InputError(
-            f"{count:,} samples of {length:,} timesteps are {length * count:,}: give at most {MOST_TIMESTEPS:,} in all"
+            f"{counted(count, 'sample')} of {counted(length, 'timestep')} are {length * count:,}: give at most "
+            f"{MOST_TIMESTEPS:,} in all"
         )
     return [length] * count
 

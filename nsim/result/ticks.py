@@ -52,7 +52,7 @@ class TilePortTimes:
     longest_queue: NDArray[np.int64]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TilesResult(Result):
     """A finished run.
 

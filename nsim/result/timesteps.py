@@ -29,7 +29,7 @@ CORE_COUNTS = ("spikes", "messages_out", "messages_in", "synops", "words")
 CORE_ACTIONS = {"spikes": "spike", "messages_out": "message_out", "messages_in": "message_in", "words": "word_read"}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TimestepResult(Result):
     """A finished run.
 

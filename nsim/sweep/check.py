@@ -10,7 +10,7 @@ import numpy as np
 
 from nsim.chip.discipline import discipline_of
 from nsim.chip.frames import CLOCK_MODES
-from nsim.errors import MappingError, NsimError, SweepError
+from nsim.errors import MappingError, NsimError, SweepError, counted
 from nsim.mapping.cores.mapping import parse_even
 from nsim.mapping.cores.place import PLACEMENTS
 from nsim.mapping.cores.precision import CHOICES as PRECISIONS
@@ -87,7 +87,7 @@ def _partition(name: str) -> None:
         cores = parse_even(name.removeprefix("even:"))
         for number in cores.values() if isinstance(cores, dict) else (cores,):
             if number < 1:
-                raise MappingError(f"partition {name!r} gives {number} cores: give at least 1")
+                raise MappingError(f"partition {name!r} gives {counted(number, 'core')}: give at least 1")
     elif name.endswith(".toml"):
         file_digest(name)
     elif name != "default":
@@ -111,8 +111,8 @@ def combinations(points: Points) -> list[str]:
 
 
 def _numbers(numbers: list[int]) -> str:
-    shown = ", ".join(map(str, numbers[:3]))
-    return f"point{'s' * (len(numbers) > 1)} {shown}" + (f", ... ({len(numbers)} points)" if len(numbers) > 3 else "")
+    shown, all_of_them = ", ".join(map(str, numbers[:3])), counted(len(numbers), "point")
+    return f"point{'s' * (len(numbers) > 1)} {shown}" + (f", ... ({all_of_them})" if len(numbers) > 3 else "")
 
 
 def problems_of(point: Point) -> Iterator[str]:

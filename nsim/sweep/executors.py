@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nsim.errors import SweepError, available_threads
+from nsim.errors import SweepError, available_threads, counted
 
 if TYPE_CHECKING:
     from nsim.sweep.evaluate import Done, Task
@@ -265,7 +265,7 @@ def check_workers(workers: int | None, cluster: str | None) -> int:
     processes = workers or available
     if cluster is None and processes > 1 and find_spec("joblib") is None:
         raise SweepError(
-            f"{processes} processes need joblib: pip install 'nsim-neuromorphic[sweep]', or give --workers 1"
+            f"{counted(processes, 'process')} need joblib: pip install 'nsim-neuromorphic[sweep]', or give --workers 1"
         )
     return processes
 

@@ -11,7 +11,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from nsim.errors import SweepError
+from nsim.errors import SweepError, counted
 from nsim.sweep.spec import AXES, MAX_POINTS, Block, Range, Spec, size_of
 
 Value = bool | int | float | str
@@ -60,8 +60,8 @@ class Points(Sequence[Point]):
         self.first = [0, *itertools.accumulate(len(block) for block in self.blocks)]
         if len(self) > MAX_POINTS:
             raise SweepError(
-                f"the sweep has {len(self):,} points, and one may have {MAX_POINTS:,}: give fewer values, or a Latin "
-                'hypercube (kind = "latin-hypercube", count = 1000)'
+                f"the sweep has {counted(len(self), 'point')}, and one may have {MAX_POINTS:,}: give fewer values, or "
+                'a Latin hypercube (kind = "latin-hypercube", count = 1000)'
             )
         for block in self.blocks:
             block.draw()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nsim.errors import InterruptedRunError
+from nsim.errors import InterruptedRunError, counted
 from nsim.sweep.check import check
 from nsim.sweep.estimate import Layout, seconds_of, windows
 from nsim.sweep.evaluate import Done, Task, code_version, key_of, kind_of, mapping_key
@@ -151,9 +151,10 @@ def kept(sweep: Sweep, store: Store | None) -> Iterator[None]:
     except KeyboardInterrupt:
         if store is None:
             raise
+        done = len(sweep.keys) - len(sweep.missing(store))
         raise InterruptedRunError(
-            f"interrupted with {len(sweep.keys) - len(sweep.missing(store))} of {len(sweep.keys)} points done: they "
-            f"are kept in {store.path}; the same command goes on from there"
+            f"interrupted with {done} of {counted(len(sweep.keys), 'point')} done, kept in {store.path}; the same "
+            "command goes on from there"
         ) from None
 
 

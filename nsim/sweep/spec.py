@@ -13,7 +13,7 @@ from pydantic import model_validator as checked
 from nsim.chip.chip import nearest
 from nsim.chip.discipline import MAP_OPTIONS, RUN_OPTIONS
 from nsim.chip.file import dotted, printable, requirement, show
-from nsim.errors import SweepError, open_regular
+from nsim.errors import SweepError, counted, open_regular
 
 MAX_FILE_BYTES = 10_000_000
 MAX_POINTS = 1_000_000
@@ -235,7 +235,7 @@ def problems(where: str, lines: list[str], most: int = 20) -> SweepError:
     shown = [printable(line) for line in lines[:most]] + more
     if len(shown) == 1:
         return SweepError(f"{printable(where)}: {shown[0]}")
-    return SweepError("\n  ".join([f"{printable(where)}: {len(lines)} problems, nothing was run", *shown]))
+    return SweepError("\n  ".join([f"{printable(where)}: {counted(len(lines), 'problem')}, nothing was run", *shown]))
 
 
 KINDS_OF_VALUES = ("list[", "Range", "int", "float", "function-", "bool", "constrained-str")

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
-from nsim.errors import OutputError, SweepError, held_interrupts
+from nsim.errors import OutputError, SweepError, counted, held_interrupts
 from nsim.sweep.evaluate import Done
 
 FIRST_LINE = b"nsim sweep store 1\n"
@@ -102,8 +102,8 @@ class Store:
 
     def _full(self, reason: str) -> OutputError:
         return OutputError(
-            f"cannot write the store {self.path} ({reason}): {len(self)} points are kept; free some space and run the "
-            "same command again"
+            f"cannot write the store {self.path} ({reason}): {counted(len(self), 'point')} kept; free some space "
+            "and run the same command again"
         )
 
     def _place(self, digest: bytes, offset: int, length: int, passing: bool) -> None:
@@ -126,9 +126,10 @@ class Store:
                 self.file.truncate(offset)
                 return
             if content is None:
+                size = counted(len(line), "byte")
                 raise SweepError(
-                    f"the store {self.path} is damaged at line {number} (of {len(line)} bytes): delete that line, and "
-                    "its point is computed again, or delete the file"
+                    f"the store {self.path} is damaged at line {number} (of {size}): delete that line, and its "
+                    "point is computed again, or delete the file"
                 )
             self._place(bytes.fromhex(content["key"]), offset, len(line), content["passing"])
             offset += len(line)

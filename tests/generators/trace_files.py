@@ -36,6 +36,7 @@ class TraceFile:
     slices   in the order of the file
     flows    the slices that each flow passes, in the order of the file, by id
     spans    begin and end of what may overlap, by track and id
+    counts   values of each counter and when they begin, by the track that it counts for, in the order of the file
     """
 
     def __init__(self, path: Path, checked: int = 60) -> None:
@@ -62,6 +63,7 @@ class TraceFile:
         self.slices = [self._slice(event) for event in self.of("X")]
         self.flows = self._flows()
         self.spans = self._spans()
+        self.counts = self._counts()
 
     def of(self, phases: str) -> list[Event]:
         return [event for event in self.events if event["ph"] in phases]
@@ -91,6 +93,15 @@ class TraceFile:
             key, time_ps = (self.on(event), event["id"]), picoseconds(event["ts"])
             spans[key] = (time_ps, -1) if event["ph"] == "b" else (spans[key][0], time_ps)
         return spans
+
+    def _counts(self) -> dict[str, list[tuple[int, int]]]:
+        """Perfetto tells counters by process and name; each has one value."""
+        counts: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        for event in self.of("C"):
+            (value,) = event["args"].values()
+            assert event["name"] == f"{self.tracks[event['tid']][1]} waiting"
+            counts[self.on(event)].append((picoseconds(event["ts"]), value))
+        return dict(counts)
 
     def time_ps(self, category: str) -> dict[str, int]:
         """Total length of the slices of a category by track."""

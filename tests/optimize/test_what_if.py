@@ -62,7 +62,7 @@ def test_a_sample_folds_into_one_timestep():
 
 
 @pytest.mark.parametrize(
-    ("neurons", "length", "said"), [([1, 1, 2, 3], 2, "more than once"), ([1, 2, 3, 4], 3, "no samples of 3")]
+    ("neurons", "length", "said"), [([1, 1, 2, 3], 2, "more than once"), ([1, 2, 3, 4], 3, "samples of 3 do not fill")]
 )
 def test_what_cannot_be_folded(neurons, length, said):
     with pytest.raises(OptimizationError, match=said):

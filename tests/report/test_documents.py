@@ -53,7 +53,8 @@ def test_the_readme_installs_tests_and_runs_as_it_is_checked():
         assert f"```\n{command}\n```" in README
 
 
-def test_the_examples_in_python_run(capsys):
+def test_the_examples_in_python_run(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(encoding="utf-8"), re.S)
     names: dict[str, object] = {}
     for block in blocks:

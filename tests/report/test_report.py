@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from nsim.report.content import MOST_POINTS, extremes
-from nsim.report.run_folder import read_run
 from nsim.result.folder import MANIFEST, files_in, write_manifest
+from nsim.result.run_folder import read_run
 from tests.generators.commands import nsim, refused
 from tests.generators.pages import OTHERS, Page
 
@@ -124,6 +124,12 @@ def test_compare_lists_what_differs_and_nothing_else(reported, tmp_path):
     one, two = (read_run(folder).summary for folder in (reported / "run", tmp_path / "split"))
     assert table.loc[("summary", "time_ps"), "ratio"] == pytest.approx(two["time_ps"] / one["time_ps"])
     assert not [what for what, _ in table.index if what == "chip"]
+    done = nsim("compare", reported / "run", tmp_path / "split", "--out", tmp_path / "table.parquet")
+    assert done.returncode == 0, done.stderr
+    parquet = pd.read_parquet(tmp_path / "table.parquet").set_index(["what", "key"])
+    assert list(parquet.index) == list(table.index) and list(parquet.columns) == list(table.columns)
+    assert parquet["ratio"].equals(table["ratio"])
+    assert "table.xlsx has no format" in refused("compare", *2 * [reported / "run"], "--out", tmp_path / "table.xlsx")
     shown = nsim("compare", reported / "run", tmp_path / "split").stdout
     assert re.search(r"^time_ps +[\d.]+ [mun]s  ", shown, re.M) and max(map(len, shown.splitlines())) <= 80
     assert "Nothing differs" in nsim("compare", reported / "run", reported / "run").stdout
@@ -136,7 +142,7 @@ def test_a_notebook_shows_limit_layers_and_numbers():
     result = simulate(map_network(load_network("mlp:width=8,depth=2,inputs=8"), load_chip("loihi2")), timesteps=2)
     shown = result._repr_html_()
     page = Page(shown)
-    assert page.tags.count("table") == 2
+    assert page.tags.count("table") == 3  # time, energy and limit; layers; all numbers
     assert "script" not in page.tags
     assert all(layer["layer"] in shown for layer in result.rows("layers"))
     assert f">{result.time_ps}<" in shown

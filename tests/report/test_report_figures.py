@@ -12,9 +12,9 @@ from nsim.errors import OutputError
 from nsim.report import content
 from nsim.report.content import Bars, Floorline, Mesh, contents
 from nsim.report.plots import COLOURS, MARKERS, NOT_RECORDED
-from nsim.report.run_folder import read_run
 from nsim.report.vector import parse_formats, write_figures
 from nsim.result.limits.timesteps import STATES
+from nsim.result.run_folder import read_run
 from tests.generators.commands import SMALL, nsim, refused
 from tests.generators.pages import OTHERS, Page
 
@@ -190,7 +190,7 @@ def test_the_comparison_is_a_figure_of_any_format(folders, tmp_path, ending):
 
 def test_comparisons_that_cannot_be_written_are_refused(folders, tmp_path):
     said = refused("compare", folders / "tick", folders / "tick", "--out", tmp_path / "table.xlsx")
-    assert ".csv, .html, .png, .pdf, .svg" in said
+    assert ".csv, .parquet, .html, .png, .pdf, .svg" in said
     assert "does not exist" in refused(
         "compare", folders / "tick", folders / "tick", "--out", tmp_path / "no" / "a.csv"
     )

@@ -115,9 +115,10 @@ def of_ticks(facts):
     energy = [facts["known_energy_per_timestep_fj"], *ranges, *(energy / steps for energy in known)]
     at_port = [(facts["most_waited_ps"] / waited, "%")] if waited else []
     return {
-        "time": seconds("time_per_timestep_ps", *TIMES, "longest_timestep_ps", "tick_ps")(facts),
+        "time": seconds("time_per_timestep_ps", *TIMES, "longest_timestep_ps")(facts),
         "energy": [(energy_fj * 1e-15, "J") for energy_fj in energy],
         "limit": [*([(waited / steps * 1e-12, "s")] if waited else []), *at_port],
+        "tick": seconds("tick_ps")(facts),
         "spikes": [(facts["spikes"] / (steps * facts["neurons"]), "%")],
     }
 

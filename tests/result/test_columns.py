@@ -1,6 +1,5 @@
 """Every table and every summary of every discipline is as declared: names, types, units at the ends of names."""
 
-import io
 import json
 import re
 from pathlib import Path
@@ -10,59 +9,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nsim import load_chip, load_network, map_network, simulate
 from nsim.chip.discipline import DISCIPLINES
 from nsim.cli.schemas import summary_schema
 from nsim.errors import InputError
-from nsim.report.run_folder import read_run
 from nsim.result.columns import COMMON, all_declared
 from nsim.result.columns.column import DTYPES
 from nsim.result.columns.document import document
 from nsim.result.folder import OutputFolder, files_in, write_manifest
+from nsim.result.run_folder import read_run
 from nsim.sweep.table import OPTIONS, POINT, measures_of, schema_of
+from tests.generators.results import RUNS
 
 # Units by what names have of them
 UNITS = {"_ps_": "ps", "_fj_": "fJ", "_mw_": "mW", "_mhz_": "MHz", "_per_s_": "1/s", "_bytes_": "bytes"}
 UNITS |= {"_cycles_": "cycles"}
 KINDS = {"int64": "i", "float64": "f", "bool": "b", "string": "O"}
 TYPES = {"int64": int, "float64": float, "string": str, "bool": bool, "map": dict, "list": list}
-EVENTS = "edges:rate=1e5,seconds=0.002,seed=5"
-COSTS = Path(__file__).parents[1] / "golden" / "mosaic_with_costs.toml"
-
-
-def timesteps(**options):
-    return simulate(map_network(load_network("mlp:width=16,depth=2"), load_chip("loihi2")), timesteps=3, **options)
-
-
-def frames(mode="all-nps", **options):
-    return simulate(map_network(load_network("cnn"), load_chip("akd1000"), mode=mode), samples=2, **options)
-
-
-def stream(**options):
-    return simulate(map_network(load_network("speck-gesture"), load_chip("speck")), EVENTS, **options)
-
-
-def ticks(chip="mosaic", **options):
-    own, loaded = DISCIPLINES["tick"], load_chip(chip)
-    network = own.part("load")("random:p1=0.9,p3=0.3")
-    return simulate(map_network(network, loaded, grid="3x3", neurons_per_tile=8), timesteps=3, **options)
-
-
-RUNS = {
-    "timesteps": timesteps,
-    "timesteps, bare": lambda: timesteps(runtime="bare"),
-    "timesteps, path": lambda: timesteps(critical_path=True),
-    "timesteps, silent": lambda: timesteps(activity=0.0),
-    "frames": lambda: frames(activity=0.05),
-    "frames, path": lambda: frames("minimal", activity=0.05, critical_path=True),
-    "frames, silent": lambda: frames(activity=0.0),
-    "stream": stream,
-    "stream, path": lambda: stream(critical_path=True),
-    "stream, silent": lambda: stream(seconds=1e-9),
-    "ticks": lambda: ticks(activity=0.2),
-    "ticks, times": lambda: ticks(str(COSTS), activity=0.3, shared_lines=True, dt_s=1e-6),
-    "ticks, silent": lambda: ticks(str(COSTS), activity=0.0),
-}
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +148,7 @@ def test_files_are_read_back_through_the_same_declarations(name, results, tmp_pa
     run = read_run(tmp_path / "out")
     assert set(run.tables) == set(result.tables)
     for each, table in run.tables.items():
-        pd.testing.assert_frame_equal(table, pd.read_csv(io.StringIO(result.table(each).to_csv(index=False))))
+        pd.testing.assert_frame_equal(table, result.table(each), check_exact=True)
     first = tmp_path / "out" / f"{result.tables[0]}.csv"
     first.write_text(first.read_text().replace("known_dynamic_energy_fj", "energy").replace("weight_bytes", "w"))
     write_manifest(tmp_path / "out", files_in(tmp_path / "out"))

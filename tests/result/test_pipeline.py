@@ -78,7 +78,7 @@ def test_an_input_shorter_than_the_pipeline_says_so():
     (note,) = [note for note in result.provenance()["notes"] if "pipeline" in note]
     assert (
         note
-        == "the input (4 timesteps) never fills the pipeline (8): means are over all; 8 timesteps of silence empty it"
+        == "the input (4 timesteps) never fills the pipeline (8): means are over all; silence of 8 timesteps empties it"
     )
 
 
@@ -99,9 +99,9 @@ def test_a_number_of_timesteps_is_kept_to_and_what_is_cut_is_said():
     mapping, frames = map_network(chain(3), LOIHI2), np.ones((4, 5), bool)
     result = simulate(mapping, frames, timesteps=12)
     assert result.spans == 12 and result.outputs[3:7].all() and not result.outputs[7:].any()
-    assert "8 timesteps of silence empty it" in notes_of(result)
+    assert "silence of 8 timesteps empties it" in notes_of(result)
     assert "its last outputs are cut (--drain)" in notes_of(simulate(mapping, frames, timesteps=4))
-    assert "are cut after 2 timesteps of silence (--drain)" in notes_of(simulate(mapping, frames, timesteps=6))
+    assert "are cut after silence of 2 timesteps (--drain)" in notes_of(simulate(mapping, frames, timesteps=6))
     assert simulate(mapping, frames, drain=False).spans == 4
 
 
@@ -126,7 +126,7 @@ def test_silence_behind_the_frames_of_a_loop_is_in_no_mean():
     looped = Network("loop", loop.layers, (*loop.connections, back), "input", "layer2")
     result = simulate(map_network(looped, LOIHI2), np.ones((4, 5), bool), timesteps=12)
     assert result.summary()["steady_timesteps"] == 4 and result.spans == 12
-    assert "means leave out the 8 timesteps of silence behind each sample" in notes_of(result)
+    assert "means leave out the silence of 8 timesteps behind each sample" in notes_of(result)
 
 
 def test_a_warm_up_of_ones_own():

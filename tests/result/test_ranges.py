@@ -286,7 +286,7 @@ def test_the_screen_says_it_unless_told_not_to(folders):  # by default, too: tes
     facts = json.loads((folders / "a" / "summary.json").read_text())
     assert facts["time_low_ps"] < facts["time_per_timestep_ps"] < facts["time_high_ps"]
     words = ("run", "mlp:width=24,depth=2,inputs=16", "--chip", "loihi2", "--timesteps", 2)
-    assert "within the chip file's ranges" in " ".join(command(*words, "--range").stdout.split())
+    assert " by ranges)" in " ".join(command(*words, "--range").stdout.split())
     assert "ranges" not in command(*words, "--no-range").stdout
 
 

@@ -296,7 +296,7 @@ def test_errors_that_may_pass_are_tried_again(tmp_path, monkeypatch):
 def test_a_dry_run_writes_nothing(tmp_path):
     file = written(tmp_path)
     done = nsim("sweep", file, "--dry-run", "--workers", 1, cwd=tmp_path)
-    assert done.returncode == 0 and re.search(r"12 points; about .* s with 1 process, at .* ms each", done.stdout)
+    assert done.returncode == 0 and re.search(r"12 points; about .* s on 1 process, at .* ms each", done.stdout)
     assert list(tmp_path.iterdir()) == [file]
 
 
@@ -311,7 +311,7 @@ def test_ctrl_c_keeps_finished_points(tmp_path):
     running.send_signal(signal.SIGINT)
     _, error = running.communicate(timeout=30)
     assert running.returncode == 130
-    kept = int(re.search(r"interrupted with (\d+) of 8000 points done: .* the same command goes on", error)[1])
+    kept = int(re.search(r"interrupted with (\d+) of 8,000 points done, kept in .* the same command goes on", error)[1])
     assert error.count("\n") == 1 and not (tmp_path / "out.parquet").exists()
     with Store(store) as reopened:
         assert len(reopened) == kept > 0
@@ -499,7 +499,7 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_done(tmp_path):
 
     done = limited(30_000)
     assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
-    kept = int(re.search(r"cannot write the store .* \(File too large\): (\d+) points are kept; free", done.stderr)[1])
+    kept = int(re.search(r"cannot write the store .* \(File too large\): (\d+) points kept; free", done.stderr)[1])
     with Store(tmp_path / "out.parquet.store") as store:
         assert len(store) == kept > 0
     assert nsim("sweep", file, "--out", out, "--workers", 1).returncode == 0

@@ -65,7 +65,7 @@ def test_ctrl_c_halfway_keeps_what_is_finished(tmp_path, where, whole_group):
     wait_for(lambda: lines_in(store) > POINTS // 4, running)
     assert len(members(running.pid)) >= 3
     error = interrupted(running, whole_group)
-    kept = int(re.search(rf"interrupted with (\d+) of {POINTS} points done: they are kept", error)[1])
+    kept = int(re.search(rf"interrupted with (\d+) of {POINTS:,} points done, kept", error)[1])
     with Store(store) as reopened:
         assert len(reopened) == kept >= POINTS // 4
     check_resumed(tmp_path)

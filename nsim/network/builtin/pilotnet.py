@@ -96,7 +96,7 @@ def pilotnet(neuron: str = "sdnn", density: float = 1.0, seed: int = 0) -> Netwo
 
 
 def _weights(seed: int) -> str:
-    return f"weights are random (seed {seed}): activity is prescribed, outputs mean nothing"
+    return f"weights are random (seed {seed}): outputs mean nothing"
 
 
 def _neuron(spiking: bool, role: str, layer: int, wraps: bool = False) -> Neuron:
@@ -113,6 +113,6 @@ def _activity(spiking: bool) -> tuple[dict[str, float | list[float]], tuple[str,
     between = (SDNN_EVENTS["conv1"] + SDNN_EVENTS["conv3"]) / 2
     notes = (
         "default activity: events per frame of lava-dl's pilotnet_sdnn notebook",
-        "that of conv2 is assumed, the mean of its neighbours: the published network has one convolution less",
+        "activity of conv2 is assumed: the mean of its neighbours",
     )
     return {**SDNN_EVENTS, "conv2": between}, notes

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.table import Table
 from rich.text import Text
 
+from nsim.errors import counted
 from nsim.report.answer import quiet, verbose
 from nsim.report.units import pace
 from nsim.report.words import Basis, Line, Numbers
@@ -23,6 +24,7 @@ from nsim.result.run_timesteps import Progress as Report
 
 PLAIN = (80, 24)  # when the output is not a terminal
 GAP = 2  # between columns
+CAUTION_LINES, SLACK = 5, 20  # of what a person must be careful about; letters that are lost where lines are broken
 NAMES = 9  # characters of the names of head lines, and of the space before them
 
 
@@ -40,8 +42,11 @@ class Column(NamedTuple):
 
 
 def console() -> Console:
-    screen = Console(highlight=False)
-    return screen if screen.is_terminal else Console(width=shutil.get_terminal_size(PLAIN).columns, highlight=False)
+    """Where screens go. Brackets are printed as they are: names and commands may hold them."""
+    screen = Console(highlight=False, markup=False, emoji=False)
+    if not screen.is_terminal:
+        screen.width = shutil.get_terminal_size(PLAIN).columns
+    return screen
 
 
 def fitting(columns: Sequence[Column], width: int) -> Table:
@@ -89,7 +94,7 @@ def show_lines(screen: Console, lines: Sequence[Line]) -> None:
     """Head lines; a command that is too long for its line stands below it, broken as a shell allows."""
     waiting: list[Line] = []
     for line in lines:
-        if NAMES + GAP + cell_len(line.command) <= screen.width:
+        if not line.command or NAMES + GAP + cell_len(line.said) <= screen.width:
             waiting.append(line)
             continue
         gain = line.said.removeprefix(line.command).strip()
@@ -130,7 +135,9 @@ def facts_grid() -> Table:
 
 def show_basis(screen: Console, basis: Basis, facts: Numbers) -> None:
     """What numbers rest on, in one line; with -v by name. facts: a summary."""
-    lines = [basis.caution("-v names them"), *(basis.names(facts) if verbose() else ())]
+    room = CAUTION_LINES * (screen.width - NAMES - GAP) - SLACK
+    caution = basis.caution("named below") if verbose() else basis.brief(room)
+    lines = [caution, *(basis.names(facts) if verbose() else ())]
     screen.print()
     screen.print(head_lines([line for line in lines if line.said], bold=False))
     if verbose():
@@ -156,15 +163,18 @@ class _Done(ProgressColumn):
     """How much is done, as soon as that is known."""
 
     def render(self, task: Task) -> Text:
-        known = task.total is not None
-        return Text(f"{task.completed:,.0f}/{task.total:,.0f} {task.fields['unit']}" if known else "")
+        if task.total is None:
+            return Text()
+        unit = task.fields["unit"]
+        return Text(f"{task.completed:,.0f}/{counted(round(task.total), unit.removesuffix('s'))}")
 
 
 @contextmanager
 def progress(unit: str = "timesteps", doing: str = "simulating") -> Iterator[Report]:
     """A progress line with rate and remaining time on standard error; yields the function to report to.
 
-    It appears on terminals only, and not if the user wants quiet. What is printed meanwhile comes above it.
+    It appears on terminals and in notebooks only, and not if the user wants quiet. What is printed meanwhile comes
+    above it.
     """
     columns = (
         _Doing(),
@@ -175,7 +185,7 @@ def progress(unit: str = "timesteps", doing: str = "simulating") -> Iterator[Rep
         TextColumn("{task.fields[left]}"),
     )
     error = Console(stderr=True)
-    shown = error.is_terminal and not quiet()
+    shown = (error.is_terminal or error.is_jupyter) and not quiet()
     above = sys.stdout.isatty()  # else it is a file or a pipe, and gets what is printed as ever
     with Progress(*columns, console=error, transient=True, redirect_stdout=above, disable=not shown) as bar:
         task = bar.add_task(doing, total=None, rate="", left="", unit=unit, compiling=0)

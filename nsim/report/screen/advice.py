@@ -12,7 +12,7 @@ from nsim.report.answer import answered
 from nsim.report.chips_compared import comparison_rows, loss
 from nsim.report.headline import Headline
 from nsim.report.screen import Column, console, fitting, head_lines, show_files, show_lines
-from nsim.report.units import joules, percent, seconds
+from nsim.report.units import joules, percent, plural, seconds
 from nsim.report.words import Line, between
 
 SHOWN = 5  # commands, the best first
@@ -25,7 +25,7 @@ def show_advice(network: str, found: Sequence[Advice], out: Path | None) -> None
     screen = console()
     rows = [each for each in found if each.headline]
     fit = sum(each.fits for each in found)
-    screen.print(Text.assemble((network, "bold"), f"   fits {fit} of {len(found)} chips and boards"))
+    screen.print(Text.assemble((network, "bold"), f"   fits {fit} of {plural(len(found), 'chip')}"))
     if rows:
         screen.print()
         screen.print(fitting(advice_columns(rows), screen.width))
@@ -53,7 +53,7 @@ def show_chips_compared(
         return
     screen = console()
     shown = [each for each in found if each.headline]
-    screen.print(Text.assemble((network, "bold"), f"   on {len(found)} chips"))
+    screen.print(Text.assemble((network, "bold"), f"   on {plural(len(found), 'chip')}"))
     if shown:
         chip, _, *others = advice_columns(shown)
         made = Column("network", [each.how for each in shown], 6, right=False)

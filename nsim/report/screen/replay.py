@@ -39,8 +39,8 @@ def _lines(facts: Numbers) -> list[Line]:
         for name, words in said.items()
     ]
     rate = f"{three_digits(facts['delivered_gbps'])} Gbit/s in {seconds(facts['span_ps'])}"
-    size = f"{plural(facts['packets'], 'packet')} of {facts['bits_per_packet']} bits"
-    used = f"{amount(facts['links_used'])} of {amount(facts['links_available'])} links carry packets"
+    size = f"{plural(facts['packets'], 'packet')} of {plural(facts['bits_per_packet'], 'bit')}"
+    used = f"packets on {amount(facts['links_used'])} of {plural(facts['links_available'], 'link')}"
     load = f"{facts['fullest_link']} works {percent(facts['fullest_link_utilisation'])} of the time"
     return [*times, Line("traffic", rate, (size,)), Line("limit", load, (used,))]
 

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from nsim.report import words
 from nsim.report.answer import answered, verbose
-from nsim.report.screen import Column, console, fitting, show_basis, show_files, show_lines
+from nsim.report.screen import GAP, NAMES, Column, console, fitting, show_basis, show_files, show_lines
 from nsim.report.told import told_of
 from nsim.report.units import amount, cycles, percent, rate, seconds
 from nsim.report.words import Line
@@ -32,7 +32,8 @@ def show_run(result: Any, out: Path | None, command: str, what_if: dict[str, Any
         return
     screen = console()
     screen.print(Text.assemble((f"{told.summary['network']} on {told.title}", "bold"), f"   {told.size}"))
-    lines = [*told.lines, *_details(result)] if verbose() else [words.short(line, told.summary) for line in told.lines]
+    room = screen.width - NAMES - GAP
+    lines = [*told.lines, *_details(result)] if verbose() else words.brief(told.lines, told.summary, room)
     show_lines(screen, lines)
     screen.print()
     screen.print(fitting(TABLES[told.discipline](result), screen.width))

@@ -10,6 +10,7 @@ from nsim.formats.sanafe.account import Account
 from nsim.formats.sanafe.tree import APPROXIMATED, CARRIED, LEFT
 from nsim.report.answer import answered
 from nsim.report.screen import console
+from nsim.report.units import plural
 
 SHOWN = 30
 
@@ -23,8 +24,9 @@ def show_account(account: Account) -> None:
         return
     screen = console()
     screen.print(Text(f"{account.architecture_file} and {account.network_file} of SANA-FE", style="bold"))
+    carried = plural(count[CARRIED], "field")
     screen.print(
-        f"{count[CARRIED]} fields carried over, {count[APPROXIMATED]} approximated, {count[LEFT]} not carried over",
+        f"{carried} carried over, {count[APPROXIMATED]} approximated, {count[LEFT]} not carried over",
         highlight=False,
     )
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="cyan")

@@ -19,7 +19,7 @@ from nsim.mapping.tiles.predictor import Estimate
 from nsim.mapping.tiles.routing import PORTS
 from nsim.report.answer import answered
 from nsim.report.screen import console
-from nsim.report.units import joules, seconds
+from nsim.report.units import joules, plural, seconds
 from nsim.result.columns import maps
 from nsim.result.columns.column import Declared
 from nsim.result.result import Row, Tabular, provenance
@@ -59,14 +59,16 @@ def _facts(mapping: MosaicMapping) -> Table:
     links, narrow = mapping.routing.links, len(mapping.violations)
     verdict = "every port has the lines it needs"
     if narrow:
-        verdict = f"{narrow} port{'s' * (narrow > 1)} too narrow, by {mapping.excess_lines} lines together"
+        verdict = f"{plural(narrow, 'port')} too narrow, by {plural(mapping.excess_lines, 'line')} together"
     grid.add_row("Mappable", "yes" if mapping.mappable else "no", verdict)
     place = PLACE_NAMES["index" if mapping.kept_index else mapping.place]
     place += " (nothing better was found)" if mapping.kept_index else ""
-    room = f"of {mapping.fabric.capacity:,} on {mapping.fabric.tiles} tiles; placed: {place}; routes: {mapping.routes}"
+    tiles = plural(mapping.fabric.tiles, "tile")
+    room = f"of {mapping.fabric.capacity:,} on {tiles}; placed: {place}; routes: {mapping.routes}"
     grid.add_row("Neurons", f"{mapping.connectivity.neurons:,}", room)
     inside = mapping.programmed.nt_recurrent
-    between = f"connections, {inside:,} of them inside a tile; the others take {links.tile.size:,} links to tiles"
+    to_tiles = plural(links.tile.size, "link")
+    between = f"connections, {inside:,} of them inside a tile; the others take {to_tiles} to tiles"
     grid.add_row("Connections", f"{mapping.connectivity.connections:,}", between)
     events, energy = mapping.events, mapping.energy_fj
     counted = ", ".join(f"{count:,} {name}" for name, count in events.items())
@@ -75,7 +77,7 @@ def _facts(mapping: MosaicMapping) -> Table:
     longest = mapping.longest_route_ps
     grid.add_row(
         "Longest",
-        f"{mapping.longest_route_hops} hops",
+        plural(mapping.longest_route_hops, "hop"),
         "latency unknown" if longest is None else f"{seconds(longest)} from a spike to its row",
     )
     return grid
@@ -160,9 +162,8 @@ def _caveats(mapping: MosaicMapping) -> list[str]:
         "deviation.",
     ]
     if mapping.fabric.neurons != mapping.chip.grid.neurons_per_tile:
-        lines.append(
-            f"Ports have the lines of the chip file, made for {mapping.chip.grid.neurons_per_tile} neurons per tile."
-        )
+        made_for = plural(mapping.chip.grid.neurons_per_tile, "neuron")
+        lines.append(f"Ports have the lines of the chip file, made for tiles of {made_for}.")
     unknown = [f"{name}.energy_fj" for name, action in mapping.chip.actions if action.energy_fj is None]
     unknown += [f"{name}.latency_ps" for name in mapping.chip.unknown_latencies()]
     if unknown:
@@ -178,7 +179,7 @@ def _table(first: str, *others: str) -> Table:
     return table
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class MapFiles(Tabular):
     """What `--out` writes, as `nsim.result.files.OutputFolder` takes it."""
 

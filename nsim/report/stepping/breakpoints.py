@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nsim.chip.chip import nearest
-from nsim.errors import InputError
+from nsim.errors import InputError, counted
 from nsim.formats.numpy_files import existing, read_npy
 from nsim.report.stepping.stepper import Stepper
 from nsim.report.stepping.words import is_called
@@ -82,7 +82,9 @@ def _core(text: str, core: int, count: int, mapping: Any) -> Breakpoint:
         number = stepper.machine.number("send", core)
         just = bool(stepper.simulation.log) and stepper.simulation.log[-1][0] == number
         sent = stepper.simulation.served[number]
-        return f"core {core} has sent {sent} messages, more than {count}" if just and sent == count + 1 else ""
+        if not just or sent != count + 1:
+            return ""
+        return f"core {core} has sent {counted(sent, 'message')}, more than {count}"
 
     return Breakpoint(text, hit)
 
@@ -106,7 +108,9 @@ def _outputs(text: str, path: Path) -> Breakpoint:
         if found is None:
             raise InputError("outputs are known of networks that are evaluated timestep by timestep: give an --input")
         if found.shape != reference.shape[1:]:
-            raise InputError(f"{path} has {reference.shape[1]} outputs, the network {found.size}: give its own outputs")
+            raise InputError(
+                f"{path} has {counted(reference.shape[1], 'output')}, the network {found.size}: give its own outputs"
+            )
         if number >= len(reference) or (found == reference[number]).all():
             return ""
         first = int(np.flatnonzero(found != reference[number])[0])

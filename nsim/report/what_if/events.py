@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from math import ceil, log2
 from typing import Any
 
-from nsim.errors import MappingError
+from nsim.errors import MappingError, counted
 from nsim.mapping.events.mapping import StreamMapping, map_stream
 from nsim.report.what_if.change import Change, best
 from nsim.result.events import StreamResult
@@ -53,5 +53,5 @@ def _reliefs(mapping: StreamMapping, core: int, load: float) -> Iterator[Change]
     for layer in layers[: layers.index(own)]:
         every = min(LARGEST_DECIMATION, layer.decimation * factor)
         chosen = {**decimate, layer.name: every}
-        words = f"a decimator passes 1 of {every} spikes of {layer.name}"
+        words = f"a decimator passes 1 of {counted(every, 'spike')} of {layer.name}"
         yield Change(mapping.with_options(chosen, balance), layer.name, words, "core-options", text(chosen, moved))

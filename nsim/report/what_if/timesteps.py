@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from nsim.errors import MappingError
+from nsim.errors import MappingError, counted
 from nsim.mapping.cores.mapping import Mapping
 from nsim.mapping.cores.partition import Partition, even_slices, spatial
 from nsim.mapping.network import map_network
@@ -50,7 +50,7 @@ def _splits(mapping: Mapping, layer: Layer) -> Iterator[Change]:
             split = map_network(mapping.network, mapping.chip, partition, weight_format=mapping.dense_layers)
         except MappingError:
             continue
-        words = f"{layer.name} on {parts} cores instead of {now}"
+        words = f"{layer.name} on {counted(parts, 'core')} instead of {now}"
         yield Change(split, layer.name, words, "partition" if named else None, value)
 
 
@@ -69,6 +69,8 @@ def with_split(partition: Partition, layer: Layer, parts: int) -> Partition:
     extents = dict(zip(("channels", "rows", "columns"), layer.shape, strict=True))
     axis = next((a for a in axes if parts <= extents[a] // layer.neuron.granule), None)
     if axis is None:
-        raise MappingError(f"layer {layer.name!r} of shape {layer.shape} cannot be split evenly over {parts} cores")
+        raise MappingError(
+            f"layer {layer.name!r} of shape {layer.shape} cannot be split evenly over {counted(parts, 'core')}"
+        )
     rest = [tuple(piece for piece in held if piece.layer != layer.name) for held in partition]
     return (*(held for held in rest if held), *((piece,) for piece in even_slices(layer, parts, axis)))

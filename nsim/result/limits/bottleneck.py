@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from nsim.network.brief import Brief
 from nsim.result.limits.bounds import Bounds, Workload
 
 
-@dataclass(frozen=True, eq=False)
-class Bottleneck:
+@dataclass(frozen=True, eq=False, repr=False)
+class Bottleneck(Brief):
     """A run and its three witnesses.
 
     unit       what a span is: timestep, frame or stream

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from nsim.chip.frames import FrameChip
+from nsim.errors import counted
 from nsim.mapping.frames.mapping import FrameMapping, map_frames
 from nsim.result.frames import FrameResult, core_name
 from nsim.result.limits.bottleneck import Bottleneck
@@ -61,7 +62,7 @@ def _run_line(result: FrameResult, run: FrameBounds) -> str:
     )
     least, time_ps = int(run.least_ps[0]), result.time_ps
     return (
-        f"{frames} frames behind each other take at least {least / frames / 1e6:,.4g} us each, simulated "
+        f"{counted(frames, 'frame')} behind each other: at least {least / frames / 1e6:,.4g} us each, simulated "
         f"{time_ps / frames / 1e6:,.4g} us ({time_ps / max(1, least) - 1:.1%} over): {turns}"
     )
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Container
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nsim.chip.discipline import DISCIPLINES
 from nsim.errors import MAX_TEXT_BYTES, InputError, open_regular
-from nsim.result.columns.column import Columns, Declared
-from nsim.result.facts import VERSION
-from nsim.result.folder import check_files, files_in, write_manifest
+from nsim.result.columns.column import Column, Columns, Declared
+from nsim.result.facts import VERSION, report_facts
+from nsim.result.folder import check_files
+from nsim.result.result import data_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,8 +39,6 @@ def read_run(folder: str | Path) -> Run:
 
     raises   InputError if the folder is not a run, or a file of it is missing, damaged or of another version
     """
-    import pandas as pd
-
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder: give one that nsim run --out wrote")
@@ -60,12 +59,36 @@ def read_run(folder: str | Path) -> Run:
                 continue
             raise InputError(f"{folder} has no {name}.csv: run again with --out {folder}")
         try:
-            tables[name] = pd.read_csv(path, keep_default_na=False, na_values=[""])
+            texts = _texts(path, columns)
+            _check_names(path, columns, texts, folder)
+            tables[name] = _typed(texts, columns)
         except (ValueError, OSError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"{path} is damaged ({reason}): run again with --out {folder}") from None
-        _check_names(path, columns, tables[name], folder)
     return Run(folder.name, summary, facts, tables)
+
+
+def _texts(path: Path | StringIO, columns: Columns) -> pd.DataFrame:
+    """A CSV file: floats and texts as they stand there, integers and truth values read."""
+    import pandas as pd
+
+    as_text = {column.name: str for column in columns if column.dtype in ("string", "float64")}
+    return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=as_text)
+
+
+def _typed(texts: pd.DataFrame, columns: Columns) -> pd.DataFrame:
+    """A table with its declared types: every float to its last bit, and no text taken for a number."""
+    kinds = {column.name: column for column in columns if column.name in texts}
+    return data_frame(columns, {name: _values(texts[name], column) for name, column in kinds.items()})
+
+
+def _values(texts: pd.Series, column: Column) -> Any:
+    """Values of a column; nothing between two commas is none, or an empty text where there is always one."""
+    if column.dtype == "float64":
+        return [float(text) for text in texts]
+    if column.dtype != "string":
+        return texts
+    return [text if isinstance(text, str) else None if column.null else "" for text in texts]
 
 
 def _check_names(path: Path, columns: Columns, found: Container[str], folder: Path) -> None:
@@ -77,12 +100,12 @@ def _check_names(path: Path, columns: Columns, found: Container[str], folder: Pa
 
 def run_of(result: Any, what_if: dict[str, Any] | None = None, command: str = "") -> Run:
     """A result as its files would tell it: the same page comes of both."""
-    from nsim.result.files import write_files
-
-    with tempfile.TemporaryDirectory() as folder:
-        write_files(result, Path(folder), what_if, command)
-        write_manifest(Path(folder), files_in(Path(folder)))
-        return read_run(folder)
+    summary = {**result.summary(), "reproducibility": result.provenance()}
+    facts = report_facts(result, what_if, command)
+    own = result.declared.tables
+    texts = {name: StringIO(result.table(name).to_csv(index=False)) for name in result.tables}
+    tables = {name: _typed(_texts(text, own[name]), own[name]) for name, text in texts.items()}
+    return Run("", json.loads(json.dumps(summary)), json.loads(json.dumps(facts)), tables)
 
 
 def _json(path: Path) -> dict[str, Any]:
