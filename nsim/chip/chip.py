@@ -249,6 +249,10 @@ class Chip(BaseModel):
 
     _path: Path = PrivateAttr(default=Path())
     _sha256: str = PrivateAttr(default="")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, {self.title!r})"
+
     _value_keys: tuple[str, ...] = PrivateAttr(default=())
     _changes: dict[str, Any] = PrivateAttr(default_factory=dict)
 

@@ -27,7 +27,7 @@ SWEEP = -1  # in a log at the synapses, instead of an address
 NOWHERE = 2**31 - 1  # rows and columns of a map without end
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class StreamMachine(Machine):
     """A mapping as stations and arrays; nothing in it changes during a run.
 

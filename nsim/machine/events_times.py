@@ -12,12 +12,13 @@ from nsim.machine.events import SWEEP, StreamMachine
 from nsim.machine.path import PathTimes, walk_back
 from nsim.machine.services import Log
 from nsim.machine.times import StationTimes
+from nsim.network.brief import Brief
 
 BY_CORE = ("events", "synops", "zeros_skipped", "spikes", "sweeps", "lost_ticks")
 
 
-@dataclass(frozen=True, eq=False)
-class SensorEvents:
+@dataclass(frozen=True, eq=False, repr=False)
+class SensorEvents(Brief):
     """What the sensor sees, in the order of time.
 
     t_ps         int64[events]  never decreasing
@@ -30,7 +31,7 @@ class SensorEvents:
     duration_ps: int
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class StreamTimes(StationTimes):
     """What an engine measures; int64 unless said, by core, by sensor event, or listed.
 

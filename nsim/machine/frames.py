@@ -19,12 +19,13 @@ from nsim.errors import SimulationError
 from nsim.machine.stations import MeshMachine, station_fields
 from nsim.machine.times import StationTimes
 from nsim.mapping.frames.mapping import Sequence
+from nsim.network.brief import Brief
 
 FRAME_KINDS = ("neurons", "send", "core_to_router", "mesh", "router_to_core", "receive", "synapses")
 Table = NDArray[np.int64]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class FrameMachine(MeshMachine):
     """The stations of a chip with frames.
 
@@ -43,8 +44,8 @@ def build_frame_machine(chip: FrameChip) -> FrameMachine:
     return FrameMachine(**station_fields(chip, inside), update_ps=1, spike_ps=chip.action_ps("spike"))
 
 
-@dataclass(frozen=True, eq=False)
-class Dataflow:
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataflow(Brief):
     """Which cores take part in every frame, and which of them wait for which; the host, the last, if it sends.
 
     used       cores, ascending
@@ -82,7 +83,7 @@ def dataflow(mapping: Sequence) -> Dataflow:
     return Dataflow(tuple(np.flatnonzero(used).tolist()), tuple(feeders), tuple(receivers))
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class FrameTimes(StationTimes):
     """What an engine measures over the frames of one run. The run starts at 0; cores that take no part have -1.
 

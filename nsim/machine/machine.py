@@ -13,9 +13,11 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from nsim.network.brief import Brief
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Machine:
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Machine(Brief):
     """The stations of a chip; a discipline adds what else it needs.
 
     kinds       of stations, in the order of numbering

@@ -16,13 +16,14 @@ from numba import njit
 from numpy.typing import NDArray
 
 from nsim.machine.services import Log
+from nsim.network.brief import Brief
 
 # Every other kind of station is traffic, and so is a wire; waiting for the slow clock is waiting for input.
 STATE_OF_KIND = {"neurons": "compute", "synapses": "memory", "sweeps": "compute", "clock": "input"}
 
 
-@dataclass(frozen=True, eq=False)
-class PathTimes:
+@dataclass(frozen=True, eq=False, repr=False)
+class PathTimes(Brief):
     """What the critical paths of some timesteps consist of, or that of a run.
 
     by_kind_ps   int64[timesteps, kinds + 1]  services by kind of station, and wires as the last

@@ -32,11 +32,12 @@ from nsim.mapping.cores.route import (
     way_to,
     xy_route,
 )
+from nsim.network.brief import Brief
 
 KINDS = ("neurons", "send", "core_to_router", "mesh", "router_to_core", "synapses")
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class MeshMachine(Machine):
     """The stations of a chip with a mesh.
 
@@ -147,14 +148,14 @@ def station_fields(chip: MeshChip, inside: dict[str, tuple[int, int]]) -> dict[s
     }
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class StepTimes(StationTimes):
     """What one timestep took, without the barrier."""
 
     duration_ps: int
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class ChunkTimes(Times):
     """What an engine measures over some timesteps; busy times follow from counts and mapping alone.
 
@@ -190,8 +191,8 @@ class ChunkTimes(Times):
         )
 
 
-@dataclass(frozen=True, eq=False)
-class Sweeps:
+@dataclass(frozen=True, eq=False, repr=False)
+class Sweeps(Brief):
     """The services of every core's `neurons` station in one timestep, or for one frame.
 
     indptr      int64[cores + 1]    core c owns services indptr[c]:indptr[c + 1], in order

@@ -30,6 +30,7 @@ from nsim.machine.times import StationTimes
 from nsim.mapping.tiles.branches import Branches, find_branches
 from nsim.mapping.tiles.fabric import R0, R1, SIDES
 from nsim.mapping.tiles.mapping import MosaicMapping
+from nsim.network.brief import Brief
 
 NO_END = np.iinfo(np.int32).max  # slots of a queue
 
@@ -40,8 +41,8 @@ class LineMachine(Machine):
     kinds = ("line",)
 
 
-@dataclass(frozen=True, eq=False)
-class Lines:
+@dataclass(frozen=True, eq=False, repr=False)
+class Lines(Brief):
     """The lines of all ports, int64[ports] each; ports as in `Branches`.
 
     lines       of the port, at most as many as neurons use it
@@ -81,7 +82,7 @@ class Lines:
         )
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class TickTimes(StationTimes):
     """What an engine measures in one tick; waited_ps: int64[ports], summed over spikes."""
 

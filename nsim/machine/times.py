@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsim.machine.services import Log, Service, as_services
+from nsim.network.brief import Brief
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Times:
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Times(Brief):
     """What every engine measures, int64[stations] each.
 
     blocked_ps     holding a message that was served, but found no slot; summed
@@ -22,7 +23,7 @@ class Times:
     longest_queue: NDArray[np.int64]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class StationTimes(Times):
     """What an engine measures that handles every completion.
 

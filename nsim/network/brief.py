@@ -24,7 +24,8 @@ class Brief:
 def shortly(value: Any) -> str:
     """A value in a few words: int64[3, 5], 12 Layers, 'name'."""
     if hasattr(value, "dtype") and hasattr(value, "shape"):
-        return f"{value.dtype}{list(value.shape)}" if value.shape else repr(value.item())
+        kind = "records" if value.dtype.names else value.dtype
+        return f"{kind}{list(value.shape)}" if value.shape else repr(value.item())
     if isinstance(value, str):
         return repr(value if len(value) <= LONGEST else f"{value[: LONGEST - 3]}...")
     if isinstance(value, Mapping):

@@ -208,6 +208,15 @@ def test_what_a_notebook_prints_is_short(results):
         assert repr(each).isprintable() or "\n" in repr(each)
 
 
+@pytest.mark.parametrize("name", FEW)
+def test_mappings_machines_times_and_chips_are_short_to_print(name, results):
+    result = results(name)
+    chip = result.mapping.chip
+    assert repr(chip) == f"{type(chip).__name__}({chip.name!r}, {chip.title!r})"
+    for each in (result.mapping, getattr(result, "machine", None), getattr(result, "times", None)):
+        assert len(repr(each)) < 1_000 and repr(each).isprintable(), type(each)
+
+
 def test_a_brief_repr_names_every_field_that_was_set():
     network = load_network("mlp:width=8,depth=2")
     named = re.findall(r"(?:\(|, )(\w+)=", repr(network))

@@ -30,6 +30,7 @@ from nsim.mapping.cores.precision import for_chip
 from nsim.mapping.cores.storage import FORMATS, message_counts, message_work, work_ps
 from nsim.network.activity import layer_offsets
 from nsim.network.assignments import parse_assignments
+from nsim.network.brief import Brief
 from nsim.network.layers import Network
 from nsim.network.neurons import Relay
 from nsim.network.synapses import Separable
@@ -37,8 +38,8 @@ from nsim.network.synapses import Separable
 PLAIN = Management()  # the chip's runtime, and no code of the user's
 
 
-@dataclass(frozen=True, eq=False)
-class Copies:
+@dataclass(frozen=True, eq=False, repr=False)
+class Copies(Brief):
     """The messages that each neuron sends when it fires, one copy per destination core, in order of core number.
 
     indptr   int64[neurons + 1]    neuron g sends copies indptr[g]:indptr[g + 1]
@@ -54,8 +55,8 @@ class Copies:
     service_ps: NDArray[np.int64]
 
 
-@dataclass(frozen=True, eq=False)
-class Mapping:
+@dataclass(frozen=True, eq=False, repr=False)
+class Mapping(Brief):
     """A network on a chip. Neuron indices are the network's: its layers one after another.
 
     partition      logical cores, each a tuple of slices

@@ -19,6 +19,7 @@ from scipy.sparse.csgraph import maximum_bipartite_matching
 from nsim.chip.events import StreamChip
 from nsim.errors import MappingError
 from nsim.mapping.events.shapes import as_convolution
+from nsim.network.brief import Brief
 from nsim.network.layers import Connection, Layer, Network
 from nsim.network.neurons import FixedIf
 from nsim.network.synapses import Convolution, Shape
@@ -44,8 +45,8 @@ class Destination:
     channel_shift: int
 
 
-@dataclass(frozen=True, eq=False)
-class CoreLayer:
+@dataclass(frozen=True, eq=False, repr=False)
+class CoreLayer(Brief):
     """A layer on its core.
 
     kernel        int64[input channels, rows, columns, channels]
@@ -87,8 +88,8 @@ class CoreLayer:
         }
 
 
-@dataclass(frozen=True, eq=False)
-class StreamMapping:
+@dataclass(frozen=True, eq=False, repr=False)
+class StreamMapping(Brief):
     """A network on a chip: its layers with their cores, in order of the data, and where the sensor's events go."""
 
     network: Network

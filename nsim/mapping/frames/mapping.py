@@ -20,6 +20,7 @@ from nsim.mapping.frames.stages import Stage, stages
 from nsim.mapping.frames.tiles import Tile
 from nsim.network.activity import Activity, layer_offsets
 from nsim.network.assignments import parse_assignments
+from nsim.network.brief import Brief
 from nsim.network.layers import Layer, Network
 from nsim.network.neurons import QuantizedInput, QuantizedRelu, Relay
 from nsim.network.synapses import Box
@@ -75,7 +76,7 @@ class Part:
         return found | {"filter": self.filters, "value": self.values, "value_filter": self.values * self.filters}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Sequence(Mapping):
     """The layers that are on the chip together, as a mapping of their part of the network.
 
@@ -119,8 +120,8 @@ class Sequence(Mapping):
         return Activity(before[whole.indptr], own[inside], whole.outputs)
 
 
-@dataclass(frozen=True, eq=False)
-class FrameMapping:
+@dataclass(frozen=True, eq=False, repr=False)
+class FrameMapping(Brief):
     """A network on a chip with frames: one hardware sequence, or several that take turns.
 
     mode           "minimal", "all-nps" or "hw-pr", and limits of a processor behind a colon

@@ -20,13 +20,14 @@ from nsim.mapping.tiles.predictor import Prediction, predict
 from nsim.mapping.tiles.profile import Profile, connection_profile, link_profile
 from nsim.mapping.tiles.read import ForTiles, TileNetwork, for_tiles
 from nsim.mapping.tiles.routing import Routing, Violation, home_tiles, route_network
+from nsim.network.brief import Brief
 
 PLACEMENTS = ("index", "annealed")
 ROUTES = ("published", "balanced", "fitting")
 
 
-@dataclass(frozen=True, eq=False)
-class MosaicMapping:
+@dataclass(frozen=True, eq=False, repr=False)
+class MosaicMapping(Brief):
     """A routed network. `kept_index`: annealing was asked for, but found nothing better than tile q // n."""
 
     chip: MosaicChip
