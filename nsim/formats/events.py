@@ -115,7 +115,8 @@ def read_text(path: Path) -> dict[str, NDArray[Any]]:
 def columns(rows: NDArray[Any]) -> list[NDArray[Any]]:
     """Columns of an array of numbers; whole ones as integers, but the first, of times."""
     first, *others = rows.T
-    return [first, *(column.astype(np.int64) if (column == np.rint(column)).all() else column for column in others)]
+    whole = [bool((column == np.rint(column)).all()) and np.abs(column).max(initial=0) < 2**53 for column in others]
+    return [first, *(column.astype(np.int64) if kept else column for column, kept in zip(others, whole, strict=True))]
 
 
 def event_columns(data: NDArray[Any], name: str) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]] | None:

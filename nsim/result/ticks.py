@@ -14,6 +14,7 @@ from nsim.mapping.tiles.branches import Branches, entries_by_kind
 from nsim.mapping.tiles.fabric import KINDS, NT, SIDES
 from nsim.mapping.tiles.mapping import MosaicMapping
 from nsim.mapping.tiles.routing import PORTS
+from nsim.network.brief import Brief
 from nsim.network.layers import Network
 from nsim.result.columns import ticks
 from nsim.result.columns.column import Declared
@@ -42,8 +43,8 @@ class TickCounts:
     most_reads: NDArray[np.int64]
 
 
-@dataclass(frozen=True, eq=False)
-class TilePortTimes:
+@dataclass(frozen=True, eq=False, repr=False)
+class TilePortTimes(Brief):
     """What was measured: int64[timesteps] of each tick, int64[ports] over the run."""
 
     duration_ps: NDArray[np.int64]

@@ -22,11 +22,11 @@ from nsim.network.activity import Activity
 from nsim.network.builtin import build
 from nsim.report.content import BoardMap, contents
 from nsim.report.page import write_report
-from nsim.report.run_folder import run_of
 from nsim.report.vector import write_figures
 from nsim.result.limits.timesteps import timestep_bounds
 from nsim.result.limits.timesteps_bottleneck import advice, bottleneck_of
 from nsim.result.run import simulate
+from nsim.result.run_folder import run_of
 from nsim.result.run_timesteps import ENGINES
 from tests.generators.commands import nsim
 from tests.generators.machines import Cell, hand_mapped, random_network, random_step, shipped, small_chip

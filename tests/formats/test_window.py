@@ -172,7 +172,9 @@ def test_text_of_v2e(tmp_path):
     (tmp_path / "rec.txt").write_text("\n".join(lines))
     (entry,) = load_input(tmp_path / "rec.txt", SHAPE, bin_s=1e-3)
     np.testing.assert_array_equal(dense(entry), histogram(fields, slice(None), 1000))
-    for content, words in (("0.1 2 3\n", "3 numbers"), ("a b c d\n", "no text of events"), ("\udcff", "")):
+    bad = [("0.1 2 3\n", "3 numbers"), ("a b c d\n", "no text of events"), ("\udcff", "no text of events")]
+    bad += [(f"0.1 {place} 3 1\n", "has x of type") for place in ("-inf", "1e300", "nan", "2.5")]
+    for content, words in bad:
         (tmp_path / "bad.txt").write_bytes(content.encode(errors="surrogateescape"))
         with pytest.raises(InputError, match=words):
             load_input(tmp_path / "bad.txt", SHAPE, bin_s=1e-3)
