@@ -323,7 +323,7 @@ def _board(run: Run) -> BoardMap | None:
         of_chip["x"].tolist(),
         of_chip["y"].tolist(),
         [
-            f"chip {chip}, {row.cores} cores, the busiest works {100 * row.used:.3g} %"
+            f"chip {chip}, {counted(row.cores, 'core')}, the busiest works {100 * row.used:.3g} %"
             for chip, row in zip(of_chip.index, of_chip.itertuples(), strict=True)
         ],
         [""] * len(of_chip),
