@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from benchmarks.routing_statistics import mean
+from benchmarks.routing_statistics import frontier, mean, means_of
 from benchmarks.routing_verdicts import COUNTS, PUBLISHED, Row, fitting, measured_profiles, points_of
 
 COLOURS = {
     **{"deepr-profile": "#0072b2", "memory-aware": "#009e73", "l1": "#d55e00", "hop-penalty": "#e69f00"},
-    **{"deepr": "#56b4e9", "deepr-global": "#cc79a7", "dense": "#555555"},
+    **{"deepr": "#56b4e9", "deepr-global": "#cc79a7", "dense": "#555555", "links anywhere": "#000000"},
 }
 
 
@@ -46,19 +46,14 @@ def draw_profiles(axis: Any, rows: Sequence[Row]) -> None:
 
 
 def draw_memory(axis: Any, rows: Sequence[Row], count: str) -> None:
+    """Networks small, means large; the line is the best mean with at most so much memory, which comparisons take."""
     for method, colour in COLOURS.items():
         points = sorted(points_of(rows, method, count), key=lambda point: point.memory.mean())
         if not points:
             continue
-        line = "o-" if len(points) > 1 else "D"
-        axis.plot(
-            [point.memory.mean() for point in points],
-            [point.accuracy.mean() for point in points],
-            line,
-            color=colour,
-            ms=5,
-            label=method,
-        )
+        means = means_of(points)
+        axis.plot(*means, "o" if len(points) > 1 else "D", color=colour, ms=5, label=method)
+        axis.plot(*frontier(means), "-", color=colour, lw=1)
         for point in points:
             axis.plot(point.memory, point.accuracy, ".", color=colour, ms=3, alpha=0.6)
     axis.set_xscale("log")
