@@ -1,4 +1,8 @@
-"""Profiles of hypothesis: `pytest --hypothesis-profile nightly` draws many more examples; and tests without oracles."""
+"""Profiles of hypothesis, and tests without oracles.
+
+The ordinary profile draws the same examples in every run, so that a change is judged by what it changes;
+`pytest --hypothesis-profile nightly` draws many more, others each time.
+"""
 
 import os
 import tomllib
@@ -10,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from packaging.requirements import Requirement
 
 NOISY = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}  # shared machines
-settings.register_profile("ordinary", max_examples=30, **NOISY)
+settings.register_profile("ordinary", max_examples=30, derandomize=True, **NOISY)
 settings.register_profile("nightly", max_examples=2_000, **NOISY)
 settings.load_profile("ordinary")
 

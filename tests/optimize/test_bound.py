@@ -56,7 +56,7 @@ def random_state(bound: Bound, rng: np.random.Generator) -> tuple[int, ...]:
 
 
 def allowed_state(problem: Problem, bound: Bound, rng: np.random.Generator) -> tuple[int, ...]:
-    states = (random_state(bound, rng) for _ in range(30))
+    states = (random_state(bound, rng) for _ in range(100))
     found = next((state for state in states if problem.allows(bound.candidate(state))), None)
     assume(found is not None)
     return found
@@ -101,8 +101,9 @@ def test_a_line_is_one_bound_after_another(mapping, seed, power):
     problem = problem_of(mapping, seed)
     bound, rng = bound_of(problem), np.random.default_rng(seed)
     state = random_state(bound, rng)
-    layer = int(rng.integers(len(state)))
-    assume(layer not in bound.own or layer not in bound.own[layer].targets)
+    layers = [layer for layer in range(len(state)) if layer not in bound.own or layer not in bound.own[layer].targets]
+    assume(layers)
+    layer = int(rng.choice(layers))
     lines = zip(*bound.line(state, layer, power), strict=True)
     for cut, (time_ps, energy_fj, cores) in enumerate(lines):
         other = (*state[:layer], cut, *state[layer + 1 :])
