@@ -41,7 +41,7 @@ from nsim.formats.nir_nodes import (
     neuron,
     true_or_false,
 )
-from nsim.formats.nir_rules import Chosen, Rules, chosen
+from nsim.formats.nir_rules import Chosen, Rules, chosen, recognise
 from nsim.formats.nir_shapes import shapes_and_operations
 from nsim.formats.nir_time import Timestep, leak_note, timestep
 from nsim.network.alignment import aligned, longest_depths, shortest_depths
@@ -357,8 +357,8 @@ def _inlined(nir_graph: nir.NIRGraph, prefix: str) -> tuple[dict[str, nir.NIRNod
                 raise NetworkError(f"edge {source!r} -> {target!r} names {end!r}, which is no node: there are {known}")
         if pair in edges:
             raise NetworkError(
-                f"edge {source!r} -> {target!r} occurs twice, NIR allows it once: keep one, and a Scale of 2 if the "
-                "framework adds both (x + x)"
+                f"edge {source!r} -> {target!r} occurs twice, NIR allows it once: keep one, and a Scale of 2 if "
+                f"{_framework_of(nir_graph)} adds both (x + x)"
             )
         edges[pair] = None
     return nodes, edges
@@ -369,6 +369,14 @@ def _ends(nir_graph: nir.NIRGraph, kind: type) -> tuple[str, ...]:
     if not found:
         raise NetworkError(f"the graph has 0 {kind.__name__} nodes: add one")
     return found
+
+
+def _framework_of(nir_graph: nir.NIRGraph) -> str:
+    """Who wrote it, as far as its fields tell, which may still hold anything."""
+    try:
+        return recognise(nir_graph.nodes) or "the framework that wrote it"
+    except (TypeError, ValueError, AttributeError):
+        return "the framework that wrote it"
 
 
 def _end_of(nir_graph: nir.NIRGraph, key: str, kind: type, prefix: str) -> str:

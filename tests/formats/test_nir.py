@@ -709,6 +709,11 @@ def test_edges_that_name_no_node_or_occur_twice():
     nodes = {"i": Input((3,)), "n": integrate(3), "o": Output((3,))}
     refusal(graph_of(nodes, [("i", "n"), ("n", "nobody"), ("n", "o")]), "'nobody'", "no node")
     refusal(graph_of(nodes, [("i", "n"), ("i", "n"), ("n", "o")]), "'i' -> 'n'", "twice", "Scale of 2", "x + x")
+    sinabs = nodes | {"n": nir.LIF(np.full(3, 20.0, F), np.ones(3, F), np.zeros(3, F), np.ones(3, F))}
+    refusal(graph_of(sinabs, [("i", "n"), ("i", "n"), ("n", "o")]), "if sinabs adds both")
+    broken = nir.LIF(np.full(3, 20.0, F), np.ones(3, F), np.zeros(3, F), np.ones(3, F))
+    broken.r = "one"
+    refusal(graph_of(nodes | {"n": broken}, [("i", "n"), ("i", "n"), ("n", "o")]), "the framework that wrote it")
 
 
 def test_inputs_and_outputs_are_there():
