@@ -184,7 +184,7 @@ def _say_if_interrupted(history: History) -> None:
     if history.interrupted:
         done, most = history.evaluations, history.budget
         raise InterruptedRunError(
-            f"interrupted after {done} of at most {counted(most, 'evaluation')}: this is the best until then"
+            f"interrupted after {done:,} of at most {counted(most, 'evaluation')}: this is the best until then"
         )
 
 

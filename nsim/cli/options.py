@@ -205,4 +205,4 @@ def refuse_other_options(chip: Chip, options: Mapping[str, Any], traces: Sequenc
 def say_if_interrupted(done: int, planned: int, unit: str) -> None:
     if done < planned:
         whole = counted(planned, unit.removesuffix("s"))
-        raise InterruptedRunError(f"interrupted after {done} of {whole}: the results cover these")
+        raise InterruptedRunError(f"interrupted after {done:,} of {whole}: the results cover these")

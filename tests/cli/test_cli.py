@@ -293,7 +293,7 @@ def test_ctrl_c_keeps_the_finished_timesteps(tmp_path, engine, network):
     _, error = running.communicate(timeout=60)
     assert running.returncode == 130
     (line,) = error.splitlines()
-    done = int(re.search(r"interrupted after (\d+) of 20000 timesteps", line).group(1))
+    done = int(re.search(r"interrupted after ([\d,]+) of 20,000 timesteps", line).group(1).replace(",", ""))
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert (summary["spans"], summary["spans_planned"]) == (done, 20_000)
