@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from nsim.errors import OutputError, counted
+from nsim.report import units
 
 SUFFIXES = (".parquet", ".csv")  # of tables
 SHOWN_ERRORS = 10  # the most frequent ones
@@ -91,7 +92,8 @@ def _plan(points: int, finished: int, seconds: float, each_s: float, workers: in
     """How much there is to do, and how long it takes."""
     done = f", {finished:,} finished before or equal to others" if finished else ""
     where = f"{counted(workers, 'worker')} of {cluster}" if cluster else counted(workers, "process")
-    return f"{counted(points, 'point')}{done}; about {_duration(seconds)} on {where}, at {each_s * 1e3:.3g} ms each"
+    each = units.seconds(each_s * 1e12)
+    return f"{counted(points, 'point')}{done}; about {_duration(seconds)} on {where}, at {each} each"
 
 
 def _duration(seconds: float) -> str:
