@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 
 import typer
 
@@ -75,6 +76,8 @@ app.callback(help=WORDS)(completion_options)
 
 def main() -> None:
     """Entry point: errors that a user can cure are one line on standard error and exit code 2."""
+    if not sys.warnoptions:  # what NumPy says of numbers in a file would stand beside what nsim says of them
+        warnings.simplefilter("ignore", RuntimeWarning)
     try:
         code = app(prog_name=PROGRAM, standalone_mode=False)
     except UsageError as error:

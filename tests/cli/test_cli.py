@@ -424,3 +424,19 @@ def test_floorline_says_which_sparsity_a_target_takes(tmp_path):
 def test_floorline_refuses_options_of_other_chips(tmp_path):
     assert "partition 'even:4'" in refused("floorline", "cnn", "--chip", "akd1000", "--partition", "even:4")
     assert "mode 'minimal'" in refused("floorline", "mlp", "--chip", "loihi2", "--mode", "minimal")
+
+
+def test_what_numpy_warns_of_stands_beside_no_error(tmp_path):
+    """A signalling NaN, of which a cast warns, in the weights of a file."""
+    onnx = pytest.importorskip("onnx")
+    weights = np.ones((3, 4), np.float32)
+    weights.view(np.uint32)[0, 0] = 0x7FA00000
+    tensor = onnx.TensorProto(name="w", data_type=onnx.TensorProto.FLOAT, dims=[3, 4], raw_data=weights.tobytes())
+    ends = [onnx.helper.make_tensor_value_info(name, 1, [1, size]) for name, size in (("x", 4), ("y", 3))]
+    node = onnx.helper.make_node("Gemm", ["x", "w"], ["y"], transB=1)
+    onnx.save(
+        onnx.helper.make_model(onnx.helper.make_graph([node], "g", ends[:1], ends[1:], [tensor])), tmp_path / "n.onnx"
+    )
+    command = [*NSIM, "run", str(tmp_path / "n.onnx"), "--chip", "loihi2", "--activity", "0.3"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "NaN" in done.stderr, done.stderr
