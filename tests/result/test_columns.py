@@ -27,19 +27,6 @@ KINDS = {"int64": "i", "float64": "f", "bool": "b", "string": "O"}
 TYPES = {"int64": int, "float64": float, "string": str, "bool": bool, "map": dict, "list": list}
 
 
-@pytest.fixture(scope="module")
-def results():
-    """Runs by name, each made when it is first asked for."""
-    made = {}
-
-    def result(name):
-        if name not in made:
-            made[name] = RUNS[name]()
-        return made[name]
-
-    return result
-
-
 def test_declarations_are_sound():
     """Names are unique and lowercase, types are known, and a name has its unit."""
     for declared in all_declared().values():

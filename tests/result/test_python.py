@@ -23,19 +23,6 @@ mpl.use("Agg")
 FEW = ["timesteps, path", "frames, path", "stream, path", "ticks, times", "ticks", "stream, silent"]
 
 
-@pytest.fixture(scope="module")
-def results():
-    """Runs by name, each made when it is first asked for."""
-    made = {}
-
-    def result(name):
-        if name not in made:
-            made[name] = RUNS[name]()
-        return made[name]
-
-    return result
-
-
 @pytest.mark.parametrize("name", RUNS)
 def test_a_result_prints_as_its_head(name, results):
     """Four lines; the energy and time that they begin with are those of the summary."""

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsim.errors import SimulationError, check_fits
-from nsim.machine.compiled.frames_hooks import Flow, Frames, advance, follow, sort_spikes
+from nsim.machine.compiled.frames_hooks import Flow, Frames, advance, follow
 from nsim.machine.compiled.loop import Run
 from nsim.machine.compiled.timesteps import fabric_of, load_at, longest_ps, longest_route
+from nsim.machine.compiled.timesteps_hooks import sort_spikes
 from nsim.machine.frames import Dataflow, FrameMachine, FrameTimes, dataflow
 from nsim.machine.services import SERVICE
 from nsim.machine.simpy import frames as engine_simpy

@@ -30,7 +30,6 @@ from nsim.machine.compiled.timesteps_hooks import (
     Fabric,
     Load,
     link_on,
-    order_by_core,
     send_on,
     sends_again,
     spike_on,
@@ -89,22 +88,6 @@ class Frames(NamedTuple):
     finished_ps: np.ndarray
     left_ps: np.ndarray
     left: np.ndarray
-
-
-@njit(cache=True, nogil=True)
-def sort_spikes(context, indptr, neurons):
-    """Fill in the spikes of all frames, and how many messages every core expects.
-
-    indptr   int64[frames + 1]   frame f owns neurons[indptr[f]:indptr[f + 1]], ascending
-    """
-    load, starts, spikes, missing = context.load, context.starts, context.spikes, context.missing
-    for frame in range(indptr.size - 1):
-        firing = neurons[indptr[frame] : indptr[frame + 1]]
-        order_by_core(load, firing, starts[frame], spikes[indptr[frame] : indptr[frame + 1]])
-        starts[frame] += indptr[frame]
-        for neuron in firing:
-            for copy in range(load.indptr[neuron], load.indptr[neuron + 1]):
-                missing[frame, load.target[copy]] += 1
 
 
 @njit(**HOOK)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from nsim.errors import SimulationError, check_fits
-from nsim.machine.compiled.local_hooks import Local, advance, follow, sort_steps
+from nsim.machine.compiled.local_hooks import Local, advance, follow
 from nsim.machine.compiled.loop import NOW, Run
 from nsim.machine.compiled.timesteps import fabric_of, load_of, longest_ps, longest_route
+from nsim.machine.compiled.timesteps_hooks import sort_spikes
 from nsim.machine.local import neighbours
 from nsim.machine.services import SERVICE, Log
 from nsim.machine.simpy import local as engine_simpy
@@ -80,5 +81,5 @@ class Engine:
             missing=np.zeros((steps, cores), np.int32),
             waits=np.zeros(cores, np.bool_),
         )
-        sort_steps(context, activity.indptr, activity.neurons)
+        sort_spikes(context, activity.indptr, activity.neurons)
         return context

@@ -25,13 +25,12 @@ from nsim.machine.compiled.loop import (
 from nsim.machine.compiled.timesteps_hooks import (
     Fabric,
     Load,
+    begin,
     link_on,
-    order_by_core,
     send_on,
     sends_again,
     spike_on,
     sweep_on,
-    take_spike,
 )
 
 
@@ -64,22 +63,6 @@ class Local(NamedTuple):
     done: np.ndarray
     stack: np.ndarray
     waits: np.ndarray
-
-
-@njit(cache=True, nogil=True)
-def sort_steps(context, indptr, neurons):
-    """Fill in the spikes of all timesteps, and how many messages every core expects.
-
-    indptr   int64[steps + 1]   step s owns neurons[indptr[s]:indptr[s + 1]], ascending
-    """
-    load, starts, spikes, missing = context.load, context.starts, context.spikes, context.missing
-    for step in range(indptr.size - 1):
-        firing = neurons[indptr[step] : indptr[step + 1]]
-        order_by_core(load, firing, starts[step], spikes[indptr[step] : indptr[step + 1]])
-        starts[step] += indptr[step]
-        for neuron in firing:
-            for copy in range(load.indptr[neuron], load.indptr[neuron + 1]):
-                missing[step, load.target[copy]] += 1
 
 
 @njit(**HOOK)
@@ -181,16 +164,6 @@ def goes_on(context, numbers, stations, messages, heap, station, now):
     elif station < first[2] and sends_again(context, station):
         what, message = AGAIN, np.int64(stations[station].current)
     return what, message, 0
-
-
-@njit(**HOOK)
-def begin(context, numbers, stations, messages, station, message, now):
-    first = context.fabric.first
-    if station < first[1] or station >= first[5]:
-        return messages[message].service_ps
-    if station < first[2]:
-        take_spike(context, messages, station, message)
-    return stations[station].service_ps
 
 
 advance = specialised("local", ended, goes_on, begin)

@@ -101,6 +101,22 @@ def order_by_core(load, firing, starts, ordered):
     starts[0] = 0
 
 
+@njit(cache=True, nogil=True)
+def sort_spikes(context, indptr, neurons):
+    """Fill in the spikes of all spans, frames or timesteps that overlap, and how many messages every core expects.
+
+    indptr   int64[spans + 1]   span s owns neurons[indptr[s]:indptr[s + 1]], ascending
+    """
+    load, starts, spikes, missing = context.load, context.starts, context.spikes, context.missing
+    for span in range(indptr.size - 1):
+        firing = neurons[indptr[span] : indptr[span + 1]]
+        order_by_core(load, firing, starts[span], spikes[indptr[span] : indptr[span + 1]])
+        starts[span] += indptr[span]
+        for neuron in firing:
+            for copy in range(load.indptr[neuron], load.indptr[neuron + 1]):
+                missing[span, load.target[copy]] += 1
+
+
 @njit(**HOOK)
 def sweep_on(load, numbers, messages, core, at, start, stop, ordered, origin, now):
     """The next service of a sweep, as a message: up to firing neuron `at`, or the silent rest; -1 if that is nothing.
