@@ -62,25 +62,9 @@ class Basis:
     source: str
 
     def caution(self, where: str) -> Line:
-        """In one line; where: what names the constants."""
+        """All notes, none left out: each may change what a number means. where: what names the constants."""
         constants = [f"{self._constants} ({where})"] if self._constants else []
         return Line("caution", "; ".join([*self.notes, *constants]))
-
-    def brief(self, letters: int) -> Line:
-        """The notes that there is room for beside the constants, at least the first; the others with -v.
-
-        The last notes, which are on this run, go before those on the network between.
-        """
-        constants = [self._constants] if self._constants else []
-        if not self.notes:
-            return Line("caution", f"{self._constants} (-v)" if constants else "")
-        for left in range(len(self.notes)):
-            kept = [*self.notes[:1], *self.notes[1 + left :]]
-            more = [plural(left, "more note")] if left else []
-            said = "; ".join([*kept, *more, *constants]) + (" (-v)" if more or constants else "")
-            if len(said) <= letters:
-                break
-        return Line("caution", said)
 
     @property
     def _constants(self) -> str:

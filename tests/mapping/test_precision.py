@@ -232,7 +232,7 @@ def test_on_the_command_line(tmp_path):
     )
     np.save(tmp_path / "in.npy", (np.random.default_rng(3).random((9, 8)) < 0.4).astype(np.int8))
     run = ("run", "net.nir", "--chip", "loihi2", "--input", "in.npy", "--dt", "1e-3")
-    assert "fixed point (8-bit weights, 12-bit decays)" in " ".join(nsim(*run, "-v", cwd=tmp_path).stdout.split())
+    assert "fixed point (8-bit weights, 12-bit decays)" in " ".join(nsim(*run, cwd=tmp_path).stdout.split())
     assert "fixed point" not in nsim(*run, "--precision", "float", cwd=tmp_path).stdout
     assert "no precision 'double'" in refused(*run, "--precision", "double", cwd=tmp_path)
     assert "precision 'fixed' is not for chip 'akd1000'" in refused(

@@ -78,20 +78,12 @@ def test_management_is_told_where_it_matters(facts, told):
 NOTES = ["weights are random", "activity is assumed", "the pipeline takes 2 timesteps"]
 
 
-@pytest.mark.parametrize(
-    ("letters", "said"),
-    [
-        (200, f"{'; '.join(NOTES)}; constants: 2 assumed (-v)"),
-        (95, f"{NOTES[0]}; {NOTES[2]}; 1 more note; constants: 2 assumed (-v)"),
-        (70, f"{NOTES[0]}; 2 more notes; constants: 2 assumed (-v)"),
-        (5, f"{NOTES[0]}; 2 more notes; constants: 2 assumed (-v)"),
-    ],
-)
-def test_cautions_on_the_run_stay_longest(letters, said):
-    assert Basis(NOTES, {"assumed": ["a", "b"]}, "").brief(letters).said == said
+def test_no_caution_is_left_out():
+    said = Basis(NOTES, {"assumed": ["a", "b"]}, "").caution("-v").said
+    assert said == f"{'; '.join(NOTES)}; constants: 2 assumed (-v)"
 
 
 def test_cautions_without_notes_or_constants():
-    assert Basis([], {}, "").brief(50).said == ""
-    assert Basis([], {"fitted": ["a"]}, "").brief(50).said == "constants: 1 fitted (-v)"
-    assert Basis(NOTES[:1], {}, "").brief(50).said == NOTES[0]
+    assert Basis([], {}, "").caution("-v").said == ""
+    assert Basis([], {"fitted": ["a"]}, "").caution("-v").said == "constants: 1 fitted (-v)"
+    assert Basis(NOTES[:1], {}, "").caution("-v").said == NOTES[0]

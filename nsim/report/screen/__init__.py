@@ -24,7 +24,6 @@ from nsim.result.run_timesteps import Progress as Report
 
 PLAIN = (80, 24)  # when the output is not a terminal
 GAP = 2  # between columns
-CAUTION_LINES, SLACK = 5, 20  # of what a person must be careful about; letters that are lost where lines are broken
 NAMES = 9  # characters of the names of head lines, and of the space before them
 
 
@@ -135,8 +134,7 @@ def facts_grid() -> Table:
 
 def show_basis(screen: Console, basis: Basis, facts: Numbers) -> None:
     """What numbers rest on, in one line; with -v by name. facts: a summary."""
-    room = CAUTION_LINES * (screen.width - NAMES - GAP) - SLACK
-    caution = basis.caution("named below") if verbose() else basis.brief(room)
+    caution = basis.caution("named below" if verbose() else "-v")
     lines = [caution, *(basis.names(facts) if verbose() else ())]
     screen.print()
     screen.print(head_lines([line for line in lines if line.said], bold=False))
