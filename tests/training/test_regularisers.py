@@ -6,10 +6,11 @@ import pytest
 pytest.importorskip("jax")
 pytest.importorskip("optax")
 
+import jax
 import jax.numpy as jnp
 
 from nsim.training.sparsity.networks import Passed
-from nsim.training.sparsity.regularisers import SHARPNESS, penalty
+from nsim.training.sparsity.regularisers import ORDER, penalty, smooth_maximum
 
 
 def passed(frames):
@@ -35,4 +36,18 @@ def test_the_penalties_by_hand():
     assert float(penalty("synops", passed(3), TABLES, REFERENCES)) == pytest.approx((15 + 13) / 2 / 18)
     busiest = (8 + 10) / 2 / 10
     found = float(penalty("max-synops", passed(3), TABLES, REFERENCES))
-    assert busiest <= found <= busiest + np.log(2) / SHARPNESS
+    assert busiest * (1 - 1e-6) <= found <= busiest * 2 ** (1 / ORDER)
+
+
+def test_the_busiest_core_is_looked_at_as_sharply_where_all_do_little():
+    """A network a thousand times sparser has the same slopes: nearly all of it at the busiest core."""
+    work = jnp.array([1.0, 0.9, 0.5])
+    busy, idle = (np.asarray(jax.grad(smooth_maximum)(scale * work)) for scale in (1.0, 1e-3))
+    assert busy == pytest.approx(idle, rel=1e-4)
+    assert busy[0] > 4 * busy[1] > 1000 * busy[2]
+
+
+def test_a_chip_at_rest_has_no_slope_and_no_nan():
+    value, slope = jax.value_and_grad(smooth_maximum)(jnp.zeros(4))
+    assert float(value) == 0.0
+    assert np.asarray(slope).tolist() == [0.0] * 4

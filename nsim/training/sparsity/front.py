@@ -54,6 +54,12 @@ from nsim.training.sparsity.regularisers import Cost, Fanout, check_regulariser
 ROUNDS, GAIN = 4, 0.1  # of the plain training at most; points that a round must gain for there to be another
 SETTINGS = "settings.json"  # of a run, by which its folder is known
 COST_SAMPLES = 2000  # of the validation data
+PS_PER_US = 10**6
+LOWERED = {  # by a regulariser
+    **{"rate": "messages", "synops": "synops"},
+    "max-synops": "synops of the busiest core, over timesteps",
+    "max-work": "us of the busiest core, over timesteps",
+}
 Progress = Callable[[str, int, int], None]
 
 
@@ -86,6 +92,7 @@ class Point:
 
     points        accuracy or explained variance, percent
     lost          points less than the reference, in the mean, and at most with the confidence asked for
+    lowered       what the regulariser is there to lower, per sample: part of the cost, or microseconds
     density       share of weights that are not zero
     """
 
@@ -94,6 +101,7 @@ class Point:
     lost: float
     lost_at_most: float
     cost: Cost
+    lowered: float
     density: float
     file: str
 
@@ -120,10 +128,10 @@ class Front:
         return self.points[0]
 
 
-def cheapest(points: Sequence[Point], regulariser: str, tolerance: float) -> Point:
+def cheapest(points: Sequence[Point], tolerance: float) -> Point:
     """The cheapest point that is allowed; the first is the reference, and always is."""
     allowed = [point for point in points if point is points[0] or point.lost_at_most <= tolerance]
-    return min(allowed, key=lambda point: point.cost.of(regulariser))
+    return min(allowed, key=lambda point: point.lowered)
 
 
 def lost_points(reference: NDArray, points: NDArray, confidence: float) -> tuple[float, float]:
@@ -164,7 +172,7 @@ def train_front(
     _prepare(out, settings)
     trainer = _Trainer(settings, made, data, chip, out, begun, progress, tell)
     points = trainer.points()
-    chosen = cheapest(points, settings.regulariser, settings.tolerance)
+    chosen = cheapest(points, settings.tolerance)
     test = {name: trainer.tested(point) for name, point in (("dense", points[0]), ("chosen", chosen))}
     front = Front(settings, tuple(points), chosen, test, data.test, len(made.weight_shapes), trainer.weight_format)
     _write_results(front, trainer, out)
@@ -239,7 +247,7 @@ class _Trainer:
         self.start = self._plain()
         self.taught = self._taught()
         mapping = self.mapping(self._network("plain", *self.start))
-        self.fanout, self.rows = Fanout.of(mapping), CoreRows.of(mapping)
+        self.fanout, self.rows = self._fanout(mapping), CoreRows.of(mapping)
         self.reference: NDArray | None = None
 
     def _rng(self, *use: int) -> np.random.Generator:
@@ -247,6 +255,12 @@ class _Trainer:
 
     def mapping(self, network: Network) -> Mapping:
         return map_network(network, self.chip, self.settings.partition, weight_format=self.weight_format)
+
+    def _fanout(self, mapping: Mapping) -> Fanout:
+        """In what the regulariser counts."""
+        if self.settings.regulariser != "max-work":
+            return Fanout.of(mapping)
+        return Fanout.of(mapping, costs=mapping.copies.service_ps / PS_PER_US)
 
     def _network(self, name: str, parameters: Parameters, masks: Masks) -> Network:
         path = self.out / f"{name}{self.made.suffix}"
@@ -324,11 +338,12 @@ class _Trainer:
         points = self._exact_points(found)
         self.reference = points if self.reference is None else self.reference
         lost = lost_points(self.reference, points, self.settings.confidence)
-        fanout = Fanout.of(self.mapping(network))
-        cost = measured_cost(self.made, *found, self.data.validation.first(COST_SAMPLES), fanout)
+        mapping, seen = self.mapping(network), self.data.validation.first(COST_SAMPLES)
+        cost, lowered = (measured_cost(self.made, *found, seen, f) for f in (Fanout.of(mapping), self._fanout(mapping)))
         weights = [connection.synapses.weights for connection in network.connections]
         density = sum(int(np.count_nonzero(w)) for w in weights) / sum(w.size for w in weights)
-        return Point(strength, float(points.mean()), *lost, cost, density, f"{name}{self.made.suffix}")
+        less, file = lowered.of(self.settings.regulariser), f"{name}{self.made.suffix}"
+        return Point(strength, float(points.mean()), *lost, cost, less, density, file)
 
     def tested(self, point: Point) -> tuple[float, float]:
         """Points on test data as the training promises them and as the simulator's kernels give them.
@@ -398,10 +413,10 @@ def _write_results(front: Front, trainer: _Trainer, out: Path) -> None:
             table = csv.writer(file, lineterminator="\n")
             cost = ("events", "synops", "max_synops")
             points = ("validation_points", "lost_points", "lost_points_at_most")
-            table.writerow(("strength", *points, *cost, "weight_density", "chosen", "file"))
+            table.writerow(("strength", *points, *cost, "lowered", "weight_density", "chosen", "file"))
             for point in front.points:
                 lost = (point.points, point.lost, point.lost_at_most)
-                row = (point.strength, *lost, *asdict(point.cost).values(), point.density)
+                row = (point.strength, *lost, *asdict(point.cost).values(), point.lowered, point.density)
                 table.writerow((*row, point is front.chosen, point.file))
         (out / network_file(front)).write_bytes((out / front.chosen.file).read_bytes())
         np.save(out / "test_inputs.npy", front.inputs.inputs)
@@ -477,17 +492,16 @@ def _label(point: Point) -> str:
 
 def _draw_points(axis: Any, front: Front) -> None:
     """Bars reach down to what may be lost with the confidence asked for; ring: chosen."""
-    kind, confidence = front.settings.regulariser, 100 * front.settings.confidence
-    cost = [point.cost.of(kind) for point in front.points]
+    confidence = 100 * front.settings.confidence
+    cost = [point.lowered for point in front.points]
     bars = [point.lost_at_most - point.lost for point in front.points]
     points = [point.points for point in front.points]
     axis.errorbar(cost, points, (bars, [0] * len(bars)), fmt="o", color="#0072B2", capsize=3)
     for value, point in zip(cost, front.points, strict=True):
         axis.annotate(_label(point), (value, point.points), (4, 5), textcoords="offset points", fontsize=8)
-    axis.plot(front.chosen.cost.of(kind), front.chosen.points, "o", ms=13, mfc="none", mec="#D55E00", label="chosen")
+    axis.plot(front.chosen.lowered, front.chosen.points, "o", ms=13, mfc="none", mec="#D55E00", label="chosen")
     least = front.dense.points - front.settings.tolerance
     axis.axhline(least, color="black", ls="--", lw=1, label=f"{front.settings.tolerance:g} points below dense")
-    units = {"rate": "messages", "synops": "synops", "max-synops": "synops of the busiest core, over timesteps"}
-    axis.set_xlabel(f"{units[kind]} per sample")
+    axis.set_xlabel(f"{LOWERED[front.settings.regulariser]} per sample")
     axis.set_ylabel(f"validation (%), down to {confidence:g} % confidence")
     axis.legend(fontsize=8)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 NETWORKS = ("mlp", "cnn", "cnn-wide", "pilotnet", "lif", "s5", "s5-half")
-REGULARISERS = ("rate", "synops", "max-synops")
+REGULARISERS = ("rate", "synops", "max-synops", "max-work")
 STRUCTURES = ("weights", "cores")
 
 
@@ -16,7 +16,7 @@ class Options:
 
     data: str
     network: Annotated[str, "mlp, cnn, cnn-wide, pilotnet; lif; s5, s5-half.", NETWORKS] = "cnn"
-    regulariser: Annotated[str, "rate, synops or max-synops (of the busiest core).", REGULARISERS] = "max-synops"
+    regulariser: Annotated[str, "rate, synops; of the busiest core: max-synops, max-work.", REGULARISERS] = "max-synops"
     chip: Annotated[str, "Chip with timesteps, or path of a chip file."] = "loihi2"
     partition: Annotated[str, "default, even:4, even:LAYER=4,..., or a .toml file."] = "default"
     weight_format: Annotated[str | None, "Fully connected layers: dense or sparse."] = None
