@@ -1,6 +1,6 @@
 """Both stages of the optimisation on Speck: sparsity-aware training, then which layers get the faster cores.
 
-A spiking convolutional network of integrate-and-fire neurons, 8-bit weights, on Fashion-MNIST as events, three seeds:
+A spiking convolutional network of integrate-and-fire neurons, 8-bit weights, on Fashion-MNIST as events, five seeds:
 each pixel sends Poisson distributed numbers of events, two on average at full brightness; convolutions of 8, 16 and 32
 channels, fully connected to 10, whose spikes are counted. Trained in bins of events, run event by event, so that the
 chip's answers are not quite those of training: accuracy is the chip's, and that of training is told beside it. Networks
@@ -81,7 +81,7 @@ RIVALS = (
     ("total", BASELINE, "total-sparsity training and the default mapping"),
     ("total", "optimised", "total-sparsity training and the same search"),
 )
-FULL = Workload(3, 3, (5000, 1000, 1000), tuple(REGULARISERS))
+FULL = Workload(5, 4, (5000, 1000, 1000), tuple(REGULARISERS))
 QUICK = Workload(2, 1, (300, 60, 60), ("max-work", "total"))
 
 

@@ -1,6 +1,6 @@
 """Both stages of the optimisation on AKD1000: sparsity-aware training, then the limits of a processor.
 
-A quantised convolutional network on Fashion-MNIST, three seeds: input block of 16 filters, convolutions of 32 and 64,
+A quantised convolutional network on Fashion-MNIST, five seeds: input block of 16 filters, convolutions of 32 and 64,
 fully connected to 10; 4-bit weights and activations. The simulator's integer kernels evaluate it. Networks compared
   dense        trained plainly, with as many epochs as the others
   max-work     trained to lower the clocks of the busiest processor under the default mapping
@@ -83,7 +83,7 @@ RIVALS = (
     ("total", "optimised", "total-sparsity training and the same search"),
     ("max-work", "optimised", "training for the work of the busiest processor and the same search"),
 )
-FULL = Workload(3, 3, (6000, 3000, 2000), tuple(REGULARISERS))
+FULL = Workload(5, 6, (6000, 3000, 2000), tuple(REGULARISERS))
 QUICK = Workload(2, 1, (600, 200, 100), ("max-work", "total"))
 
 
