@@ -235,7 +235,7 @@ def test_energy_of_an_akidanet_frame_lies_between_two_published_runs():
 
 
 def test_a_token_of_the_language_model_passes_one_block_after_another():
-    """The weights printed, 370 M less embeddings; what a block of 1,024 neurons sends crosses one edge between chips."""
+    """The weights printed, 370 M less embeddings; what a block of 1,024 neurons sends crosses one edge of its chip."""
     mapping = language_model.mapped(24, 6, 4)
     weights = sum(
         connection.synapses.weights.size
