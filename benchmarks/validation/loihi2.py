@@ -2,9 +2,9 @@
 
 Reproduces: the log of PilotNet on one chip (lava-dl, benchmark notebooks pilotnet_snn and pilotnet_sdnn: step time,
 power, energy, partition, weight memory, synops of every core; `pilotnet.py`), the timestep of two neurons (NECOTIS), an
-inference of Q-learning (as a bound) and of an autoencoder on 16 chips, the peak rates of Hala Point (Intel 2024), the
-smallest timestep (Intel brief 2021), and the method of the microbenchmarks of arXiv:2601.10035. Rows that cannot be
-compared follow, with what is missing.
+inference of Q-learning (as a bound) and of an autoencoder on 16 chips, a language model on 24 (`language_model.py`),
+the peak rates of Hala Point (Intel 2024), the smallest timestep (Intel brief 2021), and the method of the
+microbenchmarks of arXiv:2601.10035. Rows that cannot be compared follow, with what is missing.
 
 Expects: the mean timestep and the energy of the trained PilotNet LIF within 20 %; its synops per core within 10 %;
 partition exactly. How near it comes: 148 us, -3 %; 67.7 uJ, -1 %; the partly filled last slices and the step pattern do
@@ -27,7 +27,7 @@ import numpy as np
 if not __package__:  # run as a script
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks.validation import microbenchmarks, pilotnet
+from benchmarks.validation import language_model, microbenchmarks, pilotnet
 from benchmarks.validation.comparison import (
     FITTED,
     INDEPENDENT,
@@ -230,7 +230,7 @@ NOT_COMPARABLE = (
     ("PilotNet table of energy and latency", "arXiv:2310.03251", "absolute values not found"),
     ("five runtime constants; r >= 0.97 on linear layer and QUBO", "arXiv:2601.10035", "values and sizes not found"),
     ("Hala Point 5 TB/s chip to chip", HALA, "in the chip file: bandwidth of a link between chips"),
-    ("MatMul-free LLM: 41.5 token/s, 405 mJ/token", "arXiv:2503.18002", "24 chips; partition and activity not found"),
+    ("MatMul-free LLM on 24 chips: 405 mJ/token", language_model.SOURCE, "static and dynamic parts not found"),
     ("S4D: 31 and 111 cores, ratios to Jetson", "arXiv:2409.15022", "ratios only; layer sizes and activity not found"),
     ("sparse S5: 42x faster, 149x less energy", "arXiv:2502.01330", "ratios to another machine; absolute not found"),
     ("Q-learning: 58.42 us per update, 1.80 W", "2609.32317", "learning and the embedded processors are not modelled"),
@@ -245,6 +245,7 @@ def all_rows(chip: BarrierChip, quick: bool, engine: str) -> Iterator[Row]:
     yield from two_neurons(chip, engine)
     yield from other_networks(chip, engine)
     yield from autoencoder_on_a_board(engine)
+    yield from language_model.all_rows(engine)
     yield from peaks(chip, quick, engine)
     yield smallest_timestep(chip, engine)
     yield from slopes(chip, engine)

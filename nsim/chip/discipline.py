@@ -155,8 +155,8 @@ RUN_OPTIONS = _by_name(
     ),
     Option(
         "cluster",
-        "Workers to spread the timesteps over: address of a Dask scheduler, tcp://host:8786, or local:4. "
-        "[default: this process]",
+        "Workers to spread the timesteps over: address of a Dask scheduler, tcp://host:8786, processes, local:4, or "
+        "jobs of SLURM, slurm:4. [default: this process]",
     ),
     Option("shared_lines", "Lines of the chip file: spikes wait for them.", bool),
 )

@@ -25,6 +25,8 @@ from nsim.cli.options import (
 from nsim.cli.output import Output, check_figures
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from nsim.chip.chip import Chip
     from nsim.result.trace_view import TraceView
 
@@ -102,6 +104,18 @@ def run(
         _run(network, target, Output(folder, report, formats), traces, view, input, given)
 
 
+def _telling(cluster: str | None) -> AbstractContextManager[None]:
+    """What is told of a cluster that starts meanwhile goes to standard error."""
+    from contextlib import nullcontext
+
+    if cluster is None:
+        return nullcontext()
+    from nsim.report import screen
+    from nsim.sweep.executors import telling  # start-up: few runs need it
+
+    return telling(screen.note)
+
+
 def _run(
     name: str,
     chip: Chip,
@@ -128,7 +142,7 @@ def _run(
     mapping: Any = map_network(network, chip, **own.mapping_options(options, inputs))
     common = {key: options[key] for key in ("dt_s", "seed", "engine")}
     wanted = {"inputs": inputs, **common, **own.running_options(options)}
-    with screen.progress(own.counted) as progress:
+    with screen.progress(own.counted) as progress, _telling(options.get("cluster")):
         files: dict[str, Any] = {kind: output.folder.partial / FILES[kind] for kind in traces if output.folder}
         if isinstance(view, TraceView):
             files["perfetto"] = replace(view, path=files["perfetto"])

@@ -21,7 +21,7 @@ def sweep(
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes on this machine. [default: all processors]")] = None,
     cluster: Annotated[
-        str | None, typer.Option(help="Dask scheduler to use instead: tcp://host:8786, or local:4.")
+        str | None, typer.Option(help="Dask scheduler to use instead: tcp://host:8786, local:4 or slurm:4.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, estimate the time, and write nothing.")] = False,
 ) -> None:
@@ -33,7 +33,7 @@ def sweep(
     import time
     from contextlib import closing
 
-    from nsim.sweep.executors import check_workers, executor, without_interrupts
+    from nsim.sweep.executors import check_workers, executor, telling, without_interrupts
 
     begin = time.perf_counter()
     processes = check_workers(workers, cluster)
@@ -43,7 +43,7 @@ def sweep(
     if path.suffix not in SUFFIXES:
         raise OutputError(f"cannot write results to {path}: end its name in {' or '.join(SUFFIXES)}")
     kept = path.with_name(f"{path.name}.store")
-    with closing(executor(processes, cluster)) as where:
+    with closing(executor(processes, cluster)) as where, telling(lambda line: screen.note(line)):
         if cluster is None and not kept.exists():
             where.start()  # processes load what they need while this one reads and checks
 

@@ -31,7 +31,8 @@ from nsim.machine.services import Log
 from nsim.machine.simpy import timesteps as engine_simpy
 from nsim.machine.stations import MeshMachine, StepTimes, Sweeps, station_fields, sweeps_at
 from nsim.machine.traffic import Traffic
-from nsim.mapping.cores.mapping import Copies, Mapping
+from nsim.mapping.cores.copies import Copies
+from nsim.mapping.cores.mapping import Mapping
 from nsim.network.layers import Layer, Network
 from nsim.network.neurons import Relay
 

@@ -7,7 +7,8 @@ naive twin in the tests.
 import numpy as np
 from numba import njit
 
-WORK = 5  # numbers that say what a copy causes: synops by format (3), words, busy time. Known, so that loops unroll
+FORMATS = 3  # in which weights are stored. Known, so that loops unroll
+WORK = FORMATS + 2  # numbers that say what a copy causes: synops by format, words, busy time
 
 
 @njit(cache=True, nogil=True)
@@ -324,12 +325,14 @@ def number_pairs(order, owner, copy_indptr, core, number, pair, pairs):
 
 
 @njit(cache=True, nogil=True)
-def count_copies(indptr, neurons, copy_indptr, copies, by_core, by_pair):
+def count_copies(indptr, neurons, copy_indptr, core, column, pair, synops, words, busy_ps, by_core, by_pair):
     """Add up what the copies of firing neurons cause.
 
     indptr, neurons       activity: step s fires neurons[indptr[s]:indptr[s + 1]]
     copy_indptr           int64[neurons + 1]     copies of every neuron
-    copies                int32 or int64[copies, 2 + WORK]   destination core, number of the pair of cores, work
+    core, pair            integer[copies]        destination core, and number of the pair of cores
+    column                int32[cores]           of every core in `by_core`
+    synops, words, busy_ps   integer[copies, 3], integer[copies]   work
     by_core               int64[steps, cores, WORK]   in place
     by_pair               int64[steps, pairs]    in place: messages
     """
@@ -337,10 +340,12 @@ def count_copies(indptr, neurons, copy_indptr, copies, by_core, by_pair):
         pairs, cores = by_pair[step], by_core[step]
         for k in range(indptr[step], indptr[step + 1]):
             for row in range(copy_indptr[neurons[k]], copy_indptr[neurons[k] + 1]):
-                core = np.uint32(copies[row, 0])
-                pairs[np.uint32(copies[row, 1])] += 1
-                for column in range(WORK):
-                    cores[core, column] += copies[row, 2 + column]
+                pairs[np.uint32(pair[row])] += 1
+                work = cores[np.uint32(column[np.uint32(core[row])])]
+                for form in range(FORMATS):
+                    work[form] += synops[row, form]
+                work[FORMATS] += words[row]
+                work[FORMATS + 1] += busy_ps[row]
 
 
 @njit(cache=True, nogil=True)

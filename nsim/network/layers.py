@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from math import prod
 
 import numpy as np
@@ -184,10 +185,19 @@ class Network(Brief):
             raise NetworkError(self.missing)
 
     def outgoing(self, name: str) -> list[Connection]:
-        return [c for c in self.connections if c.source == name]
+        return list(self._ends[0].get(name, ()))
 
     def incoming(self, name: str) -> list[Connection]:
-        return [c for c in self.connections if c.target == name]
+        return list(self._ends[1].get(name, ()))
+
+    @cached_property
+    def _ends(self) -> tuple[dict[str, list[Connection]], dict[str, list[Connection]]]:
+        """Connections by source, and by target."""
+        ends: tuple[dict[str, list[Connection]], dict[str, list[Connection]]] = ({}, {})
+        for connection in self.connections:
+            ends[0].setdefault(connection.source, []).append(connection)
+            ends[1].setdefault(connection.target, []).append(connection)
+        return ends
 
     def sends(self, layer: Layer) -> bool:
         """Whether a layer's messages leave it: a layer that only holds a result for reading sends none."""

@@ -187,6 +187,10 @@ class Sparse(Synapses):
             return np.diff(before).astype(np.int64)
         indptr, source, nonzero = self._by_target
         inside = box.indices(self.target_shape)
+        if inside.size and inside[-1] - inside[0] + 1 == inside.size:  # neurons in a row: so are their synapses
+            synapses = slice(indptr[inside[0]], indptr[inside[-1] + 1])
+            reached = source[synapses][nonzero[synapses]] if stored else source[synapses]
+            return np.bincount(reached, minlength=self.sources)
         counts = indptr[inside + 1] - indptr[inside]
         ends = np.cumsum(counts)
         synapse = np.arange(counts.sum()) + np.repeat(indptr[inside] - (ends - counts), counts)

@@ -239,9 +239,11 @@ def _sync_line(facts: Numbers) -> Line | None:
         return None
     without, cost = seconds(facts["local_time_ps"] / facts["spans"]), facts["barrier_cost"]
     effect = f"the barrier costs {percent(cost)} of the time" if cost > 0 else f"{percent(-cost)} slower"
-    return Line(
-        "sync", f"{without} per timestep without a global barrier: {effect}", ("neighbours wait for each other",)
-    )
+    if facts["energy_fj"]:
+        energy = 1 - facts["known_local_energy_fj"] / facts["energy_fj"]
+        effect += f" and {percent(energy)} of the energy" if energy > 0 < cost else ""
+    notes = ("neighbours wait for each other", "handshakes are free")
+    return Line("sync", f"{without} per timestep without a global barrier: {effect}", notes)
 
 
 def _management_line(facts: Numbers) -> Line | None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nsim.machine.stations import MeshMachine
 from nsim.mapping.cores.mapping import Mapping
+from nsim.mapping.cores.partition import Slice
 from nsim.mapping.cores.storage import FORMATS, box_reached, storage_format, synops_per_message
 from nsim.network import kernels
 from nsim.network.activity import Activity
@@ -160,10 +161,7 @@ class Counter:
         self.core = column[mapping.core]
         self.layer = np.repeat(np.arange(len(network.layers)), [layer.neurons for layer in network.layers])
         pair, pairs = self._pairs()
-        columns = column[copies.core], pair, copies.synops, copies.words, copies.service_ps
-        largest = max(column.max(initial=0) for column in columns)
-        kind = np.int32 if largest <= np.iinfo(np.int32).max else np.int64  # half the memory to read
-        self.copies = np.column_stack([column.astype(kind) for column in columns])
+        self.copies = copies.core, column.astype(np.int32), pair, copies.synops, copies.words, copies.service_ps
         self.links = int(first[5] - first[2])
         indptr, link = self._crossings(pairs, machine)
         ends = self.used, self.links - self.cores + self.used
@@ -178,31 +176,39 @@ class Counter:
                  neuron, and the table int64[rows, 2] of synops and of those with a weight that is not zero
         """
         network = self.mapping.network
-        numbers, tables = [], []
-        indptr = [0]
+        position = {id(connection): number for number, connection in enumerate(network.connections)}
+        larger = [piece for held in self.mapping.partition for piece in held if piece.larger]
+        beyond = {piece.layer for piece in larger}
+        first: dict[tuple[int, str], int] = {}  # rows of connections that share synapses and reach nothing more
+        numbers, rows, tables = [], [], []
+        indptr, row = [0], 0
         for layer in network.layers:
-            for number, connection in enumerate(network.connections):
-                if connection.source == layer.name:
-                    form = storage_format(connection, self.mapping.chip, self.mapping.dense_layers)
-                    whole = Box.whole(network.by_name[connection.target].shape)
-                    stored = connection.synapses.fan_out(whole, stored=True)
-                    done = synops_per_message(connection, whole, form, self.mapping.chip)
-                    done = done + self._beyond(connection, form)
-                    tables.append(np.column_stack((done, stored)))
-                    numbers.append(number)
+            for connection in network.outgoing(layer.name):
+                form = storage_format(connection, self.mapping.chip, self.mapping.dense_layers)
+                key = id(connection.synapses), connection.target if connection.target in beyond else form
+                if key not in first:
+                    tables.append(self._caused(connection, form, larger))
+                    first[key], row = row, row + len(tables[-1])
+                numbers.append(position[id(connection)])
+                rows.append(first[key])
             indptr.append(len(numbers))
-        rows = np.concatenate(([0], np.cumsum([len(table) for table in tables])))[:-1]
         table = np.concatenate([np.zeros((0, 2), np.int64), *tables])
-        return np.array(indptr), np.array(numbers, np.int64), rows.astype(np.int64), table
+        return np.array(indptr), np.array(numbers, np.int64), np.array(rows, np.int64), table
 
-    def _beyond(self, connection: Connection, form: str) -> NDArray[np.int64]:
-        """Synops of a message of each source neuron beyond the target layer, in slices laid out so: int64[sources]."""
-        found = np.zeros(connection.synapses.sources, np.int64)
-        for piece in (piece for held in self.mapping.partition for piece in held):
-            if piece.layer == connection.target and piece.larger:
-                for sign, box in ((1, box_reached(connection, piece.larger)), (-1, piece.box)):
-                    found += sign * synops_per_message(connection, box, form, self.mapping.chip)
-        return found
+    def _caused(self, connection: Connection, form: str, larger: list[Slice]) -> Table:
+        """Synops of a message of each source neuron, and those with a weight that is not zero: int64[sources, 2].
+
+        larger   slices that are laid out beyond their layers: convolutions do synops there too
+        """
+        network, chip = self.mapping.network, self.mapping.chip
+        whole = Box.whole(network.by_name[connection.target].shape)
+        done = synops_per_message(connection, whole, form, chip)
+        for piece in larger:
+            if piece.layer == connection.target:
+                reached = box_reached(connection, piece.laid_out)
+                done = done + synops_per_message(connection, reached, form, chip)
+                done = done - synops_per_message(connection, piece.box, form, chip)
+        return np.column_stack((done, connection.synapses.fan_out(whole, stored=True)))
 
     def _pairs(self) -> tuple[NDArray[np.int32], Table]:
         """Number of the pair of cores that every copy goes between, and source and destination core of every pair."""
@@ -224,7 +230,7 @@ class Counter:
         by_core = np.zeros((steps, used, kernels.WORK), np.int64)
         by_pair = np.zeros((steps, self.crossings[0].size - 1), np.int64)
         fired = activity.indptr, activity.neurons
-        kernels.count_copies(*fired, copies.indptr, self.copies, by_core, by_pair)
+        kernels.count_copies(*fired, copies.indptr, *self.copies, by_core, by_pair)
         by_link = np.zeros((steps, self.used_links.size), np.int64)
         kernels.count_crossings(by_pair, *self.crossings, by_link)
         by_layer = np.zeros((2, steps, len(network.layers)), np.int64)

@@ -149,7 +149,7 @@ def simulate(
     runtime    on the management processors, "lava" or "bare"; by default the chip's
     embedded_us, per_sample_us   of the user's own code on them, in every timestep and once per sample
     sync       "local": simulate it also without a barrier (nsim/machine/local.py), for `local_time_ps` of the summary
-    cluster    address of a Dask scheduler, "tcp://host:8786", or "local:4": its workers simulate the timesteps
+    cluster    of workers that simulate the timesteps: a Dask scheduler, "tcp://host:8786", "local:4" or "slurm:4"
     shared_lines   spikes wait for the lines of the chip file
     Ctrl-C returns what was simulated until then, if that is at least one timestep, frame or tick.
     raises     InputError for input that does not fit, SimulationError for an unknown engine, a deadlock, or an option

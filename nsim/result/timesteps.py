@@ -127,11 +127,15 @@ class TimestepResult(Result):
 
     @cached_property
     def energy(self) -> Energy:
+        return self._energy_in(self.time_ps)
+
+    def _energy_in(self, time_ps: int) -> Energy:
+        """Energy of what was done, in so long a time."""
         mapping, samples = self.mapping, len(self.sample_timesteps)
         cores = mapping.placement.size
         chips = mapping.chips_used
-        more = running_fj(mapping.chip, mapping.management, self.spans, samples, cores, self.time_ps, chips)
-        return energy_of(mapping.chip, self.actions, self.time_ps, more, chips)
+        more = running_fj(mapping.chip, mapping.management, self.spans, samples, cores, time_ps, chips)
+        return energy_of(mapping.chip, self.actions, time_ps, more, chips)
 
     @cached_property
     def steady(self) -> TimestepResult:
@@ -290,7 +294,12 @@ class TimestepResult(Result):
         if self.local_ps is None:
             return {}
         local_time_ps = self.local_ps + int(self.management_ps.sum())
-        return {"local_time_ps": local_time_ps, "barrier_cost": 1 - local_time_ps / self.time_ps}
+        energy_fj = self._energy_in(local_time_ps).known_fj
+        return {
+            "local_time_ps": local_time_ps,
+            "barrier_cost": 1 - local_time_ps / self.time_ps,
+            "known_local_energy_fj": energy_fj,
+        }
 
     def neurobench(self) -> dict[str, float | None]:
         """Synaptic operations and sparsities as NeuroBench defines them, per timestep; see nsim/result/neurobench.py.

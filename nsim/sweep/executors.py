@@ -12,9 +12,10 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     Chunk = list[Task]
     Results = Generator[list[Done], None, None]
 
+SLURM = "slurm"  # in place of an address
 TIMEOUT_S = 15  # to find a scheduler
 SCATTERED_BYTES = 1_000_000  # files of more are sent to workers once, others with every chunk
 AHEAD = 4  # chunks for each worker, so that none waits for the next one
@@ -144,10 +146,26 @@ def without_interrupts() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
+_tell: ContextVar[Callable[[str], None]] = ContextVar("tell", default=lambda line: None)
+
+
+@contextmanager
+def telling(tell: Callable[[str], None]) -> Iterator[None]:
+    """Clusters that start meanwhile are told of, in a line: their workers, and where to watch them."""
+    token = _tell.set(tell)
+    try:
+        yield
+    finally:
+        _tell.reset(token)
+
+
 class Dask:
-    """A Dask cluster, or one of some processes on this machine.
+    """A Dask cluster, or one of some processes on this machine, or of jobs of SLURM.
 
     Chunks of a worker that is lost are evaluated by another one. Every chunk's result is taken once.
+
+    address     of a scheduler, or SLURM; None: on this machine
+    processes   of a cluster that is started for this
     """
 
     workers = 0  # until it is started
@@ -168,6 +186,8 @@ class Dask:
 
         from distributed import Client, LocalCluster
 
+        from nsim.sweep.slurm import slurm_cluster
+
         silence("distributed", "asyncio", "tornado")  # what is wrong is said here, in one line
         resource_tracker.ensure_running()  # or it starts, and lets Ctrl-C through, while the workers do
         try:
@@ -175,6 +195,9 @@ class Dask:
                 if self.address is None:
                     quiet: dict[str, Any] = {"dashboard_address": ":0", "silence_logs": logging.CRITICAL}
                     self.cluster = LocalCluster(n_workers=self.processes, threads_per_worker=1, processes=True, **quiet)
+                elif self.address == SLURM:
+                    own = {"scheduler_options": {"dashboard_address": ":0"}, "silence_logs": logging.CRITICAL}
+                    self.cluster = slurm_cluster(self.processes, ONE_THREAD, **own)
                 self.client = Client(self.cluster or self.address, timeout=TIMEOUT_S)
         except (OSError, TimeoutError, ValueError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
@@ -182,11 +205,18 @@ class Dask:
                 f"no Dask scheduler answers at {self.address} ({reason}): start one with dask scheduler, and workers "
                 f"with dask worker {self.address}"
             ) from None
+        if self.address == SLURM:
+            _tell.get()(f"waiting for the first of {counted(self.processes, 'worker')} from SLURM's queue")
+            self.client.wait_for_workers(1)
         self.workers = len(self.client.scheduler_info(n_workers=-1)["workers"])
         if not self.workers:
             raise SweepError(
                 f"the cluster at {self.address} has no workers: start some with dask worker {self.address}"
             )
+        self.workers = max(self.workers, self.processes)  # others of SLURM may still be in the queue
+        dashboard = self.client.dashboard_link
+        where = f"Dask dashboard: {dashboard}" if dashboard else f"{self.address or 'Dask'}, without a dashboard"
+        _tell.get()(f"{counted(self.workers, 'worker')} · {where}")
 
     def run(self, chunks: Iterator[Chunk], code: str, files: dict[str, str], ahead: int = AHEAD) -> Results:
         from distributed import KilledWorker, as_completed
@@ -236,16 +266,18 @@ def silence(*packages: str) -> None:
 
 
 def parse_cluster(text: str) -> tuple[str | None, int]:
-    """Address of a scheduler, or None and a number of processes on this machine.
+    """Address of a scheduler and 0; or None, or SLURM, and a number of processes on this machine, or jobs.
 
     raises   SweepError
     """
-    local = re.fullmatch(r"local:(\d{1,4})", text)
-    if local and int(local[1]):
-        return None, int(local[1])
+    own = re.fullmatch(r"(local|slurm):(\d{1,4})", text)
+    if own and int(own[2]):
+        return {"local": None, "slurm": SLURM}[own[1]], int(own[2])
     if re.fullmatch(r"(tcp|tls|ucx)://[^\s/]+:\d{1,5}", text):
         return text, 0
-    raise SweepError(f"no cluster {text!r}: give the address of a Dask scheduler, as tcp://host:8786, or local:4")
+    raise SweepError(
+        f"no cluster {text!r}: give the address of a Dask scheduler, as tcp://host:8786, local:4 or slurm:4"
+    )
 
 
 def check_workers(workers: int | None, cluster: str | None) -> int:
@@ -260,6 +292,8 @@ def check_workers(workers: int | None, cluster: str | None) -> int:
             raise SweepError(f"--workers {workers} and --cluster {cluster} exclude each other: give one of them")
         if find_spec("distributed") is None:
             raise SweepError("--cluster needs Dask: pip install 'nsim-neuromorphic[cluster]'")
+        if cluster.startswith("slurm:") and find_spec("dask_jobqueue") is None:
+            raise SweepError("--cluster slurm:N needs dask-jobqueue: pip install 'nsim-neuromorphic[slurm]'")
     if workers is not None and not 1 <= workers <= available:
         raise SweepError(f"workers is {workers}: this process may use 1 to {available}")
     processes = workers or available

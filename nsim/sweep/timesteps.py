@@ -31,7 +31,7 @@ _ready: dict[str, Any] = {}  # in a worker: the engine of the last run, by its n
 class Engine:
     """Simulates activity on a cluster; what it gives is what the engine of this name gives here.
 
-    cluster   address of a scheduler, or "local:4"
+    cluster   address of a scheduler, "local:4" or "slurm:4"
     raises    SweepError if there is none
     """
 

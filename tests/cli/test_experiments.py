@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from nsim.cli import experiments as reproduce
 from nsim.cli.main import app
 from nsim.errors import ExperimentError
+from nsim.mapping.cores.partition import Rules, smallest_split
 from nsim.mapping.network import map_network
 from tests.generators.machines import shipped, small_chip
 
@@ -27,7 +28,7 @@ def script(name: str):
     return importlib.import_module(f"benchmarks.experiments.{name}")
 
 
-LONG = {"floorline_states", "cnn_weight_sparsity", "traffic_bound", "max_affine_bound", "activity_schedules"}
+LONG = {"boards", "floorline_states", "cnn_weight_sparsity", "traffic_bound", "max_affine_bound", "activity_schedules"}
 BY_LENGTH = [pytest.param(each, marks=[pytest.mark.slow] * (each.name in LONG), id=each.name) for each in EXPERIMENTS]
 
 
@@ -280,3 +281,26 @@ def test_varied_chips_are_slower_nowhere_else():
         changed = getattr(other.actions, name).latency_ps / action.latency_ps
         factor = {"neuron_update": "updates", "spike": "updates", "message_out": "sends"}.get(name)
         assert changed == pytest.approx(times[factor] if factor else 1, rel=1e-3)
+
+
+def test_boards_deal_cores_in_equal_parts():
+    """In order, on every chip, from its first core on."""
+    boards = script("boards")
+    mapping = map_network(boards.network_of("s5", 0), boards.board(4))
+    placed = np.array(boards.dealt(mapping))
+    counts = np.bincount(placed // mapping.chip.cores_per_chip, minlength=4)
+    assert counts.sum() == mapping.placement.size and counts.max() - counts.min() <= 1
+    assert placed.tolist() == [
+        core + chip * mapping.chip.cores_per_chip for chip, count in enumerate(counts) for core in range(count)
+    ]
+
+
+@pytest.mark.parametrize("width", [64, 500, 900])
+def test_boards_find_the_fewest_cores_of_a_layer(width):
+    """As one by one."""
+    boards = script("boards")
+    network = boards.perceptron(width, 2, 0)
+    rules = Rules(network, boards.board(1), "dense")
+    assert [boards.fewest(rules, layer) for layer in network.layers] == [
+        smallest_split(rules, layer) for layer in network.layers
+    ]

@@ -26,7 +26,8 @@ from nsim.chip.file import load_chip
 from nsim.chip.timesteps import BarrierChip
 from nsim.errors import MappingError
 from nsim.machine.stations import MeshMachine, build_machine
-from nsim.mapping.cores.mapping import Copies, Mapping
+from nsim.mapping.cores.copies import Copies
+from nsim.mapping.cores.mapping import Mapping
 from nsim.mapping.network import map_network
 from nsim.network.layers import Connection, Layer, Network
 from nsim.network.neurons import Activation, DiagonalState, Neuron, Relay, Threshold

@@ -535,3 +535,24 @@ def test_deadlock_names_the_cycle(engine, places, monkeypatch):
     assert sorted(cycle[:-1]) == sorted(around)
     start = around.index(cycle[0])
     assert cycle[:-1] == around[start:] + around[:start]
+
+
+def test_a_timestep_that_could_outgrow_the_clock_is_refused_by_what_fires():
+    """Six bits of 63 are the station's: 2**57 ps are left. Two links of 2**53 ps each, and the sum of all services and
+    wires of a message counts the longest for each of its 4 stations: at most 2**55 ps, so three may fire, and four not.
+    """
+    chip = small_chip(2, 1, cores_per_router=4, links=(1 << 53, 0), places=4)
+    mapping = hand_mapped(chip, [Cell(0, slot, {1: 1}) for slot in range(4)])
+    machine = build_machine(chip)
+    assert 1 << 5 < machine.stations <= 1 << 6
+    three = [ENGINES[engine].run_timestep(mapping, machine, np.arange(3)).duration_ps for engine in ENGINES]
+    assert three[0] == three[1] > 4 << 53
+    engine = ENGINES["compiled"].Engine(mapping, machine)
+    for run_four in (
+        lambda: list(engine.run(Activity(np.array([0, 4]), np.arange(4), None))),
+        lambda: engine.step(np.arange(4), False),
+    ):
+        with pytest.raises(
+            SimulationError, match=r"may take 1441\d+ ps, but the clock of the compiled engine ends at 1441151"
+        ):
+            run_four()

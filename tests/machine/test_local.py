@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -159,6 +161,10 @@ def test_a_run_tells_what_its_barrier_costs(mapping, density, samples):
     assert found[0].local_ps == found[1].local_ps
     assert facts["local_time_ps"] == found[0].local_ps + plain.management_ps.sum()
     assert facts["barrier_cost"] == pytest.approx(1 - facts["local_time_ps"] / plain.time_ps)
+    power_mw = (mapping.chip.static_mw or 0) * mapping.chips_used
+    power_mw += (mapping.chip.power.core_mw or 0) * mapping.placement.size
+    saved_fj = power_mw * (plain.time_ps - facts["local_time_ps"])  # 1 mW x 1 ps = 1 fJ; nothing else is done or left
+    assert facts["known_local_energy_fj"] == pytest.approx(plain.energy.known_fj - saved_fj, rel=1e-9)
     assert {key: facts[key] for key in plain.summary()} == plain.summary()
     assert found[0].local_ps >= (plain.busy_ps.max() / samples) // 1
 
@@ -176,6 +182,10 @@ def test_long_samples_come_in_chunks():
 
 def test_the_command_line(tmp_path):
     told = nsim("run", "mlp:width=64,depth=3", "--chip", "loihi2", "--partition", "even:4", "--sync", "local")
-    assert "without a global barrier: the barrier costs" in " ".join(told.stdout.split())
+    text = " ".join(told.stdout.split())
+    assert re.search(
+        r"without a global barrier: the barrier costs [\d.]+ % of the time and [\d.]+ % of the energy", text
+    )
+    assert "handshakes are free" in text
     assert "choose barrier or local" in refused("run", "mlp", "--chip", "loihi2", "--sync", "none")
     assert "sync 'local' is not for chip 'speck'" in refused("run", "mlp", "--chip", "speck", "--sync", "local")

@@ -134,6 +134,40 @@ def test_copies_are_the_cores_with_a_synop(mapping):
 
 
 @examples
+@given(mapping=mapped_networks(), seed=st.integers(0, 99))
+def test_copies_are_in_the_order_of_cores_wherever_these_are(mapping, seed):
+    """Under any placement the same work, by neuron and then by physical core."""
+    placed = map_network(
+        mapping.network, mapping.chip, mapping.partition, f"random:{seed}", weight_format=mapping.dense_layers
+    )
+    owner = np.repeat(np.arange(placed.core.size), np.diff(placed.copies.indptr))
+    expected = sorted(naive_copies(placed).items())
+    assert list(zip(owner.tolist(), placed.copies.core.tolist(), strict=True)) == [pair for pair, _ in expected]
+    assert placed.copies.words.tolist() == [work.words for _, work in expected]
+    assert placed.copies.synops.sum(axis=1).tolist() == [sum(work.synops.values()) for _, work in expected]
+
+
+def test_layers_that_share_their_synapses_are_mapped_as_others():
+    """Slices alike are looked at once: the same as with a copy of the weights for every layer."""
+    shape, rng = (24, 1, 1), np.random.default_rng(0)
+    weights = rng.integers(-9, 9, (24, 24)) * (rng.random((24, 24)) < 0.4)
+    layers = tuple(Layer(f"layer{k}", shape, Lif(leak=0.1, gain=1.0, threshold=1.0)) for k in range(4))
+    one = Dense(weights, shape, shape)
+
+    def mapped(synapses):
+        joined = [
+            Connection(f"layer{k}", f"layer{k + 1}", synapses[k], weight_bits=bits) for k, bits in enumerate((8, 8, 4))
+        ]
+        network = Network("shared", layers, tuple(joined), "layer0", "layer3")
+        return map_network(network, shipped("loihi2"), {"layer1": 3, "layer2": 5, "layer3": 3})
+
+    shared, own = mapped([one] * 3), mapped([Dense(weights.copy(), shape, shape) for _ in range(3)])
+    for name in ("indptr", "core", "synops", "words", "service_ps"):
+        assert getattr(shared.copies, name).tolist() == getattr(own.copies, name).tolist()
+    assert shared.demands == own.demands
+
+
+@examples
 @given(mapping=mapped_networks(), word_ps=st.integers(0, 5_000), receive_ps=st.integers(0, 3))
 def test_a_copy_takes_the_longer_of_reading_and_adding(mapping, word_ps, receive_ps):
     """message_in + sum over connections of max(words x word time, synops x synop time), at least 1 ps."""

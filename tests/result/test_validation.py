@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.validation import speck
+from benchmarks.validation import language_model, speck
 from benchmarks.validation.akd1000 import energy_rows
 from benchmarks.validation.pilotnet import TRAINED
 from nsim.chip.file import load_chip
@@ -24,6 +24,7 @@ from nsim.mapping.cores.mapping import Mapping
 from nsim.mapping.network import map_network
 from nsim.network.builtin import build
 from nsim.network.layers import Network
+from nsim.network.synapses import Dense
 from nsim.result.run import simulate
 from nsim.result.run_frames import simulate_frames
 from nsim.result.timesteps import TimestepResult
@@ -231,3 +232,19 @@ def test_energy_of_an_akidanet_frame_lies_between_two_published_runs():
     assert rows["board at 51.28 fps"].simulated == pytest.approx(981, rel=0.05)
     assert rows["board at 43.48 fps"].simulated == pytest.approx(1021, rel=0.05)
     assert {row.verdict for row in rows.values()} == {"within"}
+
+
+def test_a_token_of_the_language_model_passes_one_block_after_another():
+    """The weights printed, 370 M less embeddings; what a block of 1,024 neurons sends crosses one edge of its chip."""
+    mapping = language_model.mapped(24, 6, 4)
+    weights = sum(
+        connection.synapses.weights.size
+        for connection in mapping.network.connections
+        if isinstance(connection.synapses, Dense)
+    )
+    assert weights == 24 * (4 * 1_024 * 1_024 + 3 * 1_024 * 2_816)
+    result = language_model.one_token(mapping, "compiled")
+    sending = (result.counts.spikes > 0).sum(axis=1)
+    assert sending.tolist() == [1] * len(mapping.network.layers)
+    assert result.summary()["chip_crossings"] == 23 * 1_024 * language_model.LAYERS["mix"][1]
+    assert mapping.chips_used == 24

@@ -20,7 +20,7 @@ from nsim.machine.compiled import merge as merge_loop
 from nsim.machine.compiled.loop import NOW, Run, bits_of
 from nsim.machine.compiled.queues import idle_stations
 from nsim.machine.compiled.tandem import empty_lines
-from nsim.machine.compiled.timesteps_hooks import Fabric, Load, Steps, run_step, start_sweeps
+from nsim.machine.compiled.timesteps_hooks import Fabric, Load, Steps, messages_ps, run_step, start_sweeps
 from nsim.machine.path import ENTRY, PathTimes
 from nsim.machine.services import Log
 from nsim.machine.simpy import timesteps as engine_simpy
@@ -83,10 +83,12 @@ class Engine:
         self.grid = None if critical_path else grid_of(machine, self.fabric, self.load)
         self.pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self.copies = np.diff(self.load.indptr)  # that each neuron sends
-        self._check_range()
+        self.limit_ps = 1 << (63 - self.fabric.bits)
+        self.neuron_ps = None if longest_ps(machine, self.load) < self.limit_ps else self._by_neuron()
 
     def run(self, activity: Activity) -> Iterator[ChunkTimes]:
         """Times of consecutive timesteps, block by block. Threads start at once, one thread when it is asked for."""
+        self._check_range(activity.indptr, activity.neurons)
         blocks = self._blocks(activity)
         return self.pool.map(self._run_block, blocks) if self.pool else map(self._run_block, blocks)
 
@@ -102,6 +104,7 @@ class Engine:
 
     def step(self, firing: NDArray[np.int64], record: bool) -> StepTimes:
         """The same, with all that stations measure; record: keep every service."""
+        self._check_range(np.array([0, firing.size]), firing)
         services = self._services(firing) if record else 0
         run = run_firing(self.machine, self.fabric, self.load, np.sort(firing), services)
         sent = int((self.load.indptr[firing + 1] - self.load.indptr[firing]).sum())
@@ -178,9 +181,16 @@ class Engine:
             "the compiled engine stopped with messages left, the SimPy engine does not, a defect: use --engine simpy"
         )
 
-    def _check_range(self) -> None:
-        """A key holds time and station in 63 bits: refuse machines whose timestep could outgrow it."""
-        worst, limit = longest_ps(self.machine, self.load), 1 << (63 - self.fabric.bits)
+    def _by_neuron(self) -> NDArray[np.int64]:
+        """What every neuron's messages can add to a timestep at most, by the ways that they go."""
+        return messages_ps(self.load, self.fabric.place, most_per_station(self.machine))
+
+    def _check_range(self, indptr: NDArray[np.int64], neurons: NDArray[np.int64]) -> None:
+        """A key holds time and station in 63 bits: refuse timesteps that could outgrow it, by the neurons that fire."""
+        if self.neuron_ps is None:
+            return
+        sums = np.concatenate(([0], np.cumsum(self.neuron_ps[neurons])))[indptr]
+        worst, limit = int(np.diff(sums).max(initial=0)) + sweeps_ps(self.machine, self.load), self.limit_ps
         if worst >= limit:
             raise SimulationError(
                 f"a timestep of {self.mapping.network.name!r} may take {worst} ps, but the clock of the compiled "
@@ -195,9 +205,18 @@ def longest_route(machine: MeshMachine) -> int:
 
 def longest_ps(machine: MeshMachine, load: Load) -> int:
     """No timestep takes longer than this: all services and wires one after another."""
-    per_message = int(machine.service_ps.max() + machine.wire_ps.max()) * longest_route(machine)
-    sweeps = int(load.allocated.sum()) * load.update_ps + load.core.size * (load.spike_ps + 1) + machine.cores
-    return int(load.synapse_ps.sum()) + load.target.size * per_message + sweeps
+    per_message = most_per_station(machine) * longest_route(machine)
+    return int(load.synapse_ps.sum()) + load.target.size * per_message + sweeps_ps(machine, load)
+
+
+def most_per_station(machine: MeshMachine) -> int:
+    """No service with its wire takes longer, but for those at neurons and synapses."""
+    return int(machine.service_ps.max() + machine.wire_ps.max())
+
+
+def sweeps_ps(machine: MeshMachine, load: Load) -> int:
+    """No timestep's sweeps take longer in all."""
+    return int(load.allocated.sum()) * load.update_ps + load.core.size * (load.spike_ps + 1) + machine.cores
 
 
 def run_timestep(mapping: Mapping, machine: MeshMachine, firing: NDArray[np.int64], record: bool = False) -> StepTimes:
@@ -301,7 +320,7 @@ def load_at(mapping: Mapping, update_ps: int, spike_ps: int) -> Load:
         mapping.core.astype(np.int32),
         mapping.slot.astype(np.int32),
         copies.indptr,
-        copies.core.astype(np.int32),
+        copies.core.astype(np.int32, copy=False),
         copies.service_ps,
         mapping.allocated,
         update_ps,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from nsim.chip.timesteps import BarrierChip, Management
 from nsim.errors import MappingError
+from nsim.mapping.cores.copies import Copies, counted, filled, parts_of
 from nsim.mapping.cores.fewest import fewest_cores
 from nsim.mapping.cores.partition import (
     Demand,
@@ -25,9 +26,9 @@ from nsim.mapping.cores.partition import (
     even_partition,
 )
 from nsim.mapping.cores.partition_file import read_partition, read_placement
-from nsim.mapping.cores.place import check_placement, place
+from nsim.mapping.cores.place import BY_TRAFFIC, check_placement, place, place_unseen
 from nsim.mapping.cores.precision import for_chip
-from nsim.mapping.cores.storage import FORMATS, message_counts, message_work, work_ps
+from nsim.mapping.cores.storage import FORMATS, Works, message_counts, work_ps
 from nsim.network.activity import layer_offsets
 from nsim.network.assignments import parse_assignments
 from nsim.network.brief import Brief
@@ -36,23 +37,6 @@ from nsim.network.neurons import Relay
 from nsim.network.synapses import Separable
 
 PLAIN = Management()  # the chip's runtime, and no code of the user's
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Copies(Brief):
-    """The messages that each neuron sends when it fires, one copy per destination core, in order of core number.
-
-    indptr   int64[neurons + 1]    neuron g sends copies indptr[g]:indptr[g + 1]
-    core     int64[copies]         physical destination core
-    synops   int64[copies, 3]      synops there, by storage format (dense, sparse, conv)
-    words    int64[copies]         words of weight memory read there
-    """
-
-    indptr: NDArray[np.int64]
-    core: NDArray[np.int64]
-    synops: NDArray[np.int64]
-    words: NDArray[np.int64]
-    service_ps: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -146,7 +130,9 @@ class Mapping(Brief):
         for core, held in zip(self.placement.tolist(), self.partition, strict=True):
             for piece in held:
                 action = self.chip.update_action(self.network.by_name[piece.layer].neuron.microcode)
-                found.setdefault(action, np.zeros(self.chip.cores, np.int64))[core] += piece.allocated
+                if action not in found:
+                    found[action] = np.zeros(self.chip.cores, np.int64)
+                found[action][core] += piece.allocated
         return found
 
     @cached_property
@@ -171,8 +157,12 @@ class Mapping(Brief):
 
     def layers_of(self, core: int) -> list[str]:
         """Layers of a physical core, in the order in which it sweeps them."""
-        slices = self.partition[int(np.flatnonzero(self.placement == core)[0])]
-        return list(dict.fromkeys(piece.layer for piece in slices))
+        return list(dict.fromkeys(piece.layer for piece in self.partition[self._logical[core]]))
+
+    @cached_property
+    def _logical(self) -> dict[int, int]:
+        """The logical core on every used physical one."""
+        return {core: number for number, core in enumerate(self.placement.tolist())}
 
 
 def map_cores(
@@ -197,15 +187,21 @@ def map_cores(
     network = for_chip(network, chip, precision)
     rules = Rules(network, chip, weight_format)
     slices = _partition(rules, partition)
-    demands = check_partition(rules, slices)
+    works = Works(chip, weight_format)
+    demands = check_partition(rules, slices, works)
     logical, slot = _assign(network, slices)
-    copies = _copies(rules, slices, logical)
-    axons_out = np.bincount(np.repeat(logical, np.diff(copies.indptr)), minlength=len(slices) + 1)[:-1]
+    offsets = dict(zip(network.by_name, layer_offsets(network).tolist(), strict=False))
+    parts = parts_of(network, slices, offsets, works)
+    counts = counted(parts, logical.size)
+    axons_out = np.bincount(logical, counts, minlength=len(slices) + 1)[:-1].astype(np.int64)
     check_axons_out(rules, slices, axons_out.tolist())
     if placement is None and isinstance(partition, str | Path) and str(partition).endswith(".toml"):
         placement = read_placement(Path(partition))
-    if placement is None or isinstance(placement, str):
-        location = place(chip, _traffic(copies, logical, len(slices)), placement or "row-major")
+    if isinstance(placement, str) and placement in BY_TRAFFIC:
+        copies = filled(parts, counts, np.arange(len(slices)), chip)
+        location = place(chip, _traffic(copies, logical, len(slices)), placement)
+    elif placement is None or isinstance(placement, str):
+        location = place_unseen(chip, len(slices), placement or "row-major")
     else:
         location = check_placement(chip, placement, len(slices))
     physical = np.append(location, chip.cores)
@@ -222,7 +218,7 @@ def map_cores(
         physical[logical],
         slot,
         allocated,
-        _relabelled(copies, physical),
+        filled(parts, counts, location, chip),
     )
 
 
@@ -338,45 +334,6 @@ def _assign(network: Network, partition: Partition) -> tuple[NDArray[np.int64], 
     sent_in = np.flatnonzero(logical == host)
     slot[sent_in] = np.arange(sent_in.size)
     return logical, slot
-
-
-def _copies(rules: Rules, partition: Partition, logical: NDArray[np.int64]) -> Copies:
-    """Every (neuron, destination core) pair with synops: all connections between them slice one copy."""
-    network, chip = rules.network, rules.chip
-    offsets = dict(zip(network.by_name, layer_offsets(network).tolist(), strict=False))
-    parts = []
-    for core, slices in enumerate(partition):
-        for piece in slices:
-            for connection in network.incoming(piece.layer):
-                form, source, synops, words, time_ps = message_work(
-                    connection, piece.laid_out, chip, rules.dense_layers
-                )
-                columns = (source + offsets[connection.source], core, FORMATS.index(form))
-                parts.append(np.broadcast_arrays(*columns, synops, words, time_ps))
-    columns_ = zip(*parts, strict=True) if parts else [[np.zeros(0)]] * 6
-    source_, core_, form_, synops_, words_, time_ = (np.concatenate(list(c)).astype(np.int64) for c in columns_)
-    return _merged(source_, core_, form_, synops_, words_, time_, logical.size, len(partition), chip)
-
-
-def _merged(source, core, form, synops, words, time_ps, neurons: int, cores: int, chip: BarrierChip) -> Copies:
-    """One row per (neuron, core), sorted by both; work of several connections adds up."""
-    pairs, row = np.unique(source * cores + core, return_inverse=True)
-    by_format = np.zeros((pairs.size, len(FORMATS)), np.int64)
-    np.add.at(by_format, (row, form), synops)
-    total_words, total_ps = np.zeros(pairs.size, np.int64), np.zeros(pairs.size, np.int64)
-    np.add.at(total_words, row, words)
-    np.add.at(total_ps, row, time_ps)
-    indptr = np.searchsorted(pairs, np.arange(neurons + 1) * cores)
-    service_ps = np.maximum(1, chip.actions.message_in.latency_ps + total_ps)
-    return Copies(indptr.astype(np.int64), pairs % max(cores, 1), by_format, total_words, service_ps)
-
-
-def _relabelled(copies: Copies, physical: NDArray[np.int64]) -> Copies:
-    """The same copies with physical core numbers, again in order of core number within each neuron."""
-    core = physical[copies.core]
-    owner = np.repeat(np.arange(copies.indptr.size - 1), np.diff(copies.indptr))
-    order = np.lexsort((core, owner))
-    return Copies(copies.indptr, core[order], copies.synops[order], copies.words[order], copies.service_ps[order])
 
 
 def _traffic(copies: Copies, logical: NDArray[np.int64], cores: int) -> NDArray[np.int64]:

@@ -85,12 +85,14 @@ class Rules:
     chip: BarrierChip
     dense_layers: str | None = None
 
-    def demand(self, piece: Slice) -> Demand:
+    def demand(self, piece: Slice, works: storage.Works | None = None) -> Demand:
+        """What a slice asks of its core; works: what is known of slices already, which is added to."""
         words = axons = targets = 0
+        works = works or storage.Works(self.chip, self.dense_layers)
         for connection in self.network.incoming(piece.layer):
             form = storage.storage_format(connection, self.chip, self.dense_layers)
-            words += storage.stored_words(connection, piece.box, self.chip, self.dense_layers)
-            axons += storage.axons_in(connection, piece.box, self.chip, self.dense_layers)
+            stored, entries = works.stored(connection, piece.box)
+            words, axons = words + stored, axons + entries
             targets = max(targets, piece.box.neurons if form == "sparse" else 0)
         return Demand(piece.allocated, words, axons, targets)
 
@@ -246,7 +248,7 @@ def _check_sizes(layer: Layer, axis: str, extent: int, sizes: Sequence[int]) -> 
 
 
 def known_layers(network: Network, names: list[str], where: str) -> None:
-    layers = [layer.name for layer in on_chip_layers(network)]
+    layers = {layer.name: None for layer in on_chip_layers(network)}
     for name in names:
         if name not in layers:
             raise MappingError(
@@ -254,8 +256,10 @@ def known_layers(network: Network, names: list[str], where: str) -> None:
             )
 
 
-def check_partition(rules: Rules, partition: Partition) -> list[Demand]:
+def check_partition(rules: Rules, partition: Partition, works: storage.Works | None = None) -> list[Demand]:
     """Refuse slices that do not tile their layers, and what breaks a limit of the chip; returns each core's demand.
+
+    works    as for `Rules.demand`
 
     raises   MappingError with layer, core, resource, needed, available and the smallest split that would fit
     """
@@ -271,7 +275,7 @@ def check_partition(rules: Rules, partition: Partition) -> list[Demand]:
     for core, slices in enumerate(partition):
         demand = Demand(0, 0, 0)
         for piece in slices:
-            demand += rules.demand(piece)
+            demand += rules.demand(piece, works)
         for resource, needed, available in demand.against(chip):
             if needed > available:
                 raise MappingError(_over(rules, core, slices, resource, needed, available))

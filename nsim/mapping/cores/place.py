@@ -12,6 +12,7 @@ from nsim.errors import MappingError
 from nsim.mapping.cores.chips import nearest_places, place_by_chip
 
 PLACEMENTS = ("row-major", "greedy", "random", "chips")
+BY_TRAFFIC = ("greedy", "chips")  # those that look at the messages between cores
 
 
 def place(chip: BarrierChip, traffic: NDArray[np.int64], method: str) -> NDArray[np.int64]:
@@ -19,18 +20,25 @@ def place(chip: BarrierChip, traffic: NDArray[np.int64], method: str) -> NDArray
 
     traffic  int64[cores + 1, cores + 1]  messages from logical core to logical core if every neuron fires once;
                                           the last row is what the host sends in
-    method   "row-major" fills cores in order; "greedy" takes the cores that exchange most with those already placed,
+    method   one of `place_unseen`; "greedy" takes the cores that exchange most with those already placed,
              each to the free place with the fewest message hops; "chips" keeps on one chip of a board what exchanges
-             most, and fills each in order; "random" or "random:SEED" any places, what a good
-             placement is measured against
+             most, and fills each in order
     """
-    cores = len(traffic) - 1
-    if method == "row-major":
-        return np.arange(cores)
     if method == "greedy":
         return _greedy(chip, traffic)
     if method == "chips":
         return place_by_chip(chip, traffic)
+    return place_unseen(chip, len(traffic) - 1, method)
+
+
+def place_unseen(chip: BarrierChip, cores: int, method: str) -> NDArray[np.int64]:
+    """Physical core of so many logical cores, whatever the traffic between them.
+
+    method   "row-major" fills cores in order; "random" or "random:SEED" any places, what a good placement is measured
+             against
+    """
+    if method == "row-major":
+        return np.arange(cores)
     name, colon, seed = method.partition(":")
     if name == "random" and (seed.isdecimal() if colon else True):
         return np.random.default_rng(int(seed or 0)).permutation(chip.cores)[:cores]

@@ -9,6 +9,8 @@ Blocks start at a word, behind a header. Sources: loihi2.md sections 2.1 and 9.2
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,9 +35,13 @@ def box_reached(connection: Connection, box: Box) -> Box:
 
 def synops_per_message(connection: Connection, box: Box, form: str, chip: MeshChip) -> NDArray[np.int64]:
     """Synops of one message of each source neuron in the core that holds `box`: int64[sources]."""
+    return connection.synapses.fan_out(box, stored=_adds_nonzero(connection, form, chip))
+
+
+def _adds_nonzero(connection: Connection, form: str, chip: MeshChip) -> bool:
+    """Whether zeros are no synops."""
     listed = connection.synapses.kind == "sparse"  # one by one: zeros among them are synapses
-    nonzero = (form == "sparse" and not listed) or (form == "conv" and chip.skips_conv_zeros)
-    return connection.synapses.fan_out(box, stored=nonzero)
+    return (form == "sparse" and not listed) or (form == "conv" and chip.skips_conv_zeros)
 
 
 def stores_zeros(connection: Connection, chip: BarrierChip, dense_layers: str | None = None) -> bool:
@@ -49,8 +55,12 @@ def entries_per_message(connection: Connection, box: Box, form: str, zeros: bool
 
     zeros   whether the sparse format stores them too
     """
-    listed = connection.synapses.kind == "sparse"
-    return connection.synapses.fan_out(box, stored=form == "sparse" and not (zeros or listed))
+    return connection.synapses.fan_out(box, stored=_stores_nonzero(connection, form, zeros))
+
+
+def _stores_nonzero(connection: Connection, form: str, zeros: bool) -> bool:
+    """Whether zeros are not stored."""
+    return form == "sparse" and not (zeros or connection.synapses.kind == "sparse")
 
 
 def words_per_message(
@@ -87,11 +97,14 @@ def message_counts(
     """
     form = storage_format(connection, chip, dense_layers)
     box = box_reached(connection, box)
-    every_entry = entries_per_message(connection, box, form, stores_zeros(connection, chip, dense_layers))
-    words = words_per_message(connection, box, form, chip, every_entry)[among]
-    source = np.flatnonzero(every_entry[among])
-    synops = synops_per_message(connection, box, form, chip)[among][source]
-    return form, source, synops, words[source], every_entry[among][source] - synops
+    zeros = stores_zeros(connection, chip, dense_layers)
+    entries = every_synop = entries_per_message(connection, box, form, zeros)
+    if _adds_nonzero(connection, form, chip) != _stores_nonzero(connection, form, zeros):
+        every_synop = synops_per_message(connection, box, form, chip)
+    words = words_per_message(connection, box, form, chip, entries)[among]
+    source = np.flatnonzero(entries[among])
+    synops = every_synop[among][source]
+    return form, source, synops, words[source], entries[among][source] - synops
 
 
 def message_work(
@@ -140,6 +153,54 @@ def axons_in(connection: Connection, box: Box, chip: BarrierChip, dense_layers: 
     form = storage_format(connection, chip, dense_layers)
     zeros = stores_zeros(connection, chip, dense_layers)
     return int(np.count_nonzero(entries_per_message(connection, box, form, zeros)))
+
+
+class Work(NamedTuple):
+    """What messages of a connection cause in the core that holds a box, for those that cause anything there.
+
+    form           place in FORMATS
+    source         int32[sources]   ascending
+    synops, words, time_ps   int32 or int64[sources]
+    stored_words   that the connection takes in weight memory there, unless it is a convolution
+    """
+
+    form: int
+    source: NDArray[np.int32]
+    synops: NDArray[Any]
+    words: NDArray[Any]
+    time_ps: NDArray[Any]
+    stored_words: int
+
+
+class Works:
+    """What connections cause in slices and take there, found once for slices that are alike."""
+
+    def __init__(self, chip: BarrierChip, dense_layers: str | None = None) -> None:
+        self.chip, self.dense_layers = chip, dense_layers
+        self.found: dict[tuple[int, int, Box], Work] = {}
+
+    def work(self, connection: Connection, box: Box) -> Work:
+        """Of messages; box: as the core's slice is laid out."""
+        key = id(connection.synapses), connection.weight_bits, box
+        if key not in self.found:
+            form, source, *columns = message_work(connection, box, self.chip, self.dense_layers)
+            stored = int(columns[1].sum())
+            synops, words, time_ps = map(_halved, columns)
+            self.found[key] = Work(FORMATS.index(form), source.astype(np.int32), synops, words, time_ps, stored)
+        return self.found[key]
+
+    def stored(self, connection: Connection, box: Box) -> tuple[int, int]:
+        """`stored_words` and `axons_in`."""
+        if isinstance(connection.synapses, Convolution):
+            words = stored_words(connection, box, self.chip, self.dense_layers)
+            return words, axons_in(connection, box, self.chip, self.dense_layers)
+        work = self.work(connection, box)
+        return work.stored_words, work.source.size
+
+
+def _halved(column: NDArray[np.int64]) -> NDArray[Any]:
+    """In 32 bits if they hold it."""
+    return column.astype(np.int32) if column.max(initial=0) <= np.iinfo(np.int32).max else column
 
 
 def index_bits(chip: BarrierChip, neurons: int) -> int:

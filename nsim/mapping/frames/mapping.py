@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from nsim.chip.chip import nearest
 from nsim.chip.frames import FrameChip
 from nsim.errors import MappingError
-from nsim.mapping.cores.mapping import Copies, Mapping
+from nsim.mapping.cores.copies import Copies
+from nsim.mapping.cores.mapping import Mapping
 from nsim.mapping.cores.partition import Slice
 from nsim.mapping.cores.storage import FORMATS
 from nsim.mapping.frames.place import place

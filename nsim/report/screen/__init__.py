@@ -196,6 +196,13 @@ def progress(unit: str = "timesteps", doing: str = "simulating") -> Iterator[Rep
             yield report
 
 
+def note(line: str) -> None:
+    """A line on standard error while something runs, unless the user wants quiet."""
+    if not quiet():
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+
+
 @contextmanager
 def _compiling(tell: Callable[[int], None]) -> Iterator[None]:
     """Tell how many functions Numba is compiling, one inside another, whenever that changes."""

@@ -76,8 +76,8 @@ def mean_ps(name: str, meaning: str, *, null: bool = False) -> Column:
     return Column(name, "ps", "float64", meaning, null)
 
 
-def fj(name: str, meaning: str, *, null: bool = False) -> Column:
-    return Column(name, "fJ", "float64", meaning, null)
+def fj(name: str, meaning: str, *, null: bool = False, absent: bool = False) -> Column:
+    return Column(name, "fJ", "float64", meaning, null, absent)
 
 
 def real(name: str, unit: str, meaning: str, *, null: bool = False) -> Column:

@@ -59,6 +59,7 @@ SUMMARY = (
     Column(
         "barrier_cost", "1", "float64", "part of the run's time that this saves; below 0: it is slower", absent=True
     ),
+    fj("known_local_energy_fj", "energy of the run in that time; handshakes between cores are free", absent=True),
     text("runtime", "runtime on the management processors; null if the chip file says nothing of them", null=True),
     mean_ps("management_per_timestep_ps", "what the management processors add, mean"),
     fj("known_energy_per_timestep_fj", "energy of the steady timesteps, mean"),

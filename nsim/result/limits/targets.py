@@ -119,7 +119,7 @@ def loads_of(mapping: Mapping, densities: dict[str, float], barrier_ps: int) -> 
 
     actions = chip.actions
     synop_ps = np.array([getattr(actions, f"synop_{form}").latency_ps for form in FORMATS])
-    reading = by_core(sender, copies.core, copies.words * actions.word_read.latency_ps)
+    reading = by_core(sender, copies.core, copies.words.astype(np.int64) * actions.word_read.latency_ps)
     swept, update_ps = mapping.sweep()
     sweep = (swept.allocated * update_ps).astype(float)
     firing = by_core(number, mapping.core, np.full(number.size, actions.spike.latency_ps))
