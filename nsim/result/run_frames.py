@@ -18,6 +18,7 @@ from nsim.machine.frames import FrameTimes, build_frame_machine
 from nsim.machine.path import PathTimes, path_of
 from nsim.machine.simpy import frames as engine_simpy
 from nsim.machine.trace.frames import open_frame_trace
+from nsim.machine.trace.view import check_trace
 from nsim.mapping.frames.calibrate import frames_for
 from nsim.mapping.frames.mapping import FrameMapping, Sequence
 from nsim.network.activity import Activity, Densities, prescribe
@@ -27,7 +28,6 @@ from nsim.result.counts import Counter
 from nsim.result.frames import FrameResult, SequenceRun
 from nsim.result.retime.frames import ranges_of_frames
 from nsim.result.run_timesteps import Progress, check_run, chosen_densities
-from nsim.result.trace_view import check_trace, show_part
 
 ENGINES = {"compiled": engine_compiled, "simpy": engine_simpy}
 DEFAULT_FRAMES = 4  # the first to fill the chip, the others to show the rate
@@ -108,9 +108,7 @@ def simulate_activity(
     trace: str | PathLike[str] | None = None,
 ) -> FrameResult:
     """The same for frames that have been evaluated, such as on another mapping. path: find the critical one"""
-    tracer = open_frame_trace(Path(trace), mapping) if trace else None
-    if trace:
-        show_part(tracer, trace, mapping)
+    tracer = open_frame_trace(trace, mapping) if trace else None
     parts = [_Part(mapping, sequence, whole, engine, path, tracer is not None) for sequence in mapping.sequences]
     done = _simulate(parts, whole.timesteps, progress)
     if tracer:
