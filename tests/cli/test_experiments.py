@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 from scipy.signal import correlate2d
 from typer.testing import CliRunner
@@ -258,6 +260,18 @@ def test_a_stack_is_on_the_chip_from_its_first_layer_on():
 
 
 @pytest.mark.slow
+def test_every_workload_under_backpressure_has_a_colour_of_its_own():
+    """Of the table that is published: the same in both figures, and no two alike."""
+    with (ROOT / reproduce.FOLDER / "backpressure.csv").open(encoding="utf-8") as file:
+        rows = [{**row, "time_us": float(row["time_us"])} for row in csv.DictReader(file)]
+    figure = Figure()
+    script("backpressure").draw(figure, rows)
+    lines = [line for axes in figure.axes for line in axes.get_lines() if not line.get_label().startswith("_")]
+    colours = {line.get_label(): to_hex(line.get_color()) for line in lines}
+    assert all(to_hex(line.get_color()) == colours[line.get_label()] for line in lines)
+    assert len(set(colours.values())) == len(colours) > 10
+
+
 def test_predicted_and_simulated_state_agree_on_nine_of_ten_random_workloads():
     """300 of them, on two chips and their variants, none within a tenth of a boundary; all four states occur."""
     module = script("floorline_states")
