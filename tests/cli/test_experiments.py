@@ -259,7 +259,6 @@ def test_a_stack_is_on_the_chip_from_its_first_layer_on():
     assert [layer.neurons for layer in network.layers] == [8, 16, 4]
 
 
-@pytest.mark.slow
 def test_every_workload_under_backpressure_has_a_colour_of_its_own():
     """Of the table that is published: the same in both figures, and no two alike."""
     with (ROOT / reproduce.FOLDER / "backpressure.csv").open(encoding="utf-8") as file:
@@ -272,6 +271,7 @@ def test_every_workload_under_backpressure_has_a_colour_of_its_own():
     assert len(set(colours.values())) == len(colours) > 10
 
 
+@pytest.mark.slow
 def test_predicted_and_simulated_state_agree_on_nine_of_ten_random_workloads():
     """300 of them, on two chips and their variants, none within a tenth of a boundary; all four states occur."""
     module = script("floorline_states")
