@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 DISTRIBUTION = "nsim-neuromorphic"  # the name to install; `nsim` on PyPI is another package
+EXTRA_OF = {"h5py": "hdf5", "nir": "hdf5", "jinja2": "report", "matplotlib": "report"}  # that installs a package
 _LFS = b"version https://git-lfs.github.com/spec/"
 MAX_TEXT_BYTES = 10_000_000  # of a TOML file; this stops at a wrong file
 
@@ -81,6 +82,18 @@ class InterruptedRunError(NsimError):
 
 class TrainingError(NsimError):
     """A training that is asked for what it does not know, cannot do, or cannot go on with."""
+
+
+def require(package: str, what: str, error: type[NsimError]) -> None:
+    """Refuse what needs a package that is not here, with the extra that installs it; imports nothing.
+
+    what     needs it, the subject of the sentence
+    """
+    from importlib.util import find_spec  # start-up
+
+    if find_spec(package) is None:
+        extra = f"{DISTRIBUTION}[{EXTRA_OF[package]}]"
+        raise error(f"{what} needs the package {package}: pip install '{extra}'")
 
 
 def version_of(package: str) -> str:

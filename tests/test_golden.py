@@ -198,7 +198,7 @@ def digest(path: Path) -> dict[str, str | list[str]]:
     if path.suffix == ".parquet":
         return parquet_digest(path)
     if path.suffix == ".gz":
-        return {"sha256": sha(gzip.decompress(path.read_bytes()).decode())}
+        return {"sha256": hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest()}
     if path.suffix == ".npy":
         array = np.load(path)
         return {"array": f"{array.dtype.str} {array.shape}", "sha256": hashlib.sha256(array.tobytes()).hexdigest()}

@@ -37,6 +37,8 @@ from nsim.result.limits.bottleneck import Bottleneck
 PLACES = (1, 4, 16, 64, 256, 1024, UNBOUNDED)
 CHANGE = 0.05
 VARIED = "varied chips"
+COLOURS = (*(f"C{number}" for number in range(10)), "black", "navy", "lime", "magenta")  # one for each workload
+MARKERS = "osv^D"
 
 
 def workloads(quick: bool, seed: int) -> Iterator[tuple[str, Network, Any, float | None]]:
@@ -167,7 +169,7 @@ def draw(figure: Any, rows: list[dict]) -> None:
             times = {row["buffers"]: row["time_us"] for row in own if row["workload"] == label}
             kinds = [kind for kind in times if kind != "file"]
             x = np.arange(len(kinds))
-            style = {"color": f"C{number % 10}", "marker": "osv^"[number // 10], "ms": 5}
+            style = {"color": COLOURS[number], "marker": MARKERS[number % len(MARKERS)], "ms": 5}
             axis.plot(x, [times[kind] / times["unbounded"] for kind in kinds], lw=1.2, label=label, **style)
             axis.plot(len(kinds) + 0.3, times["file"] / times["unbounded"], **style)
         axis.set_xticks([*x, len(kinds) + 0.3], [*kinds, "as in the\nchip file"])

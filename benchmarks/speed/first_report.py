@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 STEPS = (
     "git clone --quiet {root} nsim",
     "{python} -m venv nsim/.venv",
-    "nsim/.venv/bin/pip install --quiet {cache} ./nsim",
+    "nsim/.venv/bin/pip install --quiet {cache} ./nsim[report,hdf5]",
     "nsim/.venv/bin/nsim run pilotnet --chip loihi2 --timesteps 100 --report first.html",
 )
 LIMIT_S = 180

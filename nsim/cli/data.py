@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from nsim.cli.completion import words
-from nsim.errors import counted
+from nsim.errors import OutputError, counted, require
 
 Out = Annotated[Path, typer.Argument(help="File to write: .h5, or .h5.gz, a quarter as large.")]
 RateHz = Annotated[int, typer.Option(help="Sample rate that the ear hears: sounds are resampled to it.")]
@@ -34,6 +34,7 @@ def spoken_digits(
 
     A stand-in for the Spiking Heidelberg Digits in their layout: synthetic, and easier.
     """
+    require("h5py", str(out), OutputError)
     from nsim.report import screen
     from nsim.training.data.generate import Settings, generate, write
     from nsim.training.data.hearing import Hearing, check_output
@@ -76,6 +77,7 @@ def recordings(
         spikes already, CC BY 4.0, zenkelab.org/datasets; unpack
         shd_train.h5 and shd_test.h5 in a folder and train on that folder
     """
+    require("h5py", str(out), OutputError)
     from nsim.report import screen
     from nsim.report.answer import say
     from nsim.training.data.hearing import Hearing, check_output, write_set

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import nsim
 from nsim.errors import ExperimentError, OutputError
+from nsim.report.plots import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -157,10 +158,9 @@ def prepare(folder: Path) -> None:
 
 def write(name: str, outcome: Outcome, folder: Path) -> None:
     """The table as NAME.csv and the figure as NAME.png, in a folder that exists."""
-    from matplotlib.figure import Figure
+    figure = new_figure(*outcome.inches, layout="constrained")
     from PIL import Image  # comes with matplotlib
 
-    figure = Figure(figsize=outcome.inches, layout="constrained")
     outcome.draw(figure)
     try:
         with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:

@@ -24,7 +24,7 @@ def sanafe(
 
     carried.md lists every field of both files: carried over as what, approximated how, or left out and why.
     """
-    from nsim.errors import InputError
+    from nsim.errors import InputError, require
 
     if seed < 0:
         raise InputError(f"seed is {seed}: give 0 or more")
@@ -32,6 +32,7 @@ def sanafe(
         import yaml  # type: ignore[import-untyped]  # noqa: F401
     except ImportError:
         raise InputError("reading YAML needs PyYAML: pip install 'nsim-neuromorphic[sanafe]'") from None
+    require("nir", "a SANA-FE network becomes a NIR graph, which", InputError)
     from nsim.cli.sanafe import import_sanafe
     from nsim.report.screen.sanafe import show_account
 

@@ -37,6 +37,7 @@ def reproduce(
         section,
         write,
     )
+    from nsim.errors import OutputError, require
     from nsim.report import screen
     from nsim.report.answer import answered, say
     from nsim.result.run_timesteps import check_run
@@ -44,6 +45,8 @@ def reproduce(
     check_run(None, None, "compiled", None, None, seed)
     root = repository()
     to_run = chosen(experiments(root), names or [])
+    if out or not quick:
+        require("matplotlib", "an experiment draws a figure, which", OutputError)
     if out:
         prepare(out)
     sections, outcomes = {}, {}

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from nsim.chip.chip import Chip
-    from nsim.result.trace_view import TraceView
+    from nsim.machine.trace.view import TraceView
 
 
 TRIED = 2_000_000  # messages of a run that is short enough to be repeated with other mappings
@@ -57,8 +57,8 @@ def run(
     trace: Annotated[
         str | None,
         typer.Option(
-            help="Every service of every message: messages (OUT/messages.parquet), perfetto (OUT/trace.json.gz, for "
-            "ui.perfetto.dev), or both, as in messages,perfetto. Each takes 80 to 200 bytes a message."
+            help="Every service of every message: messages (OUT/messages.parquet), perfetto (OUT/trace.pftrace.gz, for "
+            "ui.perfetto.dev), or both, as in messages,perfetto. Each takes 70 to 200 bytes a message."
         ),
     ] = None,
     trace_window: Annotated[
@@ -81,9 +81,9 @@ def run(
     from nsim.chip.file import load_chip
     from nsim.errors import InputError
     from nsim.machine.trace.table import parse_trace
+    from nsim.machine.trace.view import TraceView, parse_view
     from nsim.result.folder import OutputFolder
     from nsim.result.run_timesteps import check_run
-    from nsim.result.trace_view import TraceView, parse_view
 
     check_run(options["timesteps"], options["samples"], engine, dt, options["threads"], seed)
     traces = parse_trace(trace, out)
@@ -128,10 +128,10 @@ def _run(
     """Load, map, simulate, write and show; view: what a trace for Perfetto has."""
     from nsim.chip.discipline import discipline_of
     from nsim.machine.trace.table import FILES
+    from nsim.machine.trace.view import TraceView
     from nsim.mapping.network import map_network
     from nsim.report import screen
     from nsim.result.run import simulate
-    from nsim.result.trace_view import TraceView
 
     own = discipline_of(chip)
     if options["critical_path"] is None and own.path_by_default:

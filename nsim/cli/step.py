@@ -39,7 +39,7 @@ def step(
     \\b
     At the prompt (help says it again):
       step [N]        go on by N services [1]
-      next            to the end of the timestep
+      next            to the end of the timestep, or until a frame has left
       continue        to a breakpoint, or the end
       break WHAT      stop there: neuron fc0:12, core 3 sends 20, queue full,
                       queue full core 4 synapses, outputs reference.npy,
@@ -47,9 +47,9 @@ def step(
       breaks, delete N    list the breakpoints, remove one
       show [STATION]  what stations hold, those that hold something
       why STATION     what it waits for, and what that waits for
-      where           timestep, time, and the last service
+      where           timestep or frames, time, and the last service
       quit
-    For chips with timesteps, and for those without. Pipe or --commands for
+    For chips with timesteps, frames or events. Pipe or --commands for
     scripts: a line that cannot be done ends them with exit code 2.
     """
     from nsim.chip.file import load_chip

@@ -102,7 +102,7 @@ class Prompt(cmd.Cmd):
         self._tell(f"step {text}".strip(), self.session.step(int(text or 1)))
 
     def do_next(self, _: str) -> None:
-        """next: to the end of the timestep, or of the stream."""
+        """next: to the end of the timestep, or of the stream; or until a frame has left the chip."""
         self._tell("next", self.session.finish_span())
 
     def do_continue(self, _: str) -> None:

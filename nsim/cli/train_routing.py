@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 Data = Annotated[
     str,
-    typer.Argument(
-        help="spoken-digits (comes along), a file of nsim data, or the folder of SHD (nsim data recordings --help)."
-    ),
+    typer.Argument(help="spoken-digits, a file of nsim data, or the folder of SHD (nsim data recordings --help)."),
 ]
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nsim.errors import InputError
+from nsim.errors import InputError, require
 from nsim.formats import recordings
 from nsim.formats.window import WHOLE, Window, in_order, kept_places, kept_times, ticks_of
 from nsim.network.synapses import Shape
@@ -58,7 +58,8 @@ def read_event_file(path: Path, shape: Shape, samples: int | None = None, window
     """
     suffix = path.suffix.lower()
     if suffix in (".h5", ".hdf5"):
-        from nsim.formats.shd import read_shd  # h5py takes its time to import
+        require("h5py", str(path), InputError)
+        from nsim.formats.shd import read_shd  # h5py is an extra
 
         spoken, _ = read_shd(path, samples)
         return [

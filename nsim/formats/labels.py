@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nsim.errors import MAX_TEXT_BYTES, InputError, open_regular
+from nsim.errors import MAX_TEXT_BYTES, InputError, open_regular, require
 from nsim.formats.numpy_files import LABELS, existing, read_npy, read_npz
-from nsim.formats.shd import read_shd_labels
 
 Source = str | Path | NDArray[Any]
 TEXT, HDF5 = (".csv", ".txt"), (".h5", ".hdf5")
@@ -47,6 +46,9 @@ def _read(path: Path) -> NDArray[Any]:
     if suffix == ".npy":
         return read_npy(path)
     if suffix in HDF5:
+        require("h5py", str(path), InputError)
+        from nsim.formats.shd import read_shd_labels  # h5py is an extra
+
         return read_shd_labels(path)
     if suffix in TEXT:
         return _numbers(path)

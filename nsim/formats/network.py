@@ -6,7 +6,7 @@ import difflib
 import re
 from pathlib import Path
 
-from nsim.errors import NetworkError
+from nsim.errors import NetworkError, require
 from nsim.network import builtin as workloads
 from nsim.network.assignments import parse_assignments
 from nsim.network.layers import Network
@@ -37,6 +37,7 @@ def load_network(name: str | Path, *, dt_s: float | None = None, **options: obje
     if path.suffix == ".net":
         return _load_netx(path, given)
     if path.suffix == ".nir":
+        require("nir", str(path), NetworkError)
         from nsim.formats.nir_graph import read_nir
 
         return read_nir(path, dt_s=dt_s, options=given)
@@ -104,6 +105,7 @@ def _load_row(path: Path, given: dict[str, object]) -> Network:
 
 
 def _load_netx(path: Path, given: dict[str, object]) -> Network:
+    require("h5py", str(path), NetworkError)
     from nsim.formats.netx import read_netx
 
     numbers = {}

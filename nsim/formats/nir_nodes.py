@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from nsim.errors import NetworkError, available_bytes
+from nsim.errors import NetworkError
+from nsim.formats.layer_shape import layer_shape, printed
 from nsim.formats.linear_maps import Form
 from nsim.formats.nir_rules import Rules
 from nsim.network.layers import MAX_DELAY
@@ -65,36 +66,6 @@ class Operation:
 def called(name: str, node: nir.NIRNode) -> str:
     """A node as errors call it."""
     return f"node {name!r} ({type(node).__name__})"
-
-
-def layer_shape(where: str, shape) -> Shape:
-    """(C, H, W) of NIR's shape: (n,) is (n, 1, 1), (C, N) is (C, 1, N); leading ones are a batch of one."""
-    try:
-        given = np.atleast_1d(shape).ravel()
-        if given.dtype.kind not in "iuf":
-            raise ValueError
-        sizes = [int(size) for size in given]
-        if any(size != exact for size, exact in zip(sizes, given, strict=True)):
-            raise ValueError
-    except (TypeError, ValueError, OverflowError):
-        raise NetworkError(f"{where} has no shape ({_shown(shape)!r}): export the graph with shapes") from None
-    while len(sizes) > 3 and sizes[0] == 1:
-        sizes.pop(0)
-    if len(sizes) > 3 or min(sizes, default=1) < 1:
-        raise NetworkError(f"{where} has shape {_shown(tuple(sizes))}: expected up to three positive sizes (C, H, W)")
-    neurons, most = math.prod(sizes), min(2**31 - 1, available_bytes() // 64)
-    if neurons > most:
-        raise NetworkError(
-            f"{where} has shape {_shown(tuple(sizes))}, {_shown(neurons)} elements, but {most} fit: make it smaller"
-        )
-    sizes[1:1] = [1] * (3 - len(sizes))
-    channels, rows, columns = sizes
-    return channels, rows, columns
-
-
-def _shown(value: object) -> str:
-    """A value in an error: on one line, and short."""
-    return " ".join(str(value).split())[:60]
 
 
 def agree(first: Shape, second: Shape) -> bool:
@@ -181,7 +152,7 @@ def _whole_pair(name: str, node: nir.NIRNode, field: str, least: int) -> tuple[i
     """One or two whole numbers, for rows and columns; in one dimension the rows are single."""
     values = _numbers(name, node, field).ravel()
     if values.size > 2 or (values != np.rint(values)).any() or values.min() < least or values.max() >= 2**31:
-        shown = _shown(getattr(node, field))
+        shown = printed(getattr(node, field))
         raise NetworkError(
             f"{field} of {called(name, node)} is {shown}: expected one or two whole numbers from {least} up"
         )
@@ -252,7 +223,7 @@ def _dimension(name: str, node: nir.Flatten, field: str, dimensions: int) -> int
     """A dimension counted from 0, or None if there are not so many."""
     given = np.asarray(getattr(node, field))
     if given.dtype.kind not in "iu" or given.size != 1:
-        raise NetworkError(f"{field} of {called(name, node)} is {_shown(given)!r}, no whole number: export it again")
+        raise NetworkError(f"{field} of {called(name, node)} is {printed(given)!r}, no whole number: export it again")
     number = int(given.ravel()[0])
     return number % dimensions if -dimensions <= number < dimensions else None
 

@@ -16,7 +16,8 @@ import nir
 import numpy as np
 
 from nsim.errors import NetworkError
-from nsim.formats.nir_nodes import Operation, agree, called, flattened, layer_shape, mismatch, operation, own_shape
+from nsim.formats.layer_shape import layer_shape
+from nsim.formats.nir_nodes import Operation, agree, called, flattened, mismatch, operation, own_shape
 from nsim.network.synapses import Shape
 
 Made = TypeVar("Made")

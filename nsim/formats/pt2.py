@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsim.errors import NetworkError, available_bytes, check_no_pointer
-from nsim.formats.nir_nodes import layer_shape
+from nsim.formats.layer_shape import layer_shape
 from nsim.formats.row import Pair, Row, evenly_padded
 from nsim.network.layers import Network
 

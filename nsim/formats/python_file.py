@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from nsim.errors import NetworkError, open_regular
-from nsim.formats.nir_graph import network_from_nir
 from nsim.formats.torch_modules import from_torch
 from nsim.network.layers import Network
 
@@ -44,6 +43,8 @@ def read_python(base: str, dt_s: float | None, options: Mapping[str, object]) ->
             raise NetworkError(f"{base} is a Network, which takes no options: leave them out")
         return value
     if type(value).__module__.partition(".")[0] == "nir":
+        from nsim.formats.nir_graph import network_from_nir  # nir is an extra
+
         return network_from_nir(value, name=variable, dt_s=dt_s, options=given)
     sample = str(given.pop("sample", SAMPLE))
     if sample not in variables:

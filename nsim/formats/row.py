@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nsim.errors import NetworkError
+from nsim.errors import NetworkError, counted
 from nsim.formats.linear_maps import Form, applied, compose, synapses
 from nsim.network.layers import Connection, Layer, Network
 from nsim.network.neurons import Activation, Relay
@@ -87,6 +87,8 @@ class Row:
         area = math.prod(self.shape) // channels
         if factors.shape != (channels,) or offsets.shape != (channels,):
             raise NetworkError(f"{name!r} has {factors.size} factors for {channels} channels: give one each")
+        _check_finite(f"the factors of {name!r} have", factors)
+        _check_finite(f"the offsets of {name!r} have", offsets)
         if self.pool is None:
             self._linear(name, np.repeat(factors, area), self.shape, offsets)
         elif (factors > 0).all():  # the largest stays the largest
@@ -104,6 +106,8 @@ class Row:
             ]
         except ValueError:
             raise NetworkError(f"{name!r} has constants that do not spread over {own}: give one each") from None
+        for values in spread:
+            _check_finite(f"the constants of {name!r} make", values)
         self._linear(name, spread[0], self.shape, None)
         self.bias = self.bias + spread[1]
 
@@ -112,6 +116,9 @@ class Row:
             raise NetworkError(f"{name!r} follows {self._what} without a rectifier between them: put one there")
         if bias is not None and bias.shape != (target[0],):
             raise NetworkError(f"bias of {name!r} has shape {bias.shape}: expected ({target[0]},)")
+        _check_finite(f"the weights of {name!r} have", form.kernel if isinstance(form, Convolution) else form)
+        if bias is not None:
+            _check_finite(f"the bias of {name!r} has", bias)
         self.form, self.bias = compose(self.form, form), applied(form, self.bias)
         if bias is not None:
             self.bias = self.bias + np.repeat(bias, math.prod(target[1:]))
@@ -166,8 +173,7 @@ class Row:
     def _end(self, name: str, rectify: bool) -> None:
         sums = self.shape if self.pool is None else self.pool.shape
         called = self._free(self.named or name)
-        if not np.isfinite(self.bias).all():
-            raise NetworkError(f"the bias of {called!r} has values that are NaN or infinite: train again")
+        _check_finite(f"what is added to the sums of {called!r} has", self.bias)
         source = self.layers[-1]
         self.connections.append(Connection(source.name, called, synapses(self.form, source.shape, sums)))
         neuron = Activation(rectify, self.bias.astype(np.float32))
@@ -177,6 +183,12 @@ class Row:
     def _free(self, name: str) -> str:
         taken = {layer.name for layer in self.layers}
         return next(each for each in (name, *(f"{name}_{k}" for k in range(2, 9999))) if each not in taken)
+
+
+def _check_finite(of: str, values: NDArray) -> None:
+    bad = int(np.count_nonzero(~np.isfinite(values)))
+    if bad:
+        raise NetworkError(f"{of} NaN or infinity in {bad:,} of {counted(values.size, 'value')}: train again")
 
 
 def _pooled(name: str, bias: NDArray, pool: Pool) -> NDArray:

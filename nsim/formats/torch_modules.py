@@ -17,10 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from nsim.errors import NetworkError
+from nsim.errors import NetworkError, require
 from nsim.formats.coding import coded
-from nsim.formats.nir_graph import network_from_nir
-from nsim.formats.nir_rules import PRESET_DT_S
 from nsim.formats.pt2 import network_of_archive
 from nsim.network.layers import Network
 
@@ -137,6 +135,9 @@ def _line(problem: BaseException) -> str:
 def _spiking(
     torch: Any, module: Any, sample: Any, name: str, framework: str, dt_s: float | None, options: Mapping[str, object]
 ) -> Network:
+    require("nir", "a spiking module", NetworkError)
+    from nsim.formats.nir_graph import network_from_nir  # an extra
+
     whole = _folded(torch, _copied(torch, module))
     _check_pools(torch, whole)
     told = _TOLD.get(framework, lambda _: {})(whole)
@@ -295,6 +296,8 @@ def _told_by_sinabs(module: Any) -> dict[str, object]:
 
 
 def _told_by_norse(module: Any) -> dict[str, object]:
+    from nsim.formats.nir_rules import PRESET_DT_S  # an extra
+
     for part in module.modules():
         reset, dt = getattr(getattr(part, "p", None), "v_reset", None), getattr(part, "dt", PRESET_DT_S["norse"])
         if (reset is not None and bool((reset != 0).any())) or dt != PRESET_DT_S["norse"]:

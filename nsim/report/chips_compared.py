@@ -10,7 +10,7 @@ from typing import Any
 from nsim.errors import InputError
 from nsim.report.advise import Advice
 from nsim.report.headline import Headline
-from nsim.report.plots import save_figure
+from nsim.report.plots import new_figure, save_figure
 
 WIDE = 100  # times: from here on an axis names powers of ten only
 COLOUR, RANGE = "#0072B2", "#999999"
@@ -38,14 +38,12 @@ def draw_comparison(network: str, found: Sequence[Advice], path: Path) -> None:
 
     raises   InputError if there is nothing to draw
     """
-    from matplotlib.figure import Figure
-
     rows = [(each.chip, each.headline) for each in found if each.headline]
     if not rows:
         raise InputError(
             f"no chip of {', '.join(each.chip for each in found)} takes {network}: there is nothing to draw"
         )
-    figure = Figure(figsize=(7.2, 1.4 + 0.42 * len(rows)), layout="constrained")
+    figure = new_figure(7.2, 1.4 + 0.42 * len(rows), layout="constrained")
     figure.suptitle(f"{network}, by chip (grey: within the ranges of the chip's constants)", fontsize=10)
     for axes, name in zip(figure.subplots(1, 2, sharey=True), MEASURES, strict=True):
         _draw(axes, name, rows)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nsim.mapping.tiles.fabric import KINDS, NT
 from nsim.mapping.tiles.mapping import MosaicMapping
-from nsim.report.plots import save_figure
+from nsim.report.plots import new_figure, save_figure
 from nsim.report.units import plural
 
 TILE, ROUTER, GAP = 1.6, 1.0, 0.08  # sides of a cell, and half of the space between two
@@ -24,12 +24,10 @@ def draw_grid(mapping: MosaicMapping, path: str | Path) -> None:
 
     raises   OutputError if it cannot be written
     """
-    from matplotlib.figure import Figure
-
     fabric = mapping.fabric
     rows, columns = _edges(fabric.height), _edges(fabric.width)
     scale = min(1.0, 13 / max(rows[-1], columns[-1]))
-    figure = Figure(figsize=(columns[-1] * scale * 0.8 + 2.2, rows[-1] * scale * 0.8 + 1.6), layout="constrained")
+    figure = new_figure(columns[-1] * scale * 0.8 + 2.2, rows[-1] * scale * 0.8 + 1.6, layout="constrained")
     axes = figure.subplots()
     _draw_cells(figure, axes, mapping, rows, columns)
     _draw_ports(axes, mapping, rows, columns)

@@ -9,7 +9,7 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nsim.errors import OutputError
+from nsim.errors import OutputError, require
 from nsim.report.answer import finite
 from nsim.report.content import Content, contents, knows_energy
 from nsim.report.figures import sections
@@ -41,7 +41,8 @@ def render(run: Run) -> str:
 
 def fill(template: str, drawn: Sequence[Content], **values: Any) -> str:
     """A page with these figures, from a template that extends base.html.j2; values: what else it needs."""
-    import jinja2
+    require("jinja2", "a page", OutputError)
+    import jinja2  # an extra
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
@@ -109,6 +110,7 @@ def check_report(path: Path, force: bool = False) -> None:
     if not path.parent.is_dir():
         raise OutputError(f"report {path} is to go to a folder that does not exist: make {path.parent} first")
     check_replaceable(path, force)
+    require("jinja2", f"report {path}", OutputError)
 
 
 def write_report(run: Run, path: Path) -> None:

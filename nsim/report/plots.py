@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from textwrap import fill
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nsim.errors import OutputError
+from nsim.errors import OutputError, require
 from nsim.result.folder import MARK, check_replaceable
 from nsim.result.limits.bounds import Workload
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Okabe and Ito 2008: distinguishable with any colour vision
 NOT_RECORDED = "not recorded"  # in place of a state
@@ -58,6 +61,18 @@ def check_figure(path: Path, force: bool = False) -> None:
     if not path.parent.is_dir():
         raise OutputError(f"figure {path} is to go to a folder that does not exist: make {path.parent} first")
     check_replaceable(path, force)
+    require("matplotlib", f"figure {path}", OutputError)
+
+
+def new_figure(width: float, height: float, **options: Any) -> Figure:
+    """An empty figure of so many inches; options: as matplotlib has them.
+
+    raises   OutputError if matplotlib is missing
+    """
+    require("matplotlib", "a figure", OutputError)
+    from matplotlib.figure import Figure  # an extra, and start-up
+
+    return Figure(figsize=(width, height), **options)
 
 
 def draw_floorline(
@@ -70,10 +85,8 @@ def draw_floorline(
     static_mw   draws the energy of static power alone at the floorline's time
     unit        what a point stands for: a timestep, a frame or a stream
     """
-    from matplotlib.figure import Figure
-
     with_energy = all(point.energy_fj is not None for point in points)
-    figure = Figure(figsize=(11 if with_energy else 6.4, 6.2), layout="constrained")
+    figure = new_figure(11 if with_energy else 6.4, 6.2, layout="constrained")
     axes = figure.subplots(1, 2 if with_energy else 1, squeeze=False)[0]
     figure.suptitle(title)
     draw_time(axes[0], points, unit)

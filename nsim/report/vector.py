@@ -11,9 +11,9 @@ from functools import singledispatch
 from pathlib import Path
 from typing import Any
 
-from nsim.errors import InputError, OutputError
+from nsim.errors import InputError, OutputError, require
 from nsim.report.content import Bars, BoardMap, Content, Floorline, Grid, Marks, Mesh, Points, Trace
-from nsim.report.plots import COLOURS, FORMATS, draw_time, save_figure
+from nsim.report.plots import COLOURS, FORMATS, draw_time, new_figure, save_figure
 
 FOLDER = "figures"  # within that of a run
 STYLE = Path(__file__).with_name("figures.mplstyle")
@@ -34,6 +34,7 @@ def parse_formats(text: str) -> tuple[str, ...]:
     wrong = [name for name in given if name not in known]
     if wrong:
         raise InputError(f"--figures {text}: {wrong[0]!r} is not a format that can be drawn: {', '.join(known)}")
+    require("matplotlib", f"--figures {text}", InputError)
     return tuple(given)
 
 
@@ -66,7 +67,8 @@ def write_figure(contents: Sequence[Content], path: Path) -> None:
 @contextmanager
 def _style() -> Iterator[None]:
     """The style, for as long as figures are made and written."""
-    from matplotlib import style
+    require("matplotlib", "a figure", OutputError)
+    from matplotlib import style  # an extra, and start-up
 
     with style.context(STYLE):
         yield
@@ -86,10 +88,8 @@ def _figures(contents: Sequence[Content]) -> Iterator[tuple[str, Any]]:
 
 def _drawn(contents: Sequence[Content]) -> Any:
     """A figure of these contents below each other."""
-    from matplotlib.figure import Figure
-
     heights = [_inches(content) for content in contents]
-    figure = Figure(figsize=(WIDTH, sum(heights)))
+    figure = new_figure(WIDTH, sum(heights))
     axes = figure.subplots(len(contents), 1, squeeze=False, height_ratios=heights)[:, 0]
     for content, own in zip(contents, axes, strict=True):
         _draw(content, own)
@@ -98,9 +98,7 @@ def _drawn(contents: Sequence[Content]) -> Any:
 
 def _mesh(content: Mesh, metric: str) -> Any:
     """A figure of one metric of cores and links."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(WIDTH, 4.6))
+    figure = new_figure(WIDTH, 4.6)
     _draw_mesh(content, figure.subplots(), metric)
     return figure
 

@@ -137,7 +137,7 @@ def simulate(
     threads    that the compiled engine uses; by default all this process may use. The result is the same
     progress   called with the timesteps, frames, sensor events or ticks done, and the total
     trace      files by kind of trace ({"perfetto": path}), which take every service of every message; slow and large.
-               A TraceView in place of the path writes a part: a window, some layers, queues; see trace_view.py
+               A TraceView in place of the path writes a part: a window, some layers, queues; see machine/trace/view.py
     critical_path   find out what every timestep's duration, the latency of one frame alone, or the end of a stream
                consists of (`path_ps` of the result); slows the run down a little
     drain, warm_up   silence after each input until the pipeline of layers is empty; timesteps that the means leave out

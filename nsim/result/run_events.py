@@ -18,12 +18,12 @@ from nsim.machine.events import StreamMachine, addresses, build_stream_machine
 from nsim.machine.events_times import SensorEvents
 from nsim.machine.simpy import events as engine_simpy
 from nsim.machine.trace.events import StreamTrace
+from nsim.machine.trace.view import check_trace
 from nsim.mapping.events.kernels import copies_of
 from nsim.mapping.events.mapping import StreamMapping
 from nsim.network.inputs import PS_PER_SECOND, EventStream
 from nsim.result.events import StreamResult
 from nsim.result.retime.events import ranges_of_stream
-from nsim.result.trace_view import check_trace, show_part
 
 ENGINES: dict[str, Callable] = {"compiled": engine_compiled.run_stream, "simpy": engine_simpy.run_stream}
 DEFAULT_EVENTS = "edges:rate=5e4,seconds=0.1,seed={seed}"  # with which the built-in network keeps up
@@ -68,9 +68,7 @@ def simulate_stream(
     machine = build_stream_machine(mapping, _tick_ps(mapping, dt_s))
     sensor = _sensor_events(machine, stream, seconds)
     check_trace(trace, mapping.network)
-    tracer = StreamTrace(Path(trace["perfetto"]), machine) if trace else None
-    if trace:
-        show_part(tracer, trace["perfetto"], mapping)
+    tracer = StreamTrace(trace["perfetto"], machine) if trace else None
     try:
         options: dict[str, Any] = {"progress": progress} if engine == "compiled" else {}
         options |= {"record": tracer is not None, "critical_path": critical_path}

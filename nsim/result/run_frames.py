@@ -18,6 +18,7 @@ from nsim.machine.frames import FrameTimes, build_frame_machine
 from nsim.machine.path import PathTimes, path_of
 from nsim.machine.simpy import frames as engine_simpy
 from nsim.machine.trace.frames import open_frame_trace
+from nsim.machine.trace.view import check_trace
 from nsim.mapping.frames.calibrate import frames_for
 from nsim.mapping.frames.mapping import FrameMapping, Sequence
 from nsim.network.activity import Activity, Densities, prescribe
@@ -27,7 +28,6 @@ from nsim.result.counts import Counter
 from nsim.result.frames import FrameResult, SequenceRun
 from nsim.result.retime.frames import ranges_of_frames
 from nsim.result.run_timesteps import Progress, check_run, chosen_densities
-from nsim.result.trace_view import check_trace, show_part
 
 ENGINES = {"compiled": engine_compiled, "simpy": engine_simpy}
 DEFAULT_FRAMES = 4  # the first to fill the chip, the others to show the rate
@@ -76,16 +76,13 @@ def simulate_frames(
     if inputs is None:
         if labels is not None:
             raise InputError("drawn activity has no right answer: give labels with an --input")
-        densities = chosen_densities(mapping.network, activity)
-        whole = joined(prescribe(mapping.network, densities, samples or DEFAULT_FRAMES, np.random.default_rng(seed)))
         if activity is None:
             mapping = replace(mapping, network=mapping.network.with_notes(mapping.network.activity_notes))
-    else:
-        frames = frames_for(mapping, inputs, samples, dt_s or mapping.network.dt_s)
-        if labels is not None:
-            classes = mapping.network.by_name[mapping.network.output].neurons
-            found = read_labels(labels, len(frames), classes, samples is not None)
-        whole = joined(evaluate_frames(mapping.network, frames))
+    frames = None if inputs is None else frames_for(mapping, inputs, samples, dt_s or mapping.network.dt_s)
+    if frames is not None and labels is not None:
+        classes = mapping.network.by_name[mapping.network.output].neurons
+        found = read_labels(labels, len(frames), classes, samples is not None)
+    whole = sent_frames(mapping, frames, activity, samples, seed)
     options: dict[str, Any] = {"seed": seed, "engine": engine, "progress": progress}
     check_trace(trace, mapping.network)
     file = trace["perfetto"] if trace else None
@@ -95,6 +92,20 @@ def simulate_frames(
     if not ranges or result.spans < result.spans_planned:
         return result
     return replace(result, ranges=ranges_of_frames(result, available_threads()))
+
+
+def sent_frames(
+    mapping: FrameMapping,
+    frames: NDArray | None,
+    activity: str | float | Densities | None,
+    samples: int | None,
+    seed: int,
+) -> Activity:
+    """What a network sends in every frame: on frames that came in, or drawn; the rest as of `simulate_frames`."""
+    if frames is None:
+        densities = chosen_densities(mapping.network, activity)
+        return joined(prescribe(mapping.network, densities, samples or DEFAULT_FRAMES, np.random.default_rng(seed)))
+    return joined(evaluate_frames(mapping.network, frames))
 
 
 def simulate_activity(
@@ -108,9 +119,7 @@ def simulate_activity(
     trace: str | PathLike[str] | None = None,
 ) -> FrameResult:
     """The same for frames that have been evaluated, such as on another mapping. path: find the critical one"""
-    tracer = open_frame_trace(Path(trace), mapping) if trace else None
-    if trace:
-        show_part(tracer, trace, mapping)
+    tracer = open_frame_trace(trace, mapping) if trace else None
     parts = [_Part(mapping, sequence, whole, engine, path, tracer is not None) for sequence in mapping.sequences]
     done = _simulate(parts, whole.timesteps, progress)
     if tracer:

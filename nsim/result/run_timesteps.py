@@ -26,6 +26,7 @@ from nsim.machine.simpy import local as local_simpy
 from nsim.machine.simpy import timesteps as engine_simpy
 from nsim.machine.stations import ChunkTimes, build_machine
 from nsim.machine.trace.table import Trace, open_traces
+from nsim.machine.trace.view import check_trace
 from nsim.mapping.cores.mapping import Mapping
 from nsim.network.activity import Activity, Densities, evaluate, parse_activity, prescribe
 from nsim.network.inputs import Drained, Events, Frames, drained
@@ -38,7 +39,6 @@ from nsim.result.counts import Counter, Counts
 from nsim.result.ranges import chosen_steps
 from nsim.result.retime.timesteps import ranges_of_timesteps
 from nsim.result.timesteps import TimestepResult
-from nsim.result.trace_view import check_trace, show_part
 
 ENGINES = {"compiled": engine_compiled, "simpy": engine_simpy}
 LOCAL_ENGINES = {"compiled": local_compiled, "simpy": local_simpy}
@@ -94,9 +94,7 @@ def simulate_timesteps(
     mapping = replace(mapping, network=mapping.network.with_notes(sent.notes)) if sent.notes else mapping
     if not trace:
         return run_activity(mapping, sent, seed, engine, threads, progress, None, critical_path, ranges, sync, cluster)
-    with closing(open_traces({kind: Path(file) for kind, file in trace.items()}, mapping)) as traces:
-        for kind, tracer in zip(trace, traces.traces, strict=True):
-            show_part(tracer, trace[kind], mapping)
+    with closing(open_traces(trace, mapping)) as traces:
         return run_activity(mapping, sent, seed, engine, threads, progress, traces, critical_path, ranges, sync)
 
 

@@ -8,9 +8,9 @@ from nsim.errors import TrainingError
 
 
 def require_extra() -> None:
-    """TrainingError, naming what to install, if JAX or optax are missing; imports nothing."""
-    missing = [name for name in ("jax", "optax") if find_spec(name) is None]
+    """TrainingError, naming what to install, if JAX or what else it needs is missing; imports nothing."""
+    missing = [name for name in ("jax", "optax", "h5py", "nir", "jinja2", "matplotlib") if find_spec(name) is None]
     if missing:
         raise TrainingError(
-            f"training needs {' and '.join(missing)}: install the extra, pip install 'nsim-neuromorphic[train]'"
+            f"training needs {', '.join(missing)}: install the extra, pip install 'nsim-neuromorphic[train]'"
         )

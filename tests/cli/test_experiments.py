@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 from scipy.signal import correlate2d
 from typer.testing import CliRunner
@@ -256,6 +258,18 @@ def test_a_stack_is_on_the_chip_from_its_first_layer_on():
     mapping = map_network(network, small_chip(3, 1, 1), partition=1)
     assert mapping.core.max() < mapping.chip.cores
     assert [layer.neurons for layer in network.layers] == [8, 16, 4]
+
+
+def test_every_workload_under_backpressure_has_a_colour_of_its_own():
+    """Of the table that is published: the same in both figures, and no two alike."""
+    with (ROOT / reproduce.FOLDER / "backpressure.csv").open(encoding="utf-8") as file:
+        rows = [{**row, "time_us": float(row["time_us"])} for row in csv.DictReader(file)]
+    figure = Figure()
+    script("backpressure").draw(figure, rows)
+    lines = [line for axes in figure.axes for line in axes.get_lines() if not line.get_label().startswith("_")]
+    colours = {line.get_label(): to_hex(line.get_color()) for line in lines}
+    assert all(to_hex(line.get_color()) == colours[line.get_label()] for line in lines)
+    assert len(set(colours.values())) == len(colours) > 10
 
 
 @pytest.mark.slow

@@ -134,11 +134,18 @@ def test_rows_that_no_layers_can_be():
         (lambda row: row.convolution("c", conv, None, stride=(0, 1)), "'c'"),
         (lambda row: row.scale("s", np.ones(5), 0.0), "do not spread over (1, 8, 8)"),
         (lambda row: row.network("x"), "nothing is left"),
-        (lambda row: (row.convolution("c", conv, np.array([np.nan, 1])), row.rectify("r")), "bias of 'c'"),
+        (lambda row: row.convolution("c", conv, np.array([np.nan, 1])), "the bias of 'c' has NaN or infinity in 1"),
+        (lambda row: row.convolution("c", conv * [1, np.nan, 1], None), "weights of 'c' have NaN or infinity in 6"),
+        (lambda row: row.scale("s", np.inf, 0.0), "the constants of 's' make NaN or infinity in 64 of 64 values"),
+        (lambda row: (row.convolution("c", conv, None), row.maximum("p", (2, 2), (2, 2), (3, 3)),
+                      row.normalise("n", np.array([1.0, np.nan]), np.zeros(2))), "the factors of 'n' have NaN"),
+        (lambda row: row.normalise("n", np.ones(1), np.array([np.inf])), "the offsets of 'n' have NaN"),
+        (lambda row: (row.convolution("c", conv * 1e300, np.full(2, 1e300)), row.scale("s", 1e300, 0.0),
+                      row.rectify("r")), "what is added to the sums of 'c' has NaN or infinity in 72 of 72"),
         (lambda row: (row.convolution("c", conv, None), row.maximum("p", (2, 2), (2, 2), (3, 3)),
                       row.normalise("n", np.array([1.0, -1.0]), np.zeros(2))), "'n' turns signs"),
     ):  # fmt: skip
-        with pytest.raises(NetworkError) as caught:
+        with pytest.raises(NetworkError) as caught, np.errstate(over="ignore"):
             operations(Row((1, 8, 8)))
         assert words in str(caught.value), str(caught.value)
 
@@ -216,6 +223,11 @@ def test_onnx_files_that_are_none(tmp_path):
     refused(saved([gemm], {"w": w[:, :3]}), "flatten it before")
     refused(saved([("Gemm", ["x", "w"], "y", {"transB": 1, "transA": 1})], {"w": w}), "batch first")
     refused(saved([gemm], {"w": w}, shape=()), "batch first")
+    broken = np.where(np.arange(12).reshape(3, 4) == 5, np.nan, w).astype(F)
+    refused(saved([gemm], {"w": broken}), "the weights of 'node_y' have NaN or infinity in 1 of 12 values")
+    with_bias = ("Gemm", ["x", "w", "b"], "y", {"transB": 1})
+    refused(saved([with_bias], {"w": broken, "b": w[:, 0]}), "the weights of 'node_y' have NaN")
+    refused(saved([with_bias], {"w": w, "b": broken[:, 1]}), "the bias of 'node_y' has NaN or infinity in 1 of 3")
     padded = ("Conv", ["x", "k"], "y", {"pads": [-1, 0, 0, 0]})
     refused(saved([padded], {"k": np.ones((1, 4, 1, 1), F)}, (4, 3, 3)), "pads")
     model = onnx_model([gemm], {"w": w}, (4,), (1, 3))

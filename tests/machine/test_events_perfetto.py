@@ -47,13 +47,12 @@ def test_what_a_trace_says_is_what_the_engine_measured(tmp_path_factory, case):
     result = result_of(case, engine_compiled)
     times, names, machine = result.times, station_tracks(case.machine), case.machine
     assume(times.services.size < MOST_SERVICES)
-    path = tmp_path_factory.mktemp("trace") / "trace.json"
+    path = tmp_path_factory.mktemp("trace") / "trace.pftrace"
     StreamTrace(path, machine).write(result.times, result.event_number)
     trace = TraceFile(path)
     for category, values in (("service", times.busy_ps), ("blocked", times.blocked_ps)):
         assert trace.time_ps(category) == {names[s]: values[s] for s in np.flatnonzero(values).tolist()}
     trace.assert_one_after_another()
-    assert trace.as_perfetto() == trace.flows
     wire = dict(zip(names, machine.wire_ps.tolist(), strict=True))
     ends = [s.end_ps + wire[s.track] * (s.track == names[machine.number("output")]) for s in trace.slices]
     assert max(ends, default=0) == times.end_ps
@@ -80,7 +79,7 @@ def test_an_event_is_served_once_it_is_there(tmp_path_factory, case):
     """Waits are what is left between two services of an event, the wire and the time it was blocked taken away."""
     result, names = result_of(case, engine_compiled), station_tracks(case.machine)
     assume(result.times.services.size < MOST_SERVICES)
-    path = tmp_path_factory.mktemp("trace") / "trace.json"
+    path = tmp_path_factory.mktemp("trace") / "trace.pftrace"
     StreamTrace(path, case.machine).write(result.times, result.event_number)
     trace = TraceFile(path)
     blocked = {(s.track, s.start_ps): s.end_ps for s in trace.slices if s.category == "blocked"}
@@ -102,7 +101,7 @@ def test_both_engines_write_the_same_bytes(tmp_path_factory, case):
     results.append(result_of(case, engine_simpy))
     folder = tmp_path_factory.mktemp("trace")
     for number, result in enumerate(results):
-        StreamTrace(folder / f"{number}.json.gz", case.machine).write(result.times, result.event_number)
+        StreamTrace(folder / f"{number}.pftrace.gz", case.machine).write(result.times, result.event_number)
     assert len({path.read_bytes() for path in folder.iterdir()}) == 1
 
 
@@ -111,7 +110,7 @@ def test_the_command_writes_what_the_tables_say(tmp_path):
     arguments = ("--chip", "speck", "--input", "edges:rate=1e4,seconds=0.002", "--trace", "perfetto", "--out", out)
     done = nsim("run", "speck-gesture", *arguments)
     assert done.returncode == 0, done.stderr
-    trace, cores = TraceFile(out / "trace.json.gz"), pd.read_csv(out / "cores.csv")
+    trace, cores = TraceFile(out / "trace.pftrace.gz"), pd.read_csv(out / "cores.csv")
     summary = json.loads((out / "summary.json").read_text())
     busy, blocked = trace.time_ps("service"), trace.time_ps("blocked")
     for row in cores.to_dict("records"):
@@ -119,12 +118,12 @@ def test_the_command_writes_what_the_tables_say(tmp_path):
             track = f"core {row['core']} ({row['layer']})/{stage}"
             assert (busy.get(track, 0), blocked.get(track, 0)) == (row[f"{stage}_busy_ps"], row[f"{stage}_blocked_ps"])
     assert sum(s.track.endswith("/synapses") for s in trace.slices if s.category == "service") == summary["events"]
-    assert trace.content["otherData"] == {"network": "speck-gesture", "chip": "speck"}
+    assert trace.title == "speck-gesture on speck"
 
 
 @FULL
 def test_a_full_disk_is_said(tmp_path):
-    (tmp_path / "trace.json").symlink_to("/dev/full")
+    (tmp_path / "trace.pftrace").symlink_to("/dev/full")
     machine = random_case(0, 2, 5, 2, 1, drops=False, ticks=False).machine
-    with pytest.raises(OutputError, match=r"cannot write trace trace\.json: No space left"):
-        StreamTrace(tmp_path / "trace.json", machine)
+    with pytest.raises(OutputError, match=r"cannot write trace trace\.pftrace: No space left"):
+        StreamTrace(tmp_path / "trace.pftrace", machine)

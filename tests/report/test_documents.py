@@ -49,7 +49,10 @@ def test_all_documents_are_in_the_list():
 
 def test_the_readme_installs_tests_and_runs_as_it_is_checked():
     """.ci/run takes these two lines from it."""
-    for command in ("pip install . && nsim run pilotnet --chip loihi2", "pip install '.[test]' && pytest"):
+    for command in (
+        "pip install '.[report,hdf5]' && nsim run pilotnet --chip loihi2",
+        "pip install '.[test]' && pytest",
+    ):
         assert f"```\n{command}\n```" in README
 
 

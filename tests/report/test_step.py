@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from nsim import load_chip, load_network, map_network, simulate
+from nsim.machine.compiled import frames as frames_compiled
+from nsim.machine.frames import build_frame_machine
 from nsim.machine.stations import build_machine
+from nsim.report.stepping.frames import waits
 from nsim.report.stepping.session import ENDED, Session
 from nsim.report.stepping.spans import spans_of
 from nsim.report.stepping.words import chain, states
+from nsim.result.run_frames import sent_frames
 from nsim.result.run_timesteps import ENGINES, sent_messages
 from tests.generators.commands import nsim, refused, the_line
 
@@ -117,6 +123,84 @@ def test_an_overloaded_speck_shows_the_queue_that_is_full():
     assert any(state.does == "blocked" and "synapses" in state.why for state in states(session.now))
 
 
+FRAMES = {"samples": 3, "activity": "0.0004"}  # some 6,000 services
+
+
+@pytest.fixture(scope="module")
+def in_frames():
+    """A mapping on a chip with frames, and what the compiled engine measures on it."""
+    mapping = map_network(load_network("cnn"), load_chip("akd1000"))
+    (sequence,) = mapping.sequences
+    whole = sent_frames(mapping, None, FRAMES["activity"], FRAMES["samples"], 0)
+    run = frames_compiled.Engine(sequence, build_frame_machine(mapping.chip)).start(sequence.activity(whole), True)
+    assert list(run)[-1] == 3
+    return mapping, run.times(), whole
+
+
+def test_frames_are_stepped_through_as_the_compiled_engine_serves_them(in_frames):
+    mapping, times, _ = in_frames
+    session = Session(mapping, spans_of(mapping, None, FRAMES))
+    stepper = session.now
+    while stepper.advance():
+        continue
+    for place, name in ((0, "station"), (2, "spike"), (3, "origin"), (4, "start_ps"), (5, "end_ps")):
+        assert [row[place] for row in stepper.simulation.log] == times.services[name].tolist()
+
+
+def test_next_is_the_next_frame_that_leaves(in_frames):
+    """And a neuron fires as often as the activity says."""
+    mapping, times, whole = in_frames
+    session = Session(mapping, spans_of(mapping, None, FRAMES))
+    for frame, left_ps in enumerate(times.left_ps.tolist()):
+        assert session.finish_span().startswith(f"frame {frame} has left the chip")
+        assert session.now.now_ps == left_ps
+        assert session.where.startswith(f"{frame + 1} of 3 frames done")
+    assert session.go() == ENDED
+    layer, index = session.now.neuron(int(whole.firing(1)[-1]))
+    again = Session(mapping, spans_of(mapping, None, FRAMES))
+    again.add(f"neuron {layer}:{index}")
+    stops = []
+    while again.go() != ENDED:
+        stops.append(again.now.fired)
+    number = int(whole.firing(1)[-1])
+    assert len(stops) == sum(number in whole.firing(frame) for frame in range(3)) >= 1
+
+
+def test_why_a_core_waits_with_its_frame(in_frames):
+    """What is told of cores at some moments is what the compiled engine's tables say of then."""
+    mapping, times, _ = in_frames
+    session = Session(mapping, spans_of(mapping, None, FRAMES))
+    told = set()
+    while not session.ended:
+        session.step(97)
+        stepper, now, last_told = session.now, session.now.now_ps, None
+        for core in stepper.simulation.flow.used[:-1]:
+            number = stepper.machine.number("synapses", core)
+            if number in stepper.serving:
+                continue
+            why, other = waits(stepper, number)
+            if found := re.fullmatch(r"core (\d+) has (\d+) buffers? and has not finished frame (\d+)", why):
+                full, buffers, frame = map(int, found.groups())
+                assert times.finished_ps[frame, full] >= now and times.begin_ps[frame + buffers, core] >= now
+                assert times.input_ps[frame + buffers, core] <= now
+            elif found := re.fullmatch(r"\d+ of \d+ messages of frame (\d+) have come, core (\d+) .* it", why):
+                frame, late = map(int, found.groups())
+                assert times.finished_ps[frame, late] >= now and times.input_ps[frame, core] >= now
+            elif found := re.fullmatch(r"its sweep of frame (\d+) has not ended", why):
+                assert times.worked_ps[int(found[1]), core] <= now <= times.finished_ps[int(found[1]), core]
+            else:
+                found = re.fullmatch(r"(has begun with all frames|\d+ of \d+ messages of frame (\d+) have come)", why)
+                assert found, why
+                last = found[2] is None
+                assert times.begin_ps[2, core] <= now if last else times.input_ps[int(found[2]), core] >= now
+            told.add("messages" if why[0].isdecimal() else why.split()[0])
+            last_told = stepper.name(number), other
+        if last_told:
+            links = chain(stepper, last_told[0])
+            assert (last_told[1] is not None or len(links) == 1) and "circle" not in links[-1]
+    assert told == {"has", "its", "core", "messages"}
+
+
 @pytest.mark.parametrize(
     ("line", "says"),
     [
@@ -146,10 +230,17 @@ def test_bad_commands_end_a_script_with_their_line(line, says, tmp_path):
     ("words", "says"),
     [
         (("mlp", "--chip", "loihi2", "--commands", "no.txt"), "cannot read commands no.txt"),
-        (("cnn", "--chip", "akd1000", "--commands", "-"), "cannot be stepped through"),
+        (("random:p1=0.9", "--chip", "mosaic", "--commands", "-"), "cannot be stepped through"),
         (("mlp", "--chip", "loihi2", "--core-options", "x", "--commands", "-"), "is not for chip"),
     ],
 )
 def test_what_cannot_be_stepped_is_refused(words, says, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.stdin.read", lambda: "", raising=False)
     assert says in refused("step", *words, cwd=tmp_path)
+
+
+def test_outputs_of_frames_are_not_compared_step_by_step(tmp_path):
+    (tmp_path / "c.txt").write_text("break outputs same.npy\n")
+    done = nsim("step", "cnn", "--chip", "akd1000", "--samples", 1, "--commands", tmp_path / "c.txt")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "outputs are compared timestep by timestep" in done.stderr

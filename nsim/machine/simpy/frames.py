@@ -103,7 +103,7 @@ class FrameSimulation(MeshSimulation):
         super().arrived(copy)
         self.received[copy.origin][copy.target] += 1
         self.work_ps[copy.origin][copy.target] += copy.service_ps
-        self._follow()
+        self.follow()
 
     def worked(self, core: int, frame: int) -> None:
         self.tables["worked_ps"][frame, core] = self.now
@@ -112,9 +112,9 @@ class FrameSimulation(MeshSimulation):
     def finished(self, core: int, frame: int) -> None:
         self.tables["finished_ps"][frame, core] = self.now
         self.done[core] += 1
-        self._follow()
+        self.follow()
 
-    def _follow(self) -> None:
+    def follow(self) -> None:
         """All that a received message or a finished frame makes possible, in this instant."""
         while self.frames_left < self.frames and self._has_left(self.frames_left):
             self.tables["left_ps"][self.frames_left] = self.now
@@ -147,7 +147,7 @@ class FrameSimulation(MeshSimulation):
 
     def __iter__(self) -> Iterator[int]:
         """Simulate; yields the number of frames that have left, whenever one has."""
-        self._follow()
+        self.follow()
         for frame in range(self.frames):
             try:
                 self.env.run(until=self.leaves[frame])

@@ -1,6 +1,6 @@
 """A run on a chip without timesteps as tracks of a trace for Perfetto, written once the run has ended.
 
-Processes are the ends of the chip (sensor, slow clock, output) and the cores, with a thread per station. Every copy of
+Groups of tracks are the ends of the chip (sensor, slow clock, output) and the cores, a track per station. Every copy of
 an event is a message: a flow from the service that brought it about (the sensor's, or that of the synapses whose neuron
 fired, and of `send`) over the link into its core to the synapses there. A slice is named after the layer of the neuron
 that fired, or the sensor.
@@ -8,7 +8,7 @@ that fired, or the sensor.
 
 from __future__ import annotations
 
-from pathlib import Path
+from os import PathLike
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from nsim.machine.events import StreamMachine, coordinates
 from nsim.machine.events_times import StreamTimes
 from nsim.machine.services import Log, waited_ps
-from nsim.machine.trace.file import EventFile, Slices, Track
+from nsim.machine.trace.file import Slices, Track
+from nsim.machine.trace.view import open_file
 from nsim.mapping.events.mapping import StreamMapping
 
-ENDS, FIRST_CORE = 1, 2  # numbers of processes
+ENDS, FIRST_CORE = 1, 2  # numbers of groups of tracks
 OUTSIDE = {"sensor": "sensor", "clock": "slow clock", "output": "output"}
 INSIDE = ("link", "synapses", "send")
 
@@ -32,11 +33,10 @@ class StreamTracks:
 
     def __call__(self, number: int) -> Track:
         kind, core = self.machine.kind(number), self.machine.index(number)
-        tid = FIRST_CORE + self.machine.drops.size + number  # behind all numbers of processes
         if kind in OUTSIDE:
-            return Track(ENDS, tid, OUTSIDE[kind], "ends of the chip", list(OUTSIDE).index(kind))
+            return Track(ENDS, OUTSIDE[kind], "ends of the chip", list(OUTSIDE).index(kind))
         name = f"core {core} ({self.by_core[core].name})" if core in self.by_core else f"core {core}"
-        return Track(FIRST_CORE + core, tid, kind, name, INSIDE.index(kind))
+        return Track(FIRST_CORE + core, kind, name, INSIDE.index(kind))
 
 
 class StreamTrace:
@@ -48,11 +48,10 @@ class StreamTrace:
     raises  OutputError if the disk is full
     """
 
-    def __init__(self, path: str | Path, machine: StreamMachine) -> None:
+    def __init__(self, file: str | PathLike[str], machine: StreamMachine) -> None:
         self.machine = machine
         mapping: StreamMapping = machine.mapping
-        about = {"network": mapping.network.name, "chip": mapping.chip.name}
-        self.file = EventFile(path, about, StreamTracks(machine))
+        self.file = open_file(file, mapping.network, mapping.chip.name, StreamTracks(machine))
         self.names = (*(mapping.by_core[c].name if c in mapping.by_core else "" for c in range(machine.drops.size)),)
         self.names += ("sensor", "tick", "sweep")
 

@@ -1,50 +1,55 @@
-"""Chrome's Trace Event Format, streamed to disk: tracks, slices on them, and flows from slice to slice.
+"""Perfetto's own format (ui.perfetto.dev), streamed to disk: tracks, slices on them, flows between those, counters.
 
-Perfetto (ui.perfetto.dev) and chrome://tracing open it. Source: "Trace Event Format", the Chromium project,
-docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU: the JSON object format with complete (X), flow
-(s, t, f), asynchronous (b, e) and metadata (M) events.
+A trace is a protobuf message that repeats packets. Strings are written once and have a number from then on. Perfetto
+sorts what happens at the same time by its place in the file. Source: perfetto.dev/docs/reference/synthetic-track-event.
 
-Perfetto counts whole nanoseconds, and rounds start and length of a slice apart: what is shorter than one would vanish,
-and neighbours would overlap. So a picosecond is written as a nanosecond; the first group of tracks has it in its name.
+Perfetto counts whole nanoseconds, and most services are shorter than one. So a picosecond is written as a nanosecond;
+the track that holds all others has it in its name.
 """
 
 from __future__ import annotations
 
-import json
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nsim.errors import OutputError
+from nsim.machine.trace.packet_kernels import (
+    BYTES,
+    MOST_PACKET,
+    NAMED_BEFORE,
+    ONE_SEQUENCE,
+    put_counts,
+    put_slices,
+    room,
+)
 
-PS_PER_DRAWN_US = 10**3
 DRAWN = " (1 ps drawn as 1 ns)"
 GZIP = 16 + zlib.MAX_WBITS  # for zlib: with the head and tail of a gzip file
-AT_ONCE = 20_000  # slices that are written together: some megabytes of text
-MESSAGE = '"cat":"message","name":"message"'
-LEVEL = 4  # of compression: a tenth of the text at twice the speed of the usual 6
+AT_ONCE = 20_000  # slices that are written together: some megabytes
+LEVEL = 4  # of compression: at twice the speed of the usual 6
+BEGINS_ANEW = 1  # flag: no name stands for a string yet
+EXPLICIT = 3  # order of the tracks below a track: as they say
+CATEGORIES, NAMES, KEYS = 1, 2, 3  # numbers of fields: strings that have numbers
+ROOT = 1  # number of the track above all others
 
 
 @dataclass(frozen=True)
 class Track:
     """One row of slices.
 
-    pid, tid   of its process, and its own; both from 1, no number is used twice, not even as pid and tid (a thread
-               with its process' number would count as the main thread)
-    name       of the row
-    process    name of the group of rows
-    order      of the row in its group
+    group, group_name   of the rows that stand together; groups stand in the order of their numbers
+    name                of the row
+    order               of the row in its group
     """
 
-    pid: int
-    tid: int
+    group: int
     name: str
-    process: str
+    group_name: str
     order: int = 0
 
 
@@ -72,52 +77,71 @@ class Slices:
     step_flow: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
-def drawn_us(time_ps: int) -> str:
-    """A time as it is written: microseconds with three places, a nanosecond for each picosecond."""
-    return f"{time_ps // PS_PER_DRAWN_US}.{time_ps % PS_PER_DRAWN_US:03d}"
-
-
 class EventFile:
-    """A trace on disk, event by event; gzip-compressed if the name ends in .gz. It is whole once it is closed.
+    """A trace on disk, packet by packet; gzip-compressed if the name ends in .gz. It is whole once it is closed.
 
-    about    what the trace is of, for its head
+    title    what the trace is of: the name of the track above all others
     tracks   by number, asked for when the first slice comes to it
     raises   OutputError if the disk is full
     """
 
-    def __init__(self, path: str | Path, about: dict[str, Any], tracks: Callable[[int], Track]) -> None:
+    def __init__(self, path: str | Path, title: str, tracks: Callable[[int], Track]) -> None:
         self.path, self.tracks = Path(path), tracks
-        self.known: dict[int, Track] = {}
-        self.processes: set[int] = set()
+        self.rows: dict[tuple[str, int], int] = {}  # tracks of the file, by what they are of
+        self.strings: dict[int, dict[str, int]] = {kind: {} for kind in (CATEGORIES, NAMES, KEYS)}
+        self.lanes: dict[int, list[int]] = {}  # until when each row of a track has a span
         self.packer = zlib.compressobj(LEVEL, zlib.DEFLATED, GZIP) if self.path.suffix == ".gz" else None
-        self.separator = ""
-        head = json.dumps({"displayTimeUnit": "ns", "otherData": about}, ensure_ascii=False)
         try:
             self.file = self.path.open("wb", buffering=0)
         except OSError as error:
             raise self._failed(error) from None
-        self._write(head[:-1] + ', "traceEvents": [\n')
+        self._write(packet(descriptor(ROOT, title + DRAWN, parts=True), flags=BEGINS_ANEW))
 
     def add(self, slices: Slices) -> None:
         """Write slices and flows; slices of one track must come in the order of time."""
-        self._events(self._heads(slices.track))
-        for lines in slice_lines(slices, self.known):
-            self._events(lines)
-
-    def span(self, track: int, name: str, begin_ps: int, end_ps: int, number: int) -> None:
-        """Write something that may overlap with others on its track; `number` tells it from the others."""
-        lines = self._heads(np.array([track]))
-        row = self.known[track]
-        for phase, time_ps in (("b", begin_ps), ("e", end_ps)):
-            lines.append(
-                f'{{"ph":"{phase}","cat":{_text(row.name)},"name":{_text(name)},"id":{number},"pid":{row.pid},'
-                f'"tid":{row.tid},"ts":{drawn_us(time_ps)}}}'
+        rows = self._rows("track", slices.track)
+        names = np.array([self._string(NAMES, name) for name in slices.names], np.int64)
+        keys = np.array([self._string(KEYS, name) for name in slices.arguments], np.int64)
+        category = self._string(CATEGORIES, slices.category)
+        blocked = np.array([self._string(CATEGORIES, "blocked"), self._string(NAMES, "blocked")])
+        order = np.lexsort((slices.track, slices.start_ps))
+        what = np.stack((rows, names[slices.name], slices.start_ps, slices.end_ps, slices.left_ps), axis=1)
+        given = np.array(list(slices.arguments.values()), np.int64).reshape(keys.size, order.size).T
+        place, flow, last = steps_by_place(slices, order)
+        for begin in range(0, order.size, AT_ONCE):
+            part = order[begin : begin + AT_ONCE]
+            steps = np.searchsorted(place, np.arange(begin, begin + part.size + 1))
+            passing = slice(steps[0], steps[-1])
+            out = np.empty(room(part.size, keys.size, int(steps[-1] - steps[0])), np.uint8)
+            at = put_slices(
+                out, what[part], keys, given[part], category, blocked, steps - steps[0], flow[passing], last[passing]
             )
-        self._events(lines)
+            self._write(out[at:].data)
+
+    def span(self, track: int, name: str, begin_ps: int, end_ps: int) -> None:
+        """Write what may overlap with others on its track, in the order of begins: those share its name, a row each."""
+        lanes = self.lanes.setdefault(track, [])
+        lane = next((number for number, free in enumerate(lanes) if free <= begin_ps), len(lanes))
+        lanes[lane:] = [end_ps, *lanes[lane + 1 :]]
+        row = self._row(f"lane {lane}", track)
+        times = [begin_ps, end_ps, end_ps]
+        none = np.zeros(0, np.int64)
+        out = np.empty(room(1, 0, 0), np.uint8)
+        names = self._string(NAMES, name), self._string(CATEGORIES, "span")
+        what = np.array([[row, names[0], *times]])
+        at = put_slices(
+            out, what, none, none.reshape(1, 0), names[1], none, np.zeros(2, np.int64), none, np.zeros(0, np.bool_)
+        )
+        self._write(out[at:].data)
+
+    def count(self, track: NDArray[np.int64], time_ps: NDArray[np.int64], value: NDArray[np.int64]) -> None:
+        """Write how many messages wait at each track from a time on; those of one track in the order of time."""
+        rows = self._rows("waiting", track)
+        out = np.empty(track.size * MOST_PACKET, np.uint8)
+        self._write(out[put_counts(out, rows, time_ps, value) :].data)
 
     def close(self) -> None:
         """Complete the file."""
-        self._write("\n]}\n")
         try:
             if self.packer:
                 self._put(self.packer.flush())
@@ -125,36 +149,43 @@ class EventFile:
         except OSError as error:
             raise self._failed(error) from None
 
-    def _heads(self, tracks: NDArray[np.int64]) -> list[str]:
-        """Name the tracks that are new."""
-        lines = []
-        for number in np.unique(tracks).tolist():
-            if number in self.known:
-                continue
-            track = self.known[number] = self.tracks(number)
-            if track.pid not in self.processes:
-                self.processes.add(track.pid)
-                scale = "" if self.processes - {track.pid} else DRAWN
-                lines.append(_metadata(track, "process_name", "name", track.process + scale))
-                lines.append(_metadata(track, "process_sort_index", "sort_index", track.pid))
-            lines.append(_metadata(track, "thread_name", "name", track.name))
-            lines.append(_metadata(track, "thread_sort_index", "sort_index", track.order))
-        return lines
+    def _rows(self, what: str, tracks: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Rows of the file for tracks, those that are new named in it; what: the slices or those who wait."""
+        numbers, inverse = np.unique(tracks, return_inverse=True)
+        return np.array([self._row(what, number) for number in numbers.tolist()], np.int64)[inverse]
 
-    def _events(self, lines: Iterable[str]) -> None:
-        text = ",\n".join(lines)
-        if text:
-            self._write(self.separator + text)
-            self.separator = ",\n"
+    def _row(self, what: str, number: int) -> int:
+        row = self.rows.get((what, number))
+        if row is None:
+            track = self.tracks(number)
+            group = self.rows.get(("group", track.group))
+            if group is None:
+                group = self._describe("group", track.group, track.group_name, ROOT, track.group, parts=True)
+            waiting = what == "waiting"
+            name = f"{track.name} waiting" if waiting else track.name
+            row = self._describe(what, number, name, group, 2 * track.order + waiting, counts=waiting)
+        return row
 
-    def _write(self, text: str) -> None:
-        data = text.encode("utf-8")
+    def _describe(self, what: str, number: int, name: str, parent: int, order: int, **is_of: bool) -> int:
+        row = self.rows[what, number] = ROOT + 1 + len(self.rows)
+        self._write(packet(descriptor(row, name, parent=parent, order=order, **is_of)))
+        return row
+
+    def _string(self, kind: int, text: str) -> int:
+        """The number that stands for a string, which is written if it is new."""
+        known = self.strings[kind]
+        if text not in known:
+            known[text] = 1 + len(known)
+            self._write(packet(part(12, part(kind, part(1, known[text]) + part(2, text))), flags=int(NAMED_BEFORE)))
+        return known[text]
+
+    def _write(self, data: bytes | memoryview) -> None:
         try:
             self._put(self.packer.compress(data) if self.packer else data)
         except OSError as error:
             raise self._failed(error) from None
 
-    def _put(self, data: bytes) -> None:
+    def _put(self, data: bytes | memoryview) -> None:
         """All of it: a file without a buffer takes as much as it can."""
         left = memoryview(data)
         while left:
@@ -164,72 +195,55 @@ class EventFile:
         return OutputError(f"cannot write trace {self.path.name}: {error.strerror or error}")
 
 
-def slice_lines(slices: Slices, tracks: dict[int, Track]) -> Iterator[list[str]]:
-    """Events in the order of time, some at a time. A flow's event stands behind its slice, at the slice's start.
+def steps_by_place(
+    slices: Slices, order: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Steps of flows: the place in `order` of the slice (ascending), the flow, and whether it is the flow's last.
 
-    In the same nanosecond readers go by the order in the file: a service, its flows, then the time it was blocked.
+    A flow of a single step shows nothing, and is left out.
     """
-    order = np.lexsort((slices.track, slices.start_ps))
-    rank = np.empty_like(order)
-    rank[order] = np.arange(order.size)
-    row, flow = steps_in_order(slices)
-    phase = _phases(flow)
-    by_rank = np.lexsort((flow, rank[row]))
-    by_rank = by_rank[phase[by_rank] != ""]
-    ranks, flow, phase = rank[row[by_rank]], flow[by_rank], phase[by_rank]
-    for begin in range(0, order.size, AT_ONCE):
-        rows = order[begin : begin + AT_ONCE]
-        steps = slice(*np.searchsorted(ranks, (begin, begin + rows.size)).tolist())
-        flows: dict[int, list[tuple[int, str]]] = {}
-        for place, number, letter in zip(
-            (ranks[steps] - begin).tolist(), flow[steps].tolist(), phase[steps].tolist(), strict=True
-        ):
-            flows.setdefault(place, []).append((number, letter))
-        yield _lines(slices, rows, flows, tracks)
-
-
-def _lines(
-    slices: Slices, rows: NDArray[np.int64], flows: dict[int, list[tuple[int, str]]], tracks: dict[int, Track]
-) -> list[str]:
-    """Events of these slices; flows that pass them, and how, by place in `rows`."""
-    places = {number: f'"pid":{track.pid},"tid":{track.tid}' for number, track in tracks.items()}
-    heads = [f'{{"ph":"X","cat":"{slices.category}","name":{_text(name)},' for name in slices.names]
-    keys = [f'"{name}":' for name in slices.arguments]
-    given = np.array([column[rows] for column in slices.arguments.values()], np.int64).reshape(len(keys), rows.size)
-    columns = (slices.track, slices.name, slices.start_ps, slices.end_ps, slices.left_ps)
-    lines = []
-    for index, (track, name, start, end, left, *values) in enumerate(
-        zip(*(column[rows].tolist() for column in columns), *given.tolist(), strict=True)
-    ):
-        place, begin = places[track], drawn_us(start)
-        arguments = ",".join([key + str(value) for key, value in zip(keys, values, strict=True) if value >= 0])
-        lines.append(f'{heads[name]}{place},"ts":{begin},"dur":{drawn_us(end - start)},"args":{{{arguments}}}}}')
-        for number, phase in flows.get(index, ()):
-            bound = ',"bp":"e"' if phase == "f" else ""
-            lines.append(f'{{"ph":"{phase}",{MESSAGE},"id":{number},{place},"ts":{begin}{bound}}}')
-        if left > end:
-            times = f'"ts":{drawn_us(end)},"dur":{drawn_us(left - end)}'
-            lines.append(f'{{"ph":"X","cat":"blocked","name":"blocked",{place},{times},"args":{{}}}}')
-    return lines
-
-
-def steps_in_order(slices: Slices) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Slices and flows of the steps, flow after flow, each in the order of time."""
-    order = np.lexsort((slices.start_ps[slices.step_slice], slices.step_flow))
-    return slices.step_slice[order], slices.step_flow[order]
-
-
-def _phases(flow: NDArray[np.int64]) -> NDArray[np.str_]:
-    """How each step of flows, flow after flow, is written: begin, step, end; nothing if it is the only one."""
-    first = np.append(True, flow[1:] != flow[:-1])[: flow.size]
+    place = np.empty_like(order)
+    place[order] = np.arange(order.size)
+    by_flow = np.lexsort((slices.start_ps[slices.step_slice], slices.step_flow))
+    flow, place = slices.step_flow[by_flow], place[slices.step_slice[by_flow]]
     last = np.append(flow[1:] != flow[:-1], True)[: flow.size]
-    return np.where(first & last, "", np.where(first, "s", np.where(last, "f", "t")))
+    first = np.append(True, flow[1:] != flow[:-1])[: flow.size]
+    shown = np.flatnonzero(~(first & last))
+    shown = shown[np.lexsort((flow[shown], place[shown]))]
+    return place[shown], flow[shown], last[shown]
 
 
-def _metadata(track: Track, name: str, key: str, value: str | int) -> str:
-    content = json.dumps(value, ensure_ascii=False)
-    return f'{{"ph":"M","name":"{name}","pid":{track.pid},"tid":{track.tid},"args":{{"{key}":{content}}}}}'
+def part(field: int, value: int | str | bytes) -> bytes:
+    """A field of a protobuf message: an integer, a string, or a message."""
+    if isinstance(value, int):
+        return varint(field << 3) + varint(value)
+    data = value.encode("utf-8") if isinstance(value, str) else value
+    return varint(field << 3 | BYTES) + varint(len(data)) + data
 
 
-def _text(name: str) -> str:
-    return json.dumps(name, ensure_ascii=False)
+def varint(number: int) -> bytes:
+    """A number of at least 0, seven bits a byte, the lowest first; all bytes but the last have the highest bit set."""
+    out = bytearray()
+    while number >> 7:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*out, number])
+
+
+def packet(content: bytes, flags: int = 0) -> bytes:
+    """A packet of the trace's one sequence."""
+    return part(1, content + part(10, int(ONE_SEQUENCE)) + (part(13, flags) if flags else b""))
+
+
+def descriptor(
+    row: int, name: str, *, parent: int = 0, order: int = 0, parts: bool = False, counts: bool = False
+) -> bytes:
+    """What is to know of a track, as a field of a packet; parts: others stand below it; counts: of messages."""
+    content = part(1, row) + part(2, name)
+    if parent:
+        content += part(5, parent) + part(12, order)
+    if parts:
+        content += part(11, EXPLICIT)
+    if counts:
+        content += part(8, part(6, "messages"))
+    return part(60, content)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from os import PathLike
 
 from nsim.errors import SimulationError
 from nsim.machine.frames import FrameMachine, FrameTimes, build_frame_machine
 from nsim.machine.services import only
-from nsim.machine.trace.file import EventFile
 from nsim.machine.trace.mesh import MeshServices, MeshTracks
+from nsim.machine.trace.view import open_file
 from nsim.mapping.frames.mapping import FrameMapping, Sequence
 
 
-def open_frame_trace(path: str | Path, mapping: FrameMapping) -> FrameTrace:
+def open_frame_trace(file: str | PathLike[str], mapping: FrameMapping) -> FrameTrace:
     """The trace of a run on this mapping.
 
     raises   SimulationError if the network takes several hardware sequences, OutputError if there is no room for it
@@ -22,7 +22,7 @@ def open_frame_trace(path: str | Path, mapping: FrameMapping) -> FrameTrace:
             f"a trace has one clock, but {mapping.network.name!r} takes {len(mapping.sequences)} hardware sequences on "
             f"chip {mapping.chip.name!r}, each with its own: trace a network that fits in one"
         )
-    return FrameTrace(path, mapping.sequences[0], build_frame_machine(mapping.chip))
+    return FrameTrace(file, mapping.sequences[0], build_frame_machine(mapping.chip))
 
 
 class FrameTrace:
@@ -31,15 +31,15 @@ class FrameTrace:
     raises  OutputError if the disk is full
     """
 
-    def __init__(self, path: str | Path, sequence: Sequence, machine: FrameMachine) -> None:
+    def __init__(self, file: str | PathLike[str], sequence: Sequence, machine: FrameMachine) -> None:
         self.sequence, self.machine = sequence, machine
         tracks = MeshTracks(machine, {part.core: part.layer for part in sequence.parts}, "frames", ("frames",))
-        self.file = EventFile(path, {"network": sequence.network.name, "chip": sequence.chip.name}, tracks)
+        self.file = open_file(file, sequence.network, sequence.chip.name, tracks)
 
     def write(self, times: FrameTimes) -> None:
         """Add the frames that have left the chip and their services, and complete the file."""
         for number, (began_ps, left_ps) in enumerate(zip(times.began_ps.tolist(), times.left_ps.tolist(), strict=True)):
-            self.file.span(self.machine.stations, f"frame {number}", began_ps, left_ps, number)
+            self.file.span(self.machine.stations, f"frame {number}", began_ps, left_ps)
         done = only(times.services, times.services["origin"] < times.frames)
         self.file.add(MeshServices(self.sequence, self.machine).slices(done, frame=done["origin"]))
         self.file.close()

@@ -1,24 +1,26 @@
 """A run on a chip with a mesh as tracks of a trace: one per stage of a core and per link, messages as flows.
 
-Processes are the timesteps or frames, the network on chip and the cores; threads their stages and links. A slice is a
-service, or the time a station was blocked after one; it is named after the layer of the neuron that fired. A message
-is a flow from the sweep in which its neuron fires, over `send` and the links, to where it enters its destination core.
+Groups of tracks are the timesteps or frames, the network on chip and the cores, tracks their stages and links. A slice
+is a service, or the time a station was blocked after one; it is named after the layer of the neuron that fired. A
+message is a flow from the sweep in which its neuron fires, over `send` and the links, to where it enters its
+destination core.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from os import PathLike
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nsim.machine.services import Log, waited_ps
 from nsim.machine.stations import MeshMachine
-from nsim.machine.trace.file import EventFile, Slices, Track
+from nsim.machine.trace.file import Slices, Track
+from nsim.machine.trace.view import open_file
 from nsim.mapping.cores.mapping import Mapping
 
 SILENT, FRAME = "silent neurons", "frame"  # names of the rest of a sweep, in which nobody fires, and of a frame's work
-TIMESTEPS, NETWORK, FIRST_CORE = 1, 2, 3  # numbers of processes
+TIMESTEPS, NETWORK, FIRST_CORE = 1, 2, 3  # numbers of groups of tracks
 STAGES = ("receive", "synapses", "neurons", "send")  # of a core, as messages pass them
 LINKS = ("core_to_router", "mesh", "router_to_core")
 
@@ -27,25 +29,24 @@ class MeshTracks:
     """The tracks of a machine with a mesh: its stations by number, then others.
 
     layers   of every core that holds any
-    process  of the other tracks; more: their names
+    group    of the other tracks; more: their names
     """
 
-    def __init__(self, machine: MeshMachine, layers: dict[int, str], process: str, more: tuple[str, ...]) -> None:
-        self.machine, self.layers, self.process, self.more = machine, layers, process, more
-        self.first_tid = FIRST_CORE + machine.cores  # behind all numbers of processes
+    def __init__(self, machine: MeshMachine, layers: dict[int, str], group: str, more: tuple[str, ...]) -> None:
+        self.machine, self.layers, self.group, self.more = machine, layers, group, more
 
     def __call__(self, number: int) -> Track:
-        machine, tid = self.machine, self.first_tid + number
+        machine = self.machine
         if number >= machine.stations:
             place = number - machine.stations
-            return Track(TIMESTEPS, tid, self.more[place], self.process, order=place)
+            return Track(TIMESTEPS, self.more[place], self.group, order=place)
         kind = machine.kind(number)
         core = number - machine.number(kind, 0)
         if kind in LINKS:
-            return Track(NETWORK, tid, self._link(kind, number, core), "network on chip", order=number)
+            return Track(NETWORK, self._link(kind, number, core), "network on chip", order=number)
         name = "host" if core == machine.chip.cores else f"core {core}"
         layers = f" ({self.layers[core]})" if core in self.layers else ""
-        return Track(FIRST_CORE + core, tid, kind, name + layers, STAGES.index(kind))
+        return Track(FIRST_CORE + core, kind, name + layers, STAGES.index(kind))
 
     def _link(self, kind: str, number: int, core: int) -> str:
         if kind == "mesh":
@@ -138,13 +139,13 @@ class PerfettoTrace:
     raises  OutputError if the disk is full
     """
 
-    def __init__(self, path: str | Path, mapping: Mapping, machine: MeshMachine) -> None:
+    def __init__(self, file: str | PathLike[str], mapping: Mapping, machine: MeshMachine) -> None:
         self.barrier_ps, self.management_ps = mapping.barrier_ps, mapping.management_ps
         self.sample_ps, self.stations = mapping.management.sample_ps, machine.stations
         self.services = MeshServices(mapping, machine)
         layers = {core: "+".join(mapping.layers_of(core)) for core in mapping.used_cores.tolist()}
         tracks = MeshTracks(machine, layers, "timesteps", ("timesteps", "barrier", "management"))
-        self.file = EventFile(path, {"network": mapping.network.name, "chip": mapping.chip.name}, tracks)
+        self.file = open_file(file, mapping.network, mapping.chip.name, tracks)
         self.sample, self.timestep, self.now_ps = -1, 0, 0
 
     def write(self, sample: int, log: Log) -> None:

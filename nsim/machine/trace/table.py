@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping as MappingABC
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +16,7 @@ from nsim.machine.stations import KINDS, build_machine
 from nsim.mapping.cores.mapping import Mapping
 
 ROWS_PER_GROUP = 1_000_000
-FILES = {"messages": "messages.parquet", "perfetto": "trace.json.gz"}
+FILES = {"messages": "messages.parquet", "perfetto": "trace.pftrace.gz"}
 
 
 class Trace(Protocol):
@@ -61,16 +62,16 @@ def parse_trace(trace: str | None, out: Path | None) -> tuple[str, ...]:
     return kinds
 
 
-def open_traces(files: MappingABC[str, Path], mapping: Mapping) -> Traces:
+def open_traces(files: MappingABC[str, str | PathLike[str]], mapping: Mapping) -> Traces:
     """Begin these traces, by kind."""
     from nsim.machine.trace.mesh import PerfettoTrace
 
     traces: list[Trace] = []
-    for kind, path in files.items():
+    for kind, file in files.items():
         traces.append(
-            ServiceTrace(path, mapping)
+            ServiceTrace(file, mapping)
             if kind == "messages"
-            else PerfettoTrace(path, mapping, build_machine(mapping.chip))
+            else PerfettoTrace(file, mapping, build_machine(mapping.chip))
         )
     return Traces(traces)
 
@@ -87,7 +88,7 @@ class ServiceTrace:
     raises             OutputError if pyarrow is missing or the disk is full
     """
 
-    def __init__(self, path: str | Path, mapping: Mapping) -> None:
+    def __init__(self, path: str | PathLike[str], mapping: Mapping) -> None:
         try:
             import pyarrow
             import pyarrow.parquet

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nsim.errors import InputError, NetworkError
+from nsim.errors import InputError, NetworkError, require
 from nsim.formats.connectome import read_graph
 from nsim.formats.numpy_files import existing, read_npy, read_npz
 from nsim.mapping.tiles.connectivity import Connectivity, check_weights
@@ -70,7 +70,8 @@ def load_for_tiles(name: str | Path, dt_s: float | None = None) -> TileNetwork |
             return TileNetwork.bare(_from_npz(path, text))
     except InputError as error:
         raise NetworkError(str(error)) from None
-    from nsim.formats.nir_graph import read_nir  # start-up: h5py and nir take their time to import
+    require("nir", str(path), NetworkError)
+    from nsim.formats.nir_graph import read_nir  # an extra
 
     return recurrent(read_nir(path, dt_s=dt_s), str(path))
 

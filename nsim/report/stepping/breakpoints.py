@@ -52,6 +52,8 @@ def parse_break(text: str, mapping: Any) -> Breakpoint:
         wanted = " ".join(words[2:])
         return Breakpoint(text, lambda stepper: _full(stepper, wanted))
     if kind == "outputs" and len(words) == 2:
+        if mapping.chip.discipline == "frame":
+            raise InputError("outputs are compared timestep by timestep: on a chip with frames nsim run --labels tells")
         return _outputs(text, Path(words[1]))
     if kind == "time" and len(words) == 2:
         return _time(text, words[1])

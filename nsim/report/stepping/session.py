@@ -29,7 +29,7 @@ class Session:
     def _begin(self) -> bool:
         span = next(self.spans, None)
         if span is not None:
-            self.stepper = Stepper(span, self.mapping)
+            self.stepper = Stepper(span)
         return span is not None
 
     @property
@@ -41,6 +41,9 @@ class Session:
     def where(self) -> str:
         """Span and time."""
         span, time = self.now.span, seconds(self.now.now_ps)
+        if span.what == "frames":
+            simulation: Any = span.simulation
+            return f"{simulation.frames_left} of {simulation.frames} frames done, {time}"
         return f"{span.what} {span.number}, {time}" if span.what == "timestep" else time
 
     def add(self, text: str) -> Breakpoint:
@@ -57,10 +60,20 @@ class Session:
         return self.now.last()
 
     def finish_span(self) -> str:
-        """To the end of this timestep, or of the stream."""
+        """To the end of this timestep, or of the stream; or until a frame has left the chip."""
+        if self.now.span.what == "frames":
+            return self._finish_frame()
         while not (reason := self._advance()):
             continue
         return f"{reason}, after {seconds(self.last_span_ps)}" if reason == SPAN_ENDED else reason
+
+    def _finish_frame(self) -> str:
+        simulation: Any = self.now.simulation
+        left = simulation.frames_left
+        while not (reason := self._advance()):
+            if simulation.frames_left > left:
+                return f"frame {left} has left the chip, at {seconds(simulation.now)}"
+        return reason
 
     def go(self) -> str:
         """Until a breakpoint, or the end of the run."""

@@ -39,13 +39,13 @@ class Stepper:
     fired           layer and index of the neurons that the last completion made fire
     """
 
-    def __init__(self, span: Span, mapping: Any) -> None:
-        self.span, self.mapping, self.simulation = span, mapping, span.simulation
+    def __init__(self, span: Span) -> None:
+        self.span, self.mapping, self.simulation = span, span.mapping, span.simulation
         self.machine: Any = span.simulation.machine
         self.serving: dict[int, Serving] = {}
         self.held: dict[int, Held] = {}
         self.fired: list[tuple[str, int]] = []
-        self.offsets = layer_offsets(mapping.network)
+        self.offsets = layer_offsets(self.mapping.network)
         for station in self.simulation.stations.values():
             self._watch(station)
 
@@ -77,7 +77,7 @@ class Stepper:
             self.serving[number] = Serving(message, begins, begins + service_ps)
             yield from serve(message, service_ps)
             del self.serving[number]
-            if self.span.what == "timestep" and self.machine.kind(number) == "neurons" and message.spike >= 0:
+            if self.span.what != "stream" and self.machine.kind(number) == "neurons" and message.spike >= 0:
                 self.fired.append(self.neuron(message.spike))
 
         def watched_hand_on(message: Message, target: int) -> Iterator[Any]:
@@ -109,11 +109,15 @@ class Stepper:
 
     def source(self, number: int, message: Message) -> str:
         """What a message is of, as a person would call it."""
-        if self.span.what == "timestep":
+        if self.span.what != "stream":
+            of = f"frame {message.origin}" if self.span.what == "frames" else ""
+            if of and self.machine.kind(number) == "synapses":
+                return of
+            of = f" of {of}" if of else ""
             if message.spike < 0:
-                return "the silent rest of the sweep"
+                return f"the silent rest of the sweep{of}"
             layer, index = self.neuron(message.spike)
-            return f"{layer}:{index}"
+            return f"{layer}:{index}{of}"
         if message.origin < 0:
             return f"tick {-message.origin}"
         return f"event {message.origin}"
@@ -124,5 +128,5 @@ class Stepper:
             return "nothing has been served yet"
         number, target, spike, origin, start, end = self.simulation.log[-1][:6]
         what = self.source(number, Message(spike, origin, target))
-        to = f" to core {target}" if target >= 0 and self.span.what == "timestep" else ""
+        to = f" to core {target}" if target >= 0 and self.span.what != "stream" else ""
         return f"{self.name(number)} served {what}{to} for {end - start:,} ps"

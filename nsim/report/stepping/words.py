@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from nsim.errors import InputError
+from nsim.report.stepping.frames import waits
 from nsim.report.stepping.stepper import Stepper
 from nsim.report.units import seconds
 
@@ -46,7 +47,9 @@ def state_of(stepper: Stepper, number: int) -> State:
     station = stepper.simulation.stations[number]
     name, now = stepper.name(number), stepper.now_ps
     queue = station.queue
-    room = (0, 0) if stepper.machine.kind(number) in UNQUEUED else (len(queue.items), int(queue.capacity))
+    kind = stepper.machine.kind(number)
+    unqueued = kind in UNQUEUED or (stepper.span.what == "frames" and kind == "synapses")
+    room = (0, 0) if unqueued else (len(queue.items), int(queue.capacity))
     if number in stepper.held:
         held = stepper.held[number]
         return State(name, "blocked", stepper.source(number, held.message), None, *room, _blocked(stepper, number))
@@ -57,7 +60,8 @@ def state_of(stepper: Stepper, number: int) -> State:
             why = f"on the wire for {seconds(serving.begins_ps - now)} more"
             return State(name, "waits", what, serving.ends_ps, *room, why)
         return State(name, "serves", what, serving.ends_ps, *room, "")
-    return State(name, "idle", "", None, *room, "nothing to serve")
+    why = waits(stepper, number)[0] if stepper.span.what == "frames" else "nothing to serve"
+    return State(name, "idle", "", None, *room, why)
 
 
 def _blocked(stepper: Stepper, number: int) -> str:
@@ -79,10 +83,20 @@ def chain(stepper: Stepper, wanted: str) -> list[str]:
         left = "" if state.until_ps is None else f", done in {seconds(state.until_ps - stepper.now_ps)}"
         said = f"{state.does} {state.message}".strip()
         told.append(f"{state.station} {said}{left}{f' ({state.why})' if state.why else ''}")
-        if number not in stepper.held:
+        other = _depends_on(stepper, number)
+        if other is None:
             return told
-        number = stepper.held[number].target
+        number = other
     return [*told, "and so on in a circle: a deadlock"]
+
+
+def _depends_on(stepper: Stepper, number: int) -> int | None:
+    """The station that one waits for, if it waits for one."""
+    if number in stepper.held:
+        return stepper.held[number].target
+    if stepper.span.what == "frames" and number not in stepper.serving:
+        return waits(stepper, number)[1]
+    return None
 
 
 def facts(state: State) -> dict[str, Any]:

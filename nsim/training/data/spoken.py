@@ -95,13 +95,20 @@ def load_spoken(path: str | Path) -> SpokenDigits:
 def load_split(path: str | Path | tuple[str | Path, str | Path]) -> tuple[SpokenDigits, SpokenDigits]:
     """Training and test samples, as the makers of the data divided them.
 
-    path    a generated file, or "spoken-digits", the set that comes along; a folder with shd_train.h5 and
-            shd_test.h5, or one of these two files; or a pair of files
+    path    a generated file, or "spoken-digits", the set of the distribution nsim-spoken-digits; a folder with
+            shd_train.h5 and shd_test.h5, or one of these two files; or a pair of files
     raises  InputError, as `load_spoken`, and if one half is missing or the halves have different words
     """
     if isinstance(path, tuple):
         return _pair(Path(path[0]), Path(path[1]))
-    path = READY_SET if str(path) == "spoken-digits" else Path(path)
+    if str(path) == "spoken-digits":
+        if not READY_SET.exists():
+            raise InputError(
+                "the spoken digits are not installed: pip install ./spoken-digits in a clone of nsim, or make a set of "
+                "your own (nsim data spoken-digits digits.h5) and give that file"
+            )
+        path = READY_SET
+    path = Path(path)
     if path.is_dir() or path.name.removesuffix(".gz") in SHD_FILES:
         folder = path if path.is_dir() else path.parent
         return _pair(*(_shd_file(folder, name) for name in SHD_FILES))

@@ -33,7 +33,7 @@ from nsim.formats.nir_graph import read_nir
 from nsim.mapping.tiles.connectivity import Connectivity
 from nsim.mapping.tiles.mapping import MosaicMapping, map_on_tiles, mosaic
 from nsim.mapping.tiles.routing import PORTS
-from nsim.report.plots import save_figure
+from nsim.report.plots import new_figure, save_figure
 from nsim.report.screen.tile_map import MapFiles
 from nsim.result.files import write_files
 from nsim.training.checkpoint import write_json
@@ -127,9 +127,7 @@ def _write_curves(history: list[Epoch], path: Path) -> None:
 
 def draw_curves(trained: Trained, path: Path) -> None:
     """Loss, accuracy, rate and profile by epoch; the chosen epoch is marked."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 6.4), layout="constrained")
+    figure = new_figure(10, 6.4, layout="constrained")
     axes = figure.subplots(2, 2, sharex=True)
     history = trained.history
     _draw(axes[0, 0], history, {"loss": "training, with regulariser", "validation_entropy": "validation"}, "loss")

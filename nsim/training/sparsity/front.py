@@ -28,6 +28,7 @@ from nsim.formats.network import load_network
 from nsim.mapping.cores.mapping import Mapping
 from nsim.mapping.network import map_network
 from nsim.network.layers import Network
+from nsim.report.plots import new_figure
 from nsim.training import checkpoint
 from nsim.training.data.pictures import Data, Split
 from nsim.training.sparsity.export import simulated_outputs
@@ -471,9 +472,7 @@ def summary(front: Front) -> dict[str, Any]:
 
 def draw_front(front: Front, curves: dict[str, NDArray[np.float64]], path: Path) -> None:
     """Points against the cost that the regulariser is there to lower, and learning curves."""
-    from matplotlib.figure import Figure  # start-up: only a finished training draws
-
-    figure = Figure(figsize=(11, 4), layout="constrained")
+    figure = new_figure(11, 4, layout="constrained")
     left, right = figure.subplots(1, 2)
     _draw_points(left, front)
     labels = {Path(point.file).stem: _label(point) for point in front.points}

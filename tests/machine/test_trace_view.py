@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from nsim import load_chip, load_network, map_network, simulate
 from nsim.errors import InputError
-from nsim.result.trace_view import TraceView, parse_window, queues
+from nsim.machine.trace.view import TraceView, parse_window, queues
 from tests.generators.commands import SMALL, nsim, refused
 from tests.generators.trace_files import TraceFile
 
@@ -31,7 +31,7 @@ def run(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trace")
 
     def traced(**view):
-        path = folder / "part.json"
+        path = folder / "part.pftrace"
         result = simulate(mapping, **options, trace={"perfetto": TraceView(path, **view) if view else path})
         return TraceFile(path), result
 
@@ -62,7 +62,6 @@ def test_a_window_has_what_overlaps_it(run):
     assert [s for s, _ in services(part)] == kept
     assert part.flows == steps_of(whole, kept)
     part.assert_one_after_another()
-    assert part.as_perfetto() == part.flows
     assert part.spans == {key: (a, b) for key, (a, b) in whole.spans.items() if a < stop and b > begin}
 
 
@@ -165,7 +164,7 @@ def test_the_command_line_writes_a_part(tmp_path):
     view = ("--trace-window", "5:20ns", "--trace-layers", "input", "--trace-queues")
     part = nsim(*SMALL, *options, *view, "--out", tmp_path / "part")
     assert done.returncode == part.returncode == 0, part.stderr
-    whole, some = (TraceFile(tmp_path / name / "trace.json.gz") for name in ("whole", "part"))
+    whole, some = (TraceFile(tmp_path / name / "trace.pftrace.gz") for name in ("whole", "part"))
     kept = [s for s, free in services(whole) if s.name == "input" and s.start_ps < 20_000 and free > 5_000]
     assert kept and [s for s, _ in services(some)] == kept
     assert (tmp_path / "part" / "summary.json").read_bytes() == (tmp_path / "whole" / "summary.json").read_bytes()

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nsim.chip.chip import nearest
 from nsim.errors import InputError
-from nsim.machine.trace.file import EventFile, Slices, drawn_us
+from nsim.machine.trace.file import EventFile, Slices, Track
 from nsim.network.layers import Network
 
 PS = {"ps": 1, "ns": 10**3, "us": 10**6, "ms": 10**9, "s": 10**12}
@@ -77,19 +75,22 @@ def check_trace(files: Mapping[str, str | PathLike[str]] | None, network: Networ
             file.check(network)
 
 
-def show_part(tracer: Any, file: str | PathLike[str], mapping: Any) -> None:
-    """Let a tracer that was just made write what a view wants; all of it, if the file is a plain path."""
+def open_file(file: str | PathLike[str], network: Network, chip: str, tracks: Callable[[int], Track]) -> EventFile:
+    """A trace on disk that takes everything; of a view it writes what that shows.
+
+    raises   OutputError if there is no room for it
+    """
+    title = f"{network.name} on {chip}"
     if isinstance(file, TraceView):
-        tracer.file.file.close()
-        about = {"network": mapping.network.name, "chip": mapping.chip.name}
-        tracer.file = PartFile(file, about, tracer.file.tracks, mapping.network)
+        return PartFile(file, title, tracks, network)
+    return EventFile(fspath(file), title, tracks)
 
 
 class PartFile(EventFile):
     """A trace on disk that takes everything, and writes what its view shows."""
 
-    def __init__(self, view: TraceView, about: dict[str, Any], tracks: Any, network: Network) -> None:
-        super().__init__(view.path, about, tracks)
+    def __init__(self, view: TraceView, title: str, tracks: Callable[[int], Track], network: Network) -> None:
+        super().__init__(view.path, title, tracks)
         self.view = view
         self.layers = {*view.layers, *((SENSOR,) if network.input in view.layers else ())}
 
@@ -102,28 +103,14 @@ class PartFile(EventFile):
             shown &= own[slices.name]
         super().add(some(slices, shown))
         if self.view.queues and "waited_ps" in slices.arguments:
-            self._count(slices)
+            track, time_ps, waiting = queues(slices.track, slices.start_ps, slices.arguments["waited_ps"])
+            shown = in_window(track, time_ps, begin, end)
+            self.count(track[shown], np.maximum(time_ps[shown], begin), waiting[shown])
 
-    def span(self, track: int, name: str, begin_ps: int, end_ps: int, number: int) -> None:
+    def span(self, track: int, name: str, begin_ps: int, end_ps: int) -> None:
         """Write what overlaps the window."""
         if begin_ps < self.view.window_ps[1] and end_ps > self.view.window_ps[0]:
-            super().span(track, name, begin_ps, end_ps, number)
-
-    def _count(self, slices: Slices) -> None:
-        track, time_ps, waiting = queues(slices.track, slices.start_ps, slices.arguments["waited_ps"])
-        shown = in_window(track, time_ps, *self.view.window_ps)
-        begin = self.view.window_ps[0]
-        lines = self._heads(track[shown])
-        for number, time, count in zip(
-            track[shown].tolist(), np.maximum(time_ps[shown], begin).tolist(), waiting[shown].tolist(), strict=True
-        ):
-            row = self.known[number]
-            name = json.dumps(f"{row.name} waiting", ensure_ascii=False)
-            lines.append(
-                f'{{"ph":"C","name":{name},"pid":{row.pid},"tid":{row.tid},"ts":{drawn_us(time)},'
-                f'"args":{{"messages":{count}}}}}'
-            )
-        self._events(lines)
+            super().span(track, name, begin_ps, end_ps)
 
 
 def some(slices: Slices, shown: NDArray[np.bool_]) -> Slices:
