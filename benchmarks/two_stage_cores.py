@@ -53,7 +53,7 @@ from nsim.training.sparsity.front import Front, Settings, train_front
 
 RIVAL, BUSIEST, WORK, SEARCHED, ALTERNATED = "synops", "max-synops", "max-work", "searched", "alternated"
 PARTITION = "even:conv1=4,conv2=4"
-STRENGTHS = (0.3, 1.0, 3.0)
+STRENGTHS = (1.0, 3.0, 10.0)
 EVENT_STRENGTHS = (3.0, 10.0, 30.0)
 EQUAL_LOSS = 0.8  # points of validation data
 CONFIDENCE = 0.95
