@@ -6,8 +6,10 @@ what it leaves open is as below: a job is one process of one thread.
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from shutil import which
 from tempfile import TemporaryDirectory
@@ -30,14 +32,14 @@ def slurm_cluster(workers: int, exports: Mapping[str, str], **options: Any) -> A
             f"no command sbatch here, which slurm:{workers} submits its workers with: run this where jobs are "
             "submitted, or give the address of a Dask scheduler, as tcp://host:8786"
         )
-    from dask.config import get
-    from dask_jobqueue import SLURMCluster
+    from dask.config import get  # start-up
 
+    made = _dask_jobqueue().SLURMCluster
     usual: dict[str, Any] = {
         name: value for name, value in USUAL.items() if get(f"jobqueue.slurm.{name}", None) is None
     }
     prologue = [*(get("jobqueue.slurm.job-script-prologue", None) or ()), *_exported(exports)]
-    cluster = SLURMCluster(**usual, job_script_prologue=prologue, **options)
+    cluster = made(**usual, job_script_prologue=prologue, **options)
     try:
         _check_taken(cluster.job_script(), workers)
     except SweepError:
@@ -45,6 +47,15 @@ def slurm_cluster(workers: int, exports: Mapping[str, str], **options: Any) -> A
         raise
     cluster.scale(workers)
     return cluster
+
+
+def _dask_jobqueue() -> Any:
+    """The package, whose import sets what Ctrl-C does to the end of the process: here it keeps what is done."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        return import_module("dask_jobqueue")
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _exported(exports: Mapping[str, str]) -> list[str]:

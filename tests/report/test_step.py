@@ -183,17 +183,17 @@ def test_why_a_core_waits_with_its_frame(in_frames):
                 full, buffers, frame = map(int, found.groups())
                 assert times.finished_ps[frame, full] >= now and times.begin_ps[frame + buffers, core] >= now
                 assert times.input_ps[frame + buffers, core] <= now
-            elif found := re.fullmatch(r"\d+ of \d+ messages of frame (\d+) have come, core (\d+) .* it", why):
+            elif found := re.fullmatch(r"messages of frame (\d+): \d+ of \d+ have come, core (\d+) .* it", why):
                 frame, late = map(int, found.groups())
                 assert times.finished_ps[frame, late] >= now and times.input_ps[frame, core] >= now
             elif found := re.fullmatch(r"its sweep of frame (\d+) has not ended", why):
                 assert times.worked_ps[int(found[1]), core] <= now <= times.finished_ps[int(found[1]), core]
             else:
-                found = re.fullmatch(r"(has begun with all frames|\d+ of \d+ messages of frame (\d+) have come)", why)
+                found = re.fullmatch(r"(has begun with all frames|messages of frame (\d+): \d+ of \d+ have come)", why)
                 assert found, why
                 last = found[2] is None
                 assert times.begin_ps[2, core] <= now if last else times.input_ps[int(found[2]), core] >= now
-            told.add("messages" if why[0].isdecimal() else why.split()[0])
+            told.add(why.split()[0])
             last_told = stepper.name(number), other
         if last_told:
             links = chain(stepper, last_told[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -45,7 +46,9 @@ def slurm(tmp_path, monkeypatch):
 
 
 def test_a_job_is_one_process_of_one_thread(slurm):
+    before = signal.getsignal(signal.SIGINT)
     cluster = slurm_cluster(2, ONE_THREAD, scheduler_options={"dashboard_address": ":0"})
+    assert signal.getsignal(signal.SIGINT) is before  # importing dask-jobqueue changes it
     try:
         script = cluster.job_script()
     finally:

@@ -35,9 +35,9 @@ def _core_waits(simulation: Any, core: int) -> tuple[str, int | None]:
         first = frame - simulation.in_flight
         return f"frame {frame} is let in once frame {first} has left: {simulation.in_flight} are in flight", None
     if simulation.complete[core] <= frame:
-        came = f"{simulation.received[frame][core]:,} of {simulation.expected[frame][core]:,} messages of frame {frame}"
+        came = f"{simulation.received[frame][core]:,} of {simulation.expected[frame][core]:,} have come"
         late = next((each for each in feeders if simulation.done[each] <= frame), None)
-        return f"{came} have come{'' if late is None else f', core {late} has not finished it'}", late
+        return f"messages of frame {frame}: {came}{'' if late is None else f', core {late} has not finished it'}", late
     if simulation.done[core] < frame:
         return f"its sweep of frame {frame - 1} has not ended", core
     buffers = simulation.buffers

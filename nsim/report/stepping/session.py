@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from nsim.errors import counted
 from nsim.report.stepping.breakpoints import Breakpoint, parse_break
 from nsim.report.stepping.spans import Span
 from nsim.report.stepping.stepper import Stepper
@@ -43,7 +44,7 @@ class Session:
         span, time = self.now.span, seconds(self.now.now_ps)
         if span.what == "frames":
             simulation: Any = span.simulation
-            return f"{simulation.frames_left} of {simulation.frames} frames done, {time}"
+            return f"{simulation.frames_left} of {counted(simulation.frames, 'frame')} done, {time}"
         return f"{span.what} {span.number}, {time}" if span.what == "timestep" else time
 
     def add(self, text: str) -> Breakpoint:
