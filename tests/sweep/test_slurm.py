@@ -13,7 +13,7 @@ import pytest
 
 from nsim.errors import SweepError
 from nsim.sweep.executors import ONE_THREAD, parse_cluster
-from nsim.sweep.slurm import slurm_cluster
+from nsim.sweep.slurm import _dask_jobqueue, slurm_cluster
 from tests.generators.commands import nsim, refused
 
 SBATCH = """#!{shell}
@@ -42,6 +42,7 @@ def commands(folder: Path, monkeypatch: pytest.MonkeyPatch, **scripts: str) -> P
 @pytest.fixture
 def slurm(tmp_path, monkeypatch):
     """It starts every job at once, on this machine."""
+    _dask_jobqueue()  # whose settings would go with those that a test puts over them, if these came first
     return commands(tmp_path, monkeypatch, sbatch=SBATCH, scancel=SCANCEL)
 
 
