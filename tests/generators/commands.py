@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -56,3 +57,8 @@ def the_line(done):
         raise AssertionError(f"{word} is no JSON")
 
     return json.loads(line, parse_constant=refuse)
+
+
+def without_notes(error: str) -> str:
+    """Standard error without the line that names a cluster's workers and dashboard."""
+    return re.sub(r"^[\d,]+ workers? · (?:Dask|tcp).*\n", "", error, flags=re.MULTILINE)

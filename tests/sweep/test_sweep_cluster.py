@@ -17,7 +17,7 @@ from nsim.sweep.executors import Dask
 from nsim.sweep.run import compute, prepare, write_result
 from nsim.sweep.spec import load_spec
 from nsim.sweep.store import Store
-from tests.generators.commands import nsim
+from tests.generators.commands import nsim, without_notes
 from tests.generators.sweeps import POINTS, lines_in, locally, sweeping, wait_for, written
 
 
@@ -64,7 +64,7 @@ def test_a_worker_of_somebody_elses_cluster_is_killed_halfway(tmp_path, cluster)
     out, error = running.communicate(timeout=120)
     assert running.returncode == 0, error
     assert f"on 2 workers of {address}" in out and "1,000 points done, 0 failed" in out
-    assert points // 2 < done_by_then < points and not error
+    assert points // 2 < done_by_then < points and not without_notes(error)
     keys = [json.loads(line[9:])["key"] for line in store.read_bytes().splitlines()[1:]]
     assert len(keys) == len(set(keys)) == points
     assert pd.read_parquet(tmp_path / "out.parquet")["seed"].tolist() == list(range(points))
@@ -100,7 +100,7 @@ def test_a_scheduler_that_goes_away_is_one_line_and_finished_points_are_kept(tmp
     scheduler.kill()
     out, error = running.communicate(timeout=120)
     assert running.returncode == 2, out + error
-    assert f"the Dask scheduler at {address} went away" in error and error.count("\n") == 1
+    assert f"the Dask scheduler at {address} went away" in error and without_notes(error).count("\n") == 1
     kept = lines_in(store) - 1
     assert points // 4 <= kept < points and not (tmp_path / "out.parquet").exists()
     done = nsim("sweep", tmp_path / "spec.toml", "--out", tmp_path / "out.parquet", "--workers", 1)

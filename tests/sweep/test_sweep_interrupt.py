@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nsim.sweep.store import Store
-from tests.generators.commands import nsim
+from tests.generators.commands import nsim, without_notes
 from tests.generators.sweeps import lines_in, locally, sweeping, wait_for
 
 POINTS = 600
@@ -46,6 +46,7 @@ def interrupted(running, whole_group: bool) -> str:
     while members(running.pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert members(running.pid) == []
+    error = without_notes(error)
     assert error.count("\n") == 1 and error.startswith("error: interrupted"), error
     return error
 
