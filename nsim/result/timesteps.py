@@ -216,7 +216,7 @@ class TimestepResult(Result):
         cores = self.mapping.used_cores
         return self.busy_ps[np.stack([cores + self.machine.number(kind, 0) for kind in STAGES])]
 
-    @property
+    @cached_property
     def _utilisation(self) -> NDArray[np.float64]:
         """Share of the time that the busiest stage of every used core is busy."""
         return self._stage_busy_ps.max(axis=0) / max(1, self.time_ps)
