@@ -299,7 +299,8 @@ def test_files_in_the_layout_of_shd_are_taken(tmp_path):
 @pytest.mark.slow
 def test_recorded_speech_is_chosen_on_validation_and_goes_on_where_it_was_stopped(tmp_path, capsys):
     """Seeds of the choice are none of the test; a second run trains nothing again, and says the same."""
-    arguments = ["spoken-digits", "--kept", str(tmp_path / "kept"), "--quick", "--seeds", "2", "--rivals", "2"]
+    data = str(write_digits(tmp_path / "digits.h5"))
+    arguments = [data, "--kept", str(tmp_path / "kept"), "--quick", "--seeds", "2", "--rivals", "2"]
     arguments += ["--out", str(tmp_path / "out")]
     verdicts = real_speech.main(arguments)
     first = capsys.readouterr().out
