@@ -93,9 +93,9 @@ ALL_NETWORKS = (STAGE_1, "total")
 WORKLOADS = (
     Workload("MLP", "mlp", "fashion-mnist", 5, 25, (30000, 10000, 10000), networks=ALL_NETWORKS),
     Workload("CNN", "cnn", "fashion-mnist", 5, 15, (6000, 5000, 5000), networks=ALL_NETWORKS),
-    Workload("CNN wide", "cnn-wide", "fashion-mnist", 1, 15, (6000, 5000, 5000)),
-    Workload("PilotNet SDNN", "pilotnet", "road-video", 1, 10, (320, 120, 120), 0.5),
-    Workload("S5", "s5-half", "spoken-digits", 1, 15, (1560, 360, 480), 0.5),
+    Workload("CNN wide", "cnn-wide", "fashion-mnist", 5, 15, (6000, 5000, 5000)),
+    Workload("PilotNet SDNN", "pilotnet", "road-video", 3, 10, (320, 120, 120), 0.5),
+    Workload("S5", "s5-half", "spoken-digits", 3, 15, (1560, 360, 480), 0.5),
 )
 QUICK = Workload("MLP", "mlp", "fashion-mnist", 2, 1, (600, 200, 100), 0.5)
 
