@@ -35,9 +35,9 @@ SIZE_BYTES, OPEN_S = (100_000, 1_000_000), 2.0
 # Milliseconds from the start of the navigation to the first frame that is drawn after `load`
 OPENED = """
 const done = arguments[arguments.length - 1];
-const look = () => document.documentElement.dataset.drawn ? tell() : setTimeout(look, 5);
+const look = () => document.readyState === 'complete' ? tell() : setTimeout(look, 5);
 const tell = () => requestAnimationFrame(() => requestAnimationFrame(() => done([performance.now(),
-    performance.getEntriesByType('navigation')[0].loadEventEnd, document.querySelectorAll('.main-svg').length])));
+    performance.getEntriesByType('navigation')[0].loadEventEnd, document.querySelectorAll('.figure svg').length])));
 look();
 """
 console = Console(width=120)

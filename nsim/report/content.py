@@ -1,6 +1,6 @@
 """What the figures of a report show, as plain data from the tables of a run.
 
-figures.py draws it on the page, vector.py for papers: both show the same numbers, reduced and named in the same way.
+vector.py draws it, for papers and, by way of svg.py, for pages.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from nsim.report.units import plural
 from nsim.result.limits.bounds import Workload
 from nsim.result.run_folder import Run
 
-MOST_POINTS = 2000  # of a line or a cloud; more are reduced, and the text says so
-MOST_MARKS = 20_000  # of the cores and links of a board
+MOST_POINTS = 1000  # of a line or a cloud; more are reduced, and the text says so
+MOST_MARKS = 2_000  # of the cores and links of a board
 MOST_STATIONS = 10  # of a critical path
-METRICS = {"synops": "synops", "busy": "busy", "blocked": "blocked", "queue": "longest queue", "energy": "energy"}
+METRICS = {name: name for name in ("layer", "synops", "busy", "blocked", "energy")} | {"queue": "longest queue"}
 UNITS = {"synops": "", "busy": "us", "blocked": "us", "queue": "messages", "energy": "nJ"}
 STAGES = {"link": "link into it", "synapses": "synaptic operations", "send": "sending"}  # of a core on a stream chip
 CORE_COLUMNS = {
@@ -78,8 +78,17 @@ class Marks:
 
 @dataclass(frozen=True)
 class Mesh(Content):
+    """layers: by core, in the order of the network's; busiest: number of the mark that is at work longest."""
+
     cores: Marks
     links: Marks
+    layers: list[str]
+    busiest: int | None
+
+    @property
+    def metrics(self) -> list[str]:
+        """What its colours can show, the usual first: where every layer lies, and which core to relieve."""
+        return [*(["layer"] if self.layers else []), *self.cores.values]
 
     @property
     def extent(self) -> tuple[float, float, float, float]:
@@ -89,9 +98,19 @@ class Mesh(Content):
 
     def scale(self, marks: Marks, metric: str) -> str:
         """What stands at the colour scale of cores or links."""
-        what = "links" if marks is self.links else "cores"
-        word = "messages" if what == "links" and metric == "synops" else METRICS[metric]
+        what, word = "links" if marks is self.links else "cores", self._word(marks, metric)
         return f"{what}: {word} ({UNITS[metric]})" if UNITS[metric] else f"{what}: {word}"
+
+    def _word(self, marks: Marks, metric: str) -> str:
+        return "messages" if marks is self.links and metric == "synops" else METRICS[metric]
+
+    def titles(self, marks: Marks) -> list[str]:
+        """All that is known of each mark: "core 3 (conv1): synops 1,200, busy 8.1 us"."""
+        words = [
+            [_told(self._word(marks, metric), value, UNITS[metric]) for value in values]
+            for metric, values in marks.values.items()
+        ]
+        return [f"{name}: {', '.join(own)}" for name, *own in zip(marks.names, *words, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -154,13 +173,17 @@ class Series:
 
 @dataclass(frozen=True)
 class Bars(Content):
-    """label, unit: of the axis of values. Horizontal bars are stacked, others stand side by side."""
+    """label, unit: of the axis of values; limit: a line there, and what it is.
+
+    Horizontal bars are stacked, others stand side by side.
+    """
 
     categories: list[str]
     series: list[Series]
     label: str
     unit: str
     horizontal: bool = False
+    limit: tuple[float, str] | None = None
 
     @property
     def axis(self) -> str:
@@ -179,11 +202,8 @@ def digits(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.4g}"
 
 
-def shown(metric: str, value: float | None) -> str:
-    """The value of a core or link, with its unit, in words."""
-    if value is None:
-        return "cost not known"
-    return " ".join(filter(None, (digits(value), UNITS[metric], METRICS[metric])))
+def _told(word: str, value: float | None, unit: str) -> str:
+    return f"{word} {'not known' if value is None else digits(value)} {'' if value is None else unit}".rstrip()
 
 
 def extremes(values: np.ndarray) -> tuple[np.ndarray, str]:
@@ -292,11 +312,14 @@ def _mesh(run: Run) -> Mesh | None:
     text = (
         "Squares are used cores at their router, triangles are links between routers, pointing the way of their "
         "messages. Times are sums over the run; busy is that of a core's busiest stage. With synops, links show "
-        "messages; energy without a known cost is grey."
+        "messages; energy without a known cost is grey. The ring is around the busiest core."
     )
     if run.discipline == "frame":
         text += " A router is called a node, and a core an NP (neural processor); the input block sends the image."
-    return Mesh("mesh", "Cores and links", text, _squares(run, of_cores), arrows)
+    cores = run.tables["cores"]
+    layers = cores["layers" if "layers" in cores else "layer"].tolist()
+    busiest = int(np.argmax(np.array(of_cores["busy"]))) if layers else None
+    return Mesh("mesh", "Cores and links", text, _squares(run, of_cores, layers), arrows, layers, busiest)
 
 
 def too_many(run: Run) -> bool:
@@ -336,9 +359,8 @@ def _board(run: Run) -> BoardMap | None:
     )
     if too_many(run):
         text += " Cores and links are too many to be drawn one by one: cores.csv and links.csv hold them."
-    return BoardMap(
-        "board", "Chips and what goes between them", text, chips, _crossings(run, wide, high, columns), columns, rows
-    )
+    between = _crossings(run, wide, high, columns)
+    return BoardMap("board", "Chips and what goes between them", text, chips, between, [], None, columns, rows)
 
 
 def _crossings(run: Run, wide: int, high: int, columns: int) -> Marks:
@@ -363,7 +385,7 @@ def _crossings(run: Run, wide: int, high: int, columns: int) -> Marks:
     )
 
 
-def _squares(run: Run, values: dict[str, list[float | None]]) -> Marks:
+def _squares(run: Run, values: dict[str, list[float | None]], layers: list[str]) -> Marks:
     """Cores, side by side where a router has several."""
     cores = run.tables["cores"]
     rank = cores.groupby(["router_x", "router_y"]).cumcount()
@@ -371,7 +393,6 @@ def _squares(run: Run, values: dict[str, list[float | None]]) -> Marks:
     step = 0.5 / max(1, side)
     x = cores["router_x"] + (rank % side - (side - 1) / 2) * step
     y = cores["router_y"] + (rank // side - (side - 1) / 2) * step
-    layers = cores["layers" if "layers" in cores else "layer"]
     names = [f"core {core} ({layer})" for core, layer in zip(cores["core"], layers, strict=True)]
     return Marks(x.tolist(), y.tolist(), names, [""] * len(names), values)
 
@@ -402,17 +423,18 @@ def _load(run: Run) -> Bars | None:
     if run.discipline != "stream":
         return None
     cores = run.tables["cores"]
-    names = [f"{layer}<br>core {core}" for layer, core in zip(cores["layer"], cores["core"], strict=True)]
+    names = [f"{layer}\ncore {core}" for layer, core in zip(cores["layer"], cores["core"], strict=True)]
     colours = (COLOURS["traffic"], COLOURS["memory"], COLOURS["compute"])
     series = [
-        Series(name, cores[f"{stage}_load"].tolist(), colour)
+        Series(name, (100 * cores[f"{stage}_load"]).tolist(), colour)
         for (stage, name), colour in zip(STAGES.items(), colours, strict=True)
     ]
     text = (
-        "Time that a part of a core needs for all that is sent to it, over the duration of the input. Above 1 it is "
-        "too slow, and delay grows until the input ends."
+        "Time that a part of a core needs for all that is sent to it, over the duration of the input. Above 100 % it "
+        "is too slow, and delay grows until the input ends."
     )
-    return Bars("load", "Load of every core", text, names, series, "load", "")
+    limit = 100, "100 %: all that it can do"
+    return Bars("load", "Load of every core", text, names, series, "load", "%", limit=limit)
 
 
 def _time(run: Run) -> Trace | None:
@@ -434,9 +456,9 @@ def _path(run: Run) -> Bars | None:
     if not totals:
         return None
     whole = max(1, sum(totals.values()))
-    series = [Series(state, [100 * time / whole], COLOURS[state]) for state, time in totals.items()]
+    series = [Series(state, [100 * time / whole], COLOURS[state]) for state, time in totals.items() if time]
     of = "first frame, with nothing else on the chip," if run.discipline == "frame" else "run"
-    parts = [f"{100 * time / whole:.1f} % {state} ({digits(time / 1e6)} us)" for state, time in totals.items()]
+    parts = [f"{100 * time / whole:.1f} % {state} ({digits(time / 1e6)} us)" for state, time in totals.items() if time]
     text = (
         f"The {of} takes {digits(whole / 1e6)} us. Followed back from its last service, each of which began because "
         f"another one ended, this time is spent on: {', '.join(parts)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Sequence
 from math import isnan
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nsim.errors import OutputError, require
 from nsim.report.answer import finite
 from nsim.report.content import Content, contents, knows_energy
-from nsim.report.figures import sections
+from nsim.report.svg import sections
 from nsim.report.told import told_of_folder
 from nsim.result.folder import check_replaceable
 from nsim.result.run_folder import Run
@@ -48,14 +47,8 @@ def fill(template: str, drawn: Sequence[Content], **values: Any) -> str:
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
     found = sections(drawn)
-    data = {each["id"]: {key: each[key] for key in ("figure", "switch") if key in each} for each in found}
-    page = environment.get_template(template)
-    return page.render(sections=found, data=_script(data), plotly=_plotly(), **values)
-
-
-def _plotly() -> str:
-    """plotly.js with the traces of a plane, packed: the browser unpacks it, and a page stays below a megabyte."""
-    return base64.b64encode((TEMPLATES / "plotly-cartesian.min.js.gz").read_bytes()).decode("ascii")
+    switches = [_script(each["switch"]) for each in found if "switch" in each]
+    return environment.get_template(template).render(sections=found, switches=switches, **values)
 
 
 def cells(table: pd.DataFrame, energy: bool = True) -> dict[str, list]:
@@ -110,7 +103,8 @@ def check_report(path: Path, force: bool = False) -> None:
     if not path.parent.is_dir():
         raise OutputError(f"report {path} is to go to a folder that does not exist: make {path.parent} first")
     check_replaceable(path, force)
-    require("jinja2", f"report {path}", OutputError)
+    for package in ("jinja2", "matplotlib"):
+        require(package, f"report {path}", OutputError)
 
 
 def write_report(run: Run, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The figures of a report for papers: the content of the page, drawn with matplotlib as vectors.
+"""The figures of a report, drawn with matplotlib as vectors: files for papers, and what svg.py puts into pages.
 
 The same run gives the same bytes. The style is that of figures.mplstyle, and is set for these figures only.
 """
@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from nsim.errors import InputError, OutputError, require
-from nsim.report.content import Bars, BoardMap, Content, Floorline, Grid, Marks, Mesh, Points, Trace
-from nsim.report.plots import COLOURS, FORMATS, draw_time, new_figure, save_figure
+from nsim.report.content import Bars, BoardMap, Content, Floorline, Grid, Marks, Mesh, Points, Series, Trace, digits
+from nsim.report.plots import ALARM, COLOURS, FORMATS, draw_time, named, new_figure, plain_log, save_figure
+from nsim.report.units import tick
 
 FOLDER = "figures"  # within that of a run
 STYLE = Path(__file__).with_name("figures.mplstyle")
 TRIANGLES = {"right": ">", "left": "<", "up": "^", "down": "v", "": "s"}  # by where they point: squares nowhere
 WIDTH = 5.2  # inches
+SHADES = 32  # of a colour scale: each is a rectangle of its own
 ROW_INCHES = 0.26  # of a horizontal bar
 ROOM = 1.06  # above the highest value
-MOST_LEVEL = 6  # of more upright bars the names would fall on each other
+MOST_LETTERS = 60  # of the names below upright bars; more would fall on each other
 
 
 def parse_formats(text: str) -> tuple[str, ...]:
@@ -50,8 +52,8 @@ def write_figures(contents: Sequence[Content], folder: Path, formats: Sequence[s
             f"cannot make the folder of figures {folder} ({error.strerror}): give another --out"
         ) from None
     written = []
-    with _style():
-        for name, figure in _figures(contents):
+    with drawing():
+        for name, figure in ((name, made) for each in contents for name, made in figures_of(each)):
             for each in formats:
                 written.append(folder / f"{name}.{each}")
                 save_figure(figure, written[-1])
@@ -60,12 +62,12 @@ def write_figures(contents: Sequence[Content], folder: Path, formats: Sequence[s
 
 def write_figure(contents: Sequence[Content], path: Path) -> None:
     """Write several figures as one, below each other."""
-    with _style():
+    with drawing():
         save_figure(_drawn(contents), path)
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def drawing() -> Iterator[None]:
     """The style, for as long as figures are made and written."""
     require("matplotlib", "a figure", OutputError)
     from matplotlib import style  # an extra, and start-up
@@ -74,16 +76,14 @@ def _style() -> Iterator[None]:
         yield
 
 
-def _figures(contents: Sequence[Content]) -> Iterator[tuple[str, Any]]:
-    """A figure for each content, and its name; for a mesh one for each metric."""
-    for content in contents:
-        if isinstance(content, Mesh) and not isinstance(content, BoardMap):
-            for metric in content.cores.values:
-                yield f"{content.key}-{metric}", _mesh(content, metric)
-        elif isinstance(content, BoardMap):
-            yield content.key, _mesh(content, "synops")
-        else:
-            yield content.key, _drawn([content])
+def figures_of(content: Content) -> Iterator[tuple[str, Any]]:
+    """A figure of a content, and its name; of a mesh one for each metric."""
+    if isinstance(content, Mesh):
+        several = len(content.metrics) > 1
+        for metric in content.metrics:
+            yield f"{content.key}-{metric}" if several else content.key, mesh_figure(content, metric)
+    else:
+        yield content.key, _drawn([content])
 
 
 def _drawn(contents: Sequence[Content]) -> Any:
@@ -96,9 +96,11 @@ def _drawn(contents: Sequence[Content]) -> Any:
     return figure
 
 
-def _mesh(content: Mesh, metric: str) -> Any:
+def mesh_figure(content: Mesh, metric: str) -> Any:
     """A figure of one metric of cores and links."""
-    figure = new_figure(WIDTH, 4.6)
+    left, right, top, bottom = content.extent
+    plot = WIDTH - (1.9 if metric == "layer" else 2.1)  # without axis and scales
+    figure = new_figure(WIDTH, min(4.6, max(2.6, 1.0 + plot * (bottom - top) / (right - left))))
     _draw_mesh(content, figure.subplots(), metric)
     return figure
 
@@ -114,13 +116,13 @@ def new_axes() -> Any:
     """Axes of a new figure, which a notebook shows."""
     from matplotlib import pyplot
 
-    with _style():
+    with drawing():
         return pyplot.subplots(layout="constrained")[1]
 
 
 def draw(content: Content, axes: Any, metric: str = "") -> None:
     """Draw a content in the figures' style into axes that there are; metric: of a mesh."""
-    with _style():
+    with drawing():
         if isinstance(content, Mesh):
             _draw_mesh(content, axes, metric)
         else:
@@ -134,27 +136,30 @@ def _draw(content: Content, axes: Any) -> None:
 
 @_draw.register
 def _(content: Floorline, axes: Any) -> None:
-    draw_time(axes, content.points, content.unit, joined=False)
+    draw_time(axes, content.points, content.unit, joined=False, names=content.names)
 
 
 @_draw.register
 def _(content: Grid, axes: Any) -> None:
     rows, columns = len(content.counts), len(content.counts[0])
-    heat = axes.pcolormesh(
-        content.counts, vmin=0, vmax=max(map(max, content.counts)) or 1
-    )  # one rectangle for each tile
+    most = max(map(max, content.counts)) or 1
+    heat = axes.pcolormesh(content.counts, vmin=0, vmax=most, cmap=_shades())  # one rectangle for each tile
+    cells = [(row, column, count) for row, own in enumerate(content.counts) for column, count in enumerate(own)]
+    named(heat, [f"tile row {row}, column {column}: {count:,} {content.label}" for row, column, count in cells])
     axes.set(xticks=[k + 0.5 for k in range(columns)], yticks=[k + 0.5 for k in range(rows)])
     axes.set(xticklabels=range(columns), yticklabels=range(rows), xlabel="column of tiles", ylabel="row of tiles")
     axes.invert_yaxis()
     axes.set_aspect("equal")
     axes.grid(False)
-    _scale(heat, axes, content.label)
+    _scale(heat, axes, content.label, most)
 
 
 @_draw.register
 def _(content: Trace, axes: Any) -> None:
-    marker = "o" if len(content.numbers) < 60 else ""
-    axes.plot(content.numbers, content.times_us, marker=marker, ms=4, color=COLOURS["memory"])
+    marker = {} if len(content.numbers) < 60 else {"mfc": "none", "mec": "none"}  # only for a pointer
+    (line,) = axes.plot(content.numbers, content.times_us, marker="o", ms=4, color=COLOURS["memory"], **marker)
+    pairs = zip(content.numbers, content.times_us, strict=True)
+    named(line, [f"{content.unit} {number}: {time_us:.4g} us" for number, time_us in pairs])
     axes.set(xlabel=f"{content.unit} of the run", ylabel=f"time per {content.unit} (us)")
     axes.set_ylim(0, max(content.times_us) * ROOM or 1)
     axes.xaxis.get_major_locator().set_params(integer=True)
@@ -162,10 +167,15 @@ def _(content: Trace, axes: Any) -> None:
 
 @_draw.register
 def _(content: Points, axes: Any) -> None:
-    axes.plot(content.all["x"], content.all["y"], "o", ms=4, color=COLOURS["barrier"], label="points")
-    line = {"drawstyle": "steps-post", "color": COLOURS["traffic"], "label": "not beaten in both"}
-    axes.plot(content.joined["x"], content.joined["y"], "o-", ms=5, **line)
+    line = {"drawstyle": "steps-post", "color": COLOURS["traffic"], "label": "not beaten in both", "ms": 5}
+    points = {"ls": "", "color": COLOURS["barrier"], "label": "points", "ms": 4}
+    for own, style in ((content.all, points), (content.joined, line)):
+        (drawn,) = axes.plot(own["x"], own["y"], marker="o", **style)
+        rows = zip(own["names"], own["x"], own["y"], strict=True)
+        named(drawn, [f"{name}; {x:.4g} us, {y:.4g} uJ" for name, x, y in rows])
     axes.set(xscale="log", yscale="log", xlabel=content.x_label, ylabel=content.y_label)
+    plain_log(axes.xaxis)
+    plain_log(axes.yaxis)
     axes.legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
 
 
@@ -178,9 +188,12 @@ def _(content: Bars, axes: Any) -> None:
         if all(series.values[place] is None for series in content.series):
             x, y, turned = (0, place, 0) if content.horizontal else (place, 0, 90)
             upright = {"ha": "left", "va": "center"} if content.horizontal else {"ha": "center", "va": "bottom"}
-            axes.annotate(" not known", (x, y), rotation=turned, fontsize=7, color="#666666", **upright)
-    if len(content.series) > 1:
-        axes.legend(ncols=4, loc="lower left", bbox_to_anchor=(0, 1))
+            axes.annotate(" not known", (x, y), rotation=turned, color="#666666", **upright)
+    if content.limit:
+        limit, said = content.limit
+        (axes.axvline if content.horizontal else axes.axhline)(limit, color=ALARM, lw=1.2, label=said)
+    if len(content.series) > 1 or content.limit:
+        axes.legend(ncols=2 if content.limit else 4, loc="lower left", bbox_to_anchor=(0, 1))
 
 
 def _stacked(content: Bars, axes: Any) -> None:
@@ -188,7 +201,8 @@ def _stacked(content: Bars, axes: Any) -> None:
     left = [0.0] * len(content.categories)
     for series in content.series:
         values = [value or 0.0 for value in series.values]
-        axes.barh(places, values, left=left, color=series.colour, edgecolor="white", lw=0.5, label=series.name)
+        style = {"color": series.colour, "edgecolor": "white", "lw": 0.5, "label": series.name}
+        _name_bars(content, series, axes.barh(places, values, left=left, **style), places)
         left = [before + value for before, value in zip(left, values, strict=True)]
     axes.set_yticks(places, content.categories)
     axes.set(xlabel=content.axis)
@@ -204,14 +218,23 @@ def _side_by_side(content: Bars, axes: Any) -> None:
     width = 0.8 / len(content.series)
     for number, series in enumerate(content.series):
         shift = (number - (len(content.series) - 1) / 2) * width
-        known = [(place + shift, value) for place, value in enumerate(series.values) if value is not None]
+        known = [place for place, value in enumerate(series.values) if value is not None]
+        heights = [series.values[place] for place in known]
         if known:
-            axes.bar(*zip(*known, strict=True), width, color=series.colour, label=series.name)
-    axes.set_xticks(range(count), content.categories, rotation=0 if count <= MOST_LEVEL else 90)
+            at = [place + shift for place in known]
+            _name_bars(content, series, axes.bar(at, heights, width, color=series.colour, label=series.name), known)
+    level = max(map(len, content.categories), default=0) * count <= MOST_LETTERS
+    axes.set_xticks(range(count), content.categories, rotation=0 if level else 90)
     axes.set(ylabel=content.axis, xlim=(-0.6, count - 0.4))
     most = max((value for series in content.series for value in series.values if value is not None), default=0)
     axes.set_ylim(0, most * ROOM or 1)
     axes.grid(False, axis="x")
+
+
+def _name_bars(content: Bars, series: Series, bars: Any, places: Sequence[int]) -> None:
+    for bar, place in zip(bars, places, strict=True):
+        name = " ".join(filter(None, (content.categories[place].replace("\n", ", "), series.name)))
+        named(bar, [f"{name}: {digits(series.values[place] or 0.0)} {content.unit}".rstrip()])
 
 
 def _draw_mesh(content: Mesh, axes: Any, metric: str) -> None:
@@ -219,10 +242,17 @@ def _draw_mesh(content: Mesh, axes: Any, metric: str) -> None:
     if isinstance(content, BoardMap):
         points = _points(content, content.cores)
         axes.scatter(*content.places, s=points, marker="s", facecolors="none", edgecolors="#AAAAAA", linewidths=0.4)
-    for marks in (content.cores, content.links):
-        drawn = _draw_marks(marks, axes, metric, _points(content, marks))
-        if drawn:
-            _scale(drawn, axes, content.scale(marks, metric))
+    if metric == "layer":
+        _draw_layers(content, axes)
+    else:
+        for role, marks in (("cores", content.cores), ("links", content.links)):
+            drawn = _draw_marks(content, marks, axes, marks.values[metric], marks.most(metric), role)
+            if any(value is not None for value in marks.values[metric]):
+                _scale(drawn, axes, content.scale(marks, metric), marks.most(metric), role)
+    if content.busiest is not None:
+        x, y = content.cores.x[content.busiest], content.cores.y[content.busiest]
+        axes.plot(x, y, "o", ms=11, mfc="none", mec=ALARM, mew=1.4, zorder=4)
+        axes.set_title(f"ring: busiest, {content.cores.names[content.busiest]}", loc="left")
     of = "chip" if isinstance(content, BoardMap) else "router"
     axes.set(xlabel=f"{of} column", ylabel=f"{of} row")
     axes.set_aspect("equal")
@@ -232,6 +262,20 @@ def _draw_mesh(content: Mesh, axes: Any, metric: str) -> None:
         axis.get_major_locator().set_params(integer=True, min_n_ticks=1)
 
 
+def _draw_layers(content: Mesh, axes: Any) -> None:
+    """Cores in the colour of their layer, links in grey."""
+    from matplotlib import colormaps
+
+    layers = list(dict.fromkeys(content.layers))
+    colours = colormaps["viridis"].resampled(max(2, len(layers)))
+    numbers = [layers.index(layer) + 0.5 for layer in content.layers]
+    _draw_marks(content, content.links, axes, [None] * len(content.links.x), 1.0)
+    cores = _draw_marks(content, content.cores, axes, numbers, len(layers), colours=colours)
+    bar = _scale(cores, axes, "", len(layers))
+    bar.set_ticks([k + 0.5 for k in range(len(layers))], labels=layers)
+    bar.ax.invert_yaxis()
+
+
 def _points(content: Mesh, marks: Marks) -> float:
     """Area of a mark: chips of a board are tiles."""
     if not isinstance(content, BoardMap) or marks is content.links:
@@ -239,27 +283,53 @@ def _points(content: Mesh, marks: Marks) -> float:
     return min(1_000, (190 / max(content.columns, content.rows)) ** 2)
 
 
-def _draw_marks(marks: Marks, axes: Any, metric: str, points: float) -> Any:
-    """Marks in the colours of their values; returns one of them for the scale, None if nothing is known."""
-    from matplotlib.colors import Normalize
+def _draw_marks(
+    content: Mesh,
+    marks: Marks,
+    axes: Any,
+    values: Sequence[float | None],
+    most: float,
+    role: str = "",
+    colours: Any = None,
+) -> Any:
+    """Marks in the colours of their values, grey where there is none."""
+    from matplotlib.markers import MarkerStyle
 
-    norm, drawn = Normalize(0, marks.most(metric)), None
-    rows = list(zip(marks.x, marks.y, marks.pointing, marks.values[metric], strict=True))
-    for way, marker in TRIANGLES.items():
-        own = [row for row in rows if row[2] == way]
-        for row_set, grey in (([r for r in own if r[3] is None], True), ([r for r in own if r[3] is not None], False)):
-            if not row_set:
-                continue
-            x, y, _, colour = zip(*row_set, strict=True)
-            style = {"color": COLOURS["barrier"]} if grey else {"c": colour, "norm": norm, "edgecolors": "#888888"}
-            cloud = axes.scatter(x, y, s=points, marker=marker, linewidths=0.4, zorder=3, **style)
-            drawn = drawn if grey else cloud
-    return drawn
+    known = [float("nan") if value is None else value for value in values]
+    style = {"c": known, "vmin": 0, "vmax": most, "cmap": colours or _shades(), "plotnonfinite": True}
+    cloud = axes.scatter(marks.x, marks.y, s=_points(content, marks), ec="#888888", lw=0.4, zorder=3, **style)
+    shapes = [MarkerStyle(TRIANGLES[way]) for way in marks.pointing]
+    cloud.set_paths([shape.get_path().transformed(shape.get_transform()) for shape in shapes])
+    named(cloud, content.titles(marks), role)
+    return cloud
 
 
-def _scale(drawn: Any, axes: Any, label: str) -> None:
-    """A colour scale as vectors: matplotlib would make pixels of so many steps."""
-    bar = axes.figure.colorbar(drawn, ax=axes, label=label, shrink=0.8)
+def _shades() -> Any:
+    """The colour map of scales; grey is what is not known."""
+    from matplotlib import colormaps
+
+    return colormaps["cividis"].resampled(SHADES).with_extremes(bad=COLOURS["barrier"])
+
+
+def shades() -> list[str]:
+    """Its colours from the least on, and grey."""
+    from matplotlib.colors import to_hex
+
+    return [*(to_hex(_shades()(number)) for number in range(SHADES)), COLOURS["barrier"]]
+
+
+def _scale(drawn: Any, axes: Any, label: str, most: float, role: str = "") -> Any:
+    """A colour scale as vectors, from 0: matplotlib would make pixels of so many steps."""
+    bar = axes.figure.colorbar(drawn, ax=axes, shrink=0.8, ticks=[0, most / 2, most])
+    bar.set_ticklabels(scale_ticks(most))
+    bar.set_label(label)
+    named(bar.ax, [], f"{role}-scale" if role else "")
     bar.solids.set_rasterized(False)
     bar.solids.set_edgecolor("face")
     bar.outline.set_visible(False)
+    return bar
+
+
+def scale_ticks(most: float) -> list[str]:
+    """What stands at the ticks of a colour scale, from below."""
+    return [tick(float(f"{part * most:.3g}")) for part in (0, 0.5, 1)]

@@ -3,12 +3,14 @@
 import json
 import re
 import shutil
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from nsim.report.content import MOST_POINTS, extremes
+from nsim.report.content import MOST_POINTS, digits, extremes
+from nsim.report.vector import SHADES
 from nsim.result.folder import MANIFEST, files_in, write_manifest
 from nsim.result.run_folder import read_run
 from tests.generators.commands import nsim, refused
@@ -27,21 +29,14 @@ def reported(tmp_path_factory):
 
 def test_the_page_is_one_file_and_its_numbers_are_those_of_the_summary(reported):
     text = (reported / "run.html").read_text()
-    assert 100_000 < len(text.encode()) < 6_000_000
+    assert 20_000 < len(text.encode()) < 1_000_000
     page = Page(text)
     assert not page.loads
     assert len(page.ids) == len(set(page.ids))
     summary = json.loads((reported / "run" / "summary.json").read_text())
     assert page.json["summary"] == summary
-    data = page.json["data"]
-    assert set(data) == {"floorline", "mesh", "time", "path", "stations", "energy", "layer-energy"}
-    assert all(f"fig-{key}" in page.ids for key in data)
-    cores = pd.read_csv(reported / "run" / "cores.csv")
-    assert data["mesh"]["switch"]["synops"]["colour"][0] == cores["synops"].tolist()
-    durations = pd.read_csv(reported / "run" / "timesteps.csv")["duration_ps"]
-    assert data["time"]["figure"]["data"][0]["y"] == pytest.approx(durations / 1e6)
-    unknown = data["energy"]["figure"]["data"][1]
-    assert unknown["x"] == summary["actions_without_known_energy"]
+    names = {"floorline", "mesh", "mesh-2", "time", "path", "stations", "energy", "layer-energy"}
+    assert set(page.figures) == names
     assert page.tags.count("table") == page.tags.count("caption") == 3
     for row in json.loads((reported / "run" / "report.json").read_text())["constants"]:
         assert row["key"] in text
@@ -68,14 +63,68 @@ def test_every_discipline_shows_what_it_has(discipline, tmp_path):
     done = nsim(*OTHERS[discipline], "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     assert nsim("report", tmp_path / "run").returncode == 0
-    data = Page((tmp_path / "run" / "report.html").read_text()).json["data"]
+    page = Page((tmp_path / "run" / "report.html").read_text())
     expected = {
         "stream": {"floorline", "load", "energy", "layer-energy"},
         "tick": {"tiles", "energy"},
-        "frame": {"floorline", "mesh", "time", "energy"},
+        "frame": {"floorline", "mesh", "mesh-2", "time", "energy"},
     }
-    assert set(data) == expected[discipline]
-    assert all(trace.get("x") or trace.get("z") for each in data.values() for trace in each["figure"]["data"])
+    assert set(page.figures) == expected[discipline]
+    assert all(page.figures[name] for name in page.figures if discipline != "tick" or name != "energy")
+    assert not page.loads
+    assert len(page.ids) == len(set(page.ids))
+
+
+def test_a_pointer_on_a_mark_shows_what_the_tables_say(reported):
+    """Name, value and unit of every core, timestep, action and layer; each number once, from the tables."""
+    shown = Page((reported / "run.html").read_text()).figures
+    folder = reported / "run"
+    cores, layers = pd.read_csv(folder / "cores.csv"), pd.read_csv(folder / "layers.csv")
+    expected = [f"core {row.core} ({row.layers}): synops {digits(row.synops)}, busy " for row in cores.itertuples()]
+    for name in ("mesh", "mesh-2"):
+        told = [each for each in shown[name] if each.startswith("core ")]
+        assert all(each.startswith(begin) for each, begin in zip(told, expected, strict=True))
+        links = [each for each in shown[name] if each.startswith("link ")]
+        table = pd.read_csv(folder / "links.csv").query("kind == 'mesh'")
+        assert all(f"messages {digits(count)}, " in each for each, count in zip(links, table["messages"], strict=True))
+    durations = pd.read_csv(folder / "timesteps.csv")["duration_ps"] / 1e6
+    assert shown["time"] == [f"timestep {k}: {time_us:.4g} us" for k, time_us in enumerate(durations, 1)]
+    summary = json.loads((folder / "summary.json").read_text())
+    known = [(name, fj) for name, fj in summary["energy_by_action_fj"].items() if fj is not None]
+    assert shown["energy"] == [f"{name} energy: {digits(fj / 1e9)} uJ" for name, fj in known]
+    pairs = zip(layers["layer"], layers["known_dynamic_energy_fj"], strict=True)
+    assert shown["layer-energy"] == [f"{name} energy: {digits(fj / 1e9)} uJ" for name, fj in pairs]
+    assert len(shown["floorline"]) == len(durations)
+
+
+def test_the_switch_has_a_shade_for_every_mark(reported):
+    """The letter of the largest value is that of the last shade, and 0 has the first."""
+    page = Page((reported / "run.html").read_text())
+    switch, cores = page.json["switch"], pd.read_csv(reported / "run" / "cores.csv")
+    assert {"layer", "synops", "busy"} < set(switch["names"]) and len(switch["palette"]) == SHADES + 1
+    shades = switch["synops"]["cores"]["shades"]
+    assert len(shades) == len(cores)
+    most = cores["synops"].max()
+    for letter, value in zip(shades, cores["synops"], strict=True):
+        assert int(letter, 36) == min(SHADES - 1, value * SHADES // most)
+
+
+@pytest.mark.parametrize("name", ["run.html", "comparison.html"])
+def test_figures_are_well_formed_and_share_no_ids(reported, name):
+    if name == "comparison.html":
+        assert nsim("compare", reported / "run", reported / "run", "--out", reported / name).returncode == 0
+    text = (reported / name).read_text()
+    found = re.findall(r"<svg .*?</svg>", text, re.DOTALL)
+    assert len(found) == len(Page(text).figures) >= 2
+    ids = []
+    for svg in found:
+        root = ElementTree.fromstring(svg)
+        own = [each.get("id") for each in root.iter() if each.get("id")]
+        referred = {name for name in re.findall(r'(?:href="#|url\(#)([^")]+)', svg)}
+        assert set(own) == referred
+        assert "DejaVu" not in svg and "#000000" not in svg and "://" not in svg
+        ids += own
+    assert len(ids) == len(set(ids))
 
 
 @pytest.mark.parametrize(
