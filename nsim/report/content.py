@@ -15,13 +15,16 @@ import numpy as np
 
 from nsim.errors import counted
 from nsim.machine.path import STATE_OF_KIND
+from nsim.mapping.tiles.fabric import Fabric
 from nsim.report.plots import ABOVE, COLOURS, FLOORS, NOT_RECORDED
-from nsim.report.units import plural
+from nsim.report.units import plural, seconds
 from nsim.result.limits.bounds import Workload
 from nsim.result.run_folder import Run
 
 MOST_POINTS = 1000  # of a line or a cloud; more are reduced, and the text says so
 MOST_MARKS = 2_000  # of the cores and links of a board
+LANE = 0.11  # from the middle between two cells to the triangle of each direction
+FITS = "No port is too narrow."
 MOST_STATIONS = 10  # of a critical path
 METRICS = {name: name for name in ("layer", "synops", "busy", "blocked", "energy")} | {"queue": "longest queue"}
 UNITS = {"synops": "", "busy": "us", "blocked": "us", "queue": "messages", "energy": "nJ"}
@@ -153,6 +156,34 @@ class Trace(Content):
 
 
 @dataclass(frozen=True)
+class Boxes(Content):
+    """Rectangles: left, right, low and high of each, what a pointer shows, and which of the series it is of.
+
+    rows     names of the places 0, 1, ... of the vertical axis, from above; empty where that is one of numbers
+    lines    upright lines: where, and what they are
+    scaled   whether the horizontal axis is logarithmic
+    """
+
+    boxes: list[tuple[float, float, float, float]]
+    names: list[str]
+    series: list[str]
+    x_label: str
+    y_label: str
+    rows: Sequence[str] = ()
+    lines: Sequence[tuple[float, str]] = ()
+    scaled: bool = False
+
+
+@dataclass(frozen=True)
+class Ports(Content):
+    """Cells of a grid of tiles, and lines from cell to cell: `lacking` by mark, None where there are enough."""
+
+    cells: Marks
+    lines: Marks
+    lacking: list[int | None]
+
+
+@dataclass(frozen=True)
 class Points(Content):
     """Points in a plane, both axes logarithmic, and those of them that a line joins: x, y and names of each."""
 
@@ -186,6 +217,11 @@ class Bars(Content):
     limit: tuple[float, str] | None = None
 
     @property
+    def known(self) -> bool:
+        """Whether any value is."""
+        return any(value is not None for series in self.series for value in series.values)
+
+    @property
     def axis(self) -> str:
         """What stands at the axis of values."""
         return f"{self.label} ({self.unit})" if self.unit else self.label
@@ -193,7 +229,8 @@ class Bars(Content):
 
 def contents(run: Run) -> list[Content]:
     """What there is to draw of a run of this discipline, in the order of the page."""
-    makers = (_floorline, _board, _mesh, _tiles, _load, _time, _path, _stations, _energy, _layer_energy)
+    first = (_floorline, _load, _latencies, _queue, _board, _mesh, _ports, _tiles, _pipeline)
+    makers = (*first, _time, _path, _stations, _energy, _layer_energy)
     return [content for maker in makers if (content := maker(run)) is not None]
 
 
@@ -419,6 +456,96 @@ def _tiles(run: Run) -> Grid | None:
     return Grid("tiles", "Tiles", text, counts, "rows read")
 
 
+def _ports(run: Run) -> Ports | None:
+    lines = run.facts["pictures"].get("lines")
+    return lines and ports_of(lines, run.summary["rows"], run.summary["columns"])
+
+
+def ports_of(found: Mapping[str, list[int]], rows: int, columns: int) -> Ports:
+    """The lines between the cells of a grid of tiles, as nsim/result/pictures.py has them."""
+    fabric = Fabric(rows, columns, 1)
+    row, column = np.divmod(np.arange(fabric.cells), fabric.width)
+    names = [fabric.cell_name(cell) for cell in range(fabric.cells)]
+    cells = Marks(column.tolist(), row.tolist(), names, [""] * fabric.cells, {"kind": fabric.kind.tolist()})
+    table = list(zip(*(found[name] for name in ("cell", "side", "used", "lines")), strict=True))
+    over = [each for each in table if each[2] > each[3]]
+    drawn = table if len(table) <= MOST_MARKS else over
+    said = [
+        f"{names[cell]} to {names[int(fabric.beyond[cell, side])]}: {used} of {has} lines used"
+        + (f", {used - has} lacking" if used > has else "")
+        for cell, side, used, has in drawn
+    ]
+    steps = [((0, -1), (1, 0), (0, 1), (-1, 0))[side] for _, side, *_ in drawn]
+    x = [cell % fabric.width + 0.5 * dx - LANE * dy for (cell, *_), (dx, dy) in zip(drawn, steps, strict=True)]
+    y = [cell // fabric.width + 0.5 * dy + LANE * dx for (cell, *_), (dx, dy) in zip(drawn, steps, strict=True)]
+    ways = [("up", "right", "down", "left")[side] for _, side, *_ in drawn]
+    lacking = [used - has if used > has else None for *_, used, has in drawn]
+    text = (
+        "Large squares are neuron tiles, small ones routers, triangles the lines between them, pointing the way of "
+        "spikes: grey where there are enough, red with the number of lines that are lacking. "
+    )
+    text += f"Too narrow: {counted(len(over), 'way')} of {len(table):,}, at one end or both." if over else FITS
+    return Ports("ports", "Lines between tiles", text, cells, Marks(x, y, said, ways, {}), lacking)
+
+
+def _pipeline(run: Run) -> Boxes | None:
+    rows = run.facts["pictures"].get("pipeline")
+    if not rows:
+        return None
+    layers = list(dict.fromkeys(row["layer"] for row in rows))
+    frames = 1 + max(row["frame"] for row in rows)
+    boxes, names = [], []
+    for row in rows:
+        begin, end = row["began_ps"] / 1e6, row["ended_ps"] / 1e6
+        low = layers.index(row["layer"]) + (0.0 if frames == 1 else 0.4 * (row["frame"] % 2)) - 0.4
+        boxes.append((begin, end, low, low + (0.8 if frames == 1 else 0.4)))
+        who = f"{row['layer']}, frame {row['frame'] + 1}"
+        names.append(f"{who}: {digits(end - begin)} us, from {digits(begin)} to {digits(end)} us")
+    series = [f"frame {row['frame'] + 1}" for row in rows]
+    which = "The first frame" if frames == 1 else f"The first {frames} of {counted(run.summary['spans'], 'frame')}"
+    text = (
+        f"{which} on the way through the layers: a bar lasts from the begin of a layer's first core with a frame to "
+        "the end of its last. "
+    )
+    if frames > 1:
+        text += "Frames above each other are on the chip together; the layer whose bars leave no gap sets the pace."
+    return Boxes("pipeline", "Pipeline of frames", text, boxes, names, series, "time (us)", "", layers)
+
+
+def _latencies(run: Run) -> Boxes | None:
+    found = run.facts["pictures"].get("latencies")
+    if not found:
+        return None
+    edges = [edge / 1e6 for edge in found["edges_ps"]]
+    rows = [(low, high, count) for (low, high), count in zip(pairwise(edges), found["events"], strict=True) if count]
+    names = [f"{digits(low)} to {digits(high)} us: {counted(count, 'event')}" for low, high, count in rows]
+    median, last = (run.summary[f"latency_{name}_ps"] for name in ("median", "p99"))
+    lines = [(median / 1e6, f"median, {seconds(median)}"), (last / 1e6, f"99 of 100 are faster, {seconds(last)}")]
+    text = f"Time from a sensor event to each of the {counted(sum(found['events']), 'output event')} that it caused."
+    boxes = [(low, high, 0.0, float(count)) for low, high, count in rows]
+    labels = "latency (us)", "output events"
+    return Boxes(
+        "latencies", "Latency of outputs", text, boxes, names, ["events"] * len(rows), *labels, lines=lines, scaled=True
+    )
+
+
+def _queue(run: Run) -> Boxes | None:
+    found = run.facts["pictures"].get("queue")
+    if not found or not any(found["waiting"]):
+        return None
+    edges = [edge / 1e6 for edge in found["edges_ps"]]
+    rows = [(a, b, count) for (a, b), count in zip(pairwise(edges), found["waiting"], strict=True) if count]
+    names = [f"{digits(a)} to {digits(b)} us: {counted(count, 'event')} waiting at most" for a, b, count in rows]
+    end = run.summary["input_duration_ps"]
+    text = (
+        f"Sensor events that have happened and that the chip has not taken yet, {max(found['waiting']):,} at most. A "
+        "queue that grows until the input ends is overload; one that empties in between is a burst."
+    )
+    boxes = [(a, b, 0.0, float(count)) for a, b, count in rows]
+    series, lines = ["events"] * len(rows), [(end / 1e6, f"end of the input, {seconds(end)}")]
+    return Boxes("queue", "Queue at the sensor", text, boxes, names, series, "time (us)", "events waiting", lines=lines)
+
+
 def _load(run: Run) -> Bars | None:
     if run.discipline != "stream":
         return None
@@ -433,6 +560,8 @@ def _load(run: Run) -> Bars | None:
         "Time that a part of a core needs for all that is sent to it, over the duration of the input. Above 100 % it "
         "is too slow, and delay grows until the input ends."
     )
+    if not any(run.facts["pictures"].get("queue", {}).get("waiting", ())):
+        text += " No event waited at the sensor."
     limit = 100, "100 %: all that it can do"
     return Bars("load", "Load of every core", text, names, series, "load", "%", limit=limit)
 

@@ -72,13 +72,18 @@ def named(artist: Any, titles: Sequence[str], role: str = "") -> None:
     artist.titles, artist.role = list(titles), role
 
 
+def plain(axis: Any) -> None:
+    """An axis with numbers in full: 20,000."""
+    axis.set_major_formatter(lambda value, _: tick(value))
+
+
 def plain_log(axis: Any) -> None:
     """A logarithmic axis with numbers in full: 1, 2 and 5 of each decade, or 1 alone of many."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter  # start-up: as for all of matplotlib
+    from matplotlib.ticker import LogLocator, NullFormatter  # start-up: as for all of matplotlib
 
     low, high = axis.get_view_interval()
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < WIDE * low else (1.0,)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
+    plain(axis)
     axis.set_minor_formatter(NullFormatter())
 
 

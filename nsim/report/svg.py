@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from nsim.report.content import METRICS, Content, Mesh
-from nsim.report.vector import SHADES, drawing, figures_of, mesh_figure, scale_ticks, shades
+from nsim.report.vector import SHADES, WIDTH, drawing, figures_of, mesh_figure, scale_ticks, shades
 
 LETTERS = digits + ascii_lowercase  # of shades
 SHAPES = ("use", "path")
@@ -79,6 +79,8 @@ def inline(figure: Any, key: str) -> str:
     root = ElementTree.fromstring(text)
     _name_marks(root, named)
     _own_ids(root, key)
+    if figure.get_figwidth() > WIDTH:
+        root.set("style", f"min-width: {72 * figure.get_figwidth():.0f}px")  # on a phone it is moved sideways
     return ElementTree.tostring(root, encoding="unicode")
 
 

@@ -5,23 +5,46 @@ The same run gives the same bytes. The style is that of figures.mplstyle, and is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import singledispatch
+from itertools import cycle
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from nsim.errors import InputError, OutputError, require
-from nsim.report.content import Bars, BoardMap, Content, Floorline, Grid, Marks, Mesh, Points, Series, Trace, digits
-from nsim.report.plots import ALARM, COLOURS, FORMATS, draw_time, named, new_figure, plain_log, save_figure
+from nsim.mapping.tiles.fabric import NT
+from nsim.report.content import (
+    Bars,
+    BoardMap,
+    Boxes,
+    Content,
+    Floorline,
+    Grid,
+    Marks,
+    Mesh,
+    Points,
+    Ports,
+    Series,
+    Trace,
+    digits,
+)
+from nsim.report.plots import ALARM, COLOURS, FORMATS, draw_time, named, new_figure, plain, plain_log, save_figure
 from nsim.report.units import tick
+from nsim.result.pictures import BINS
 
 FOLDER = "figures"  # within that of a run
 STYLE = Path(__file__).with_name("figures.mplstyle")
 TRIANGLES = {"right": ">", "left": "<", "up": "^", "down": "v", "": "s"}  # by where they point: squares nowhere
 WIDTH = 5.2  # inches
+CELL_POINTS = 33.0  # from one cell of a grid of tiles to the next
+SERIES = [COLOURS[name] for name in ("memory", "compute", "traffic", "management", "bound", "barrier")]
 SHADES = 32  # of a colour scale: each is a rectangle of its own
 ROW_INCHES = 0.26  # of a horizontal bar
+LETTERS = 15  # of a text below a figure, an inch
+LETTER_INCHES = 0.07  # at most, on average
+KEY_INCHES = 0.45  # of a legend, with the room beside it
 ROOM = 1.06  # above the highest value
 MOST_LETTERS = 60  # of the names below upright bars; more would fall on each other
 
@@ -60,10 +83,15 @@ def write_figures(contents: Sequence[Content], folder: Path, formats: Sequence[s
     return written
 
 
-def write_figure(contents: Sequence[Content], path: Path) -> None:
-    """Write several figures as one, below each other."""
+def write_figure(contents: Sequence[Content], path: Path, title: str = "") -> None:
+    """Write several figures as one, below each other; with a title above the words of each stand below."""
     with drawing():
-        save_figure(_drawn(contents), path)
+        figure = _drawn(contents)
+        if title:
+            below = "\n".join(fill(content.text, int(figure.get_figwidth() * LETTERS)) for content in contents)
+            figure.suptitle(title, fontsize=10)
+            figure.supxlabel(below, fontsize=8.5)
+        save_figure(figure, path)
 
 
 @contextmanager
@@ -89,7 +117,7 @@ def figures_of(content: Content) -> Iterator[tuple[str, Any]]:
 def _drawn(contents: Sequence[Content]) -> Any:
     """A figure of these contents below each other."""
     heights = [_inches(content) for content in contents]
-    figure = new_figure(WIDTH, sum(heights))
+    figure = new_figure(max(WIDTH, *(_wide(content) for content in contents)), sum(heights))
     axes = figure.subplots(len(contents), 1, squeeze=False, height_ratios=heights)[:, 0]
     for content, own in zip(contents, axes, strict=True):
         _draw(content, own)
@@ -109,7 +137,18 @@ def _inches(content: Content) -> float:
     """How high a figure is."""
     if isinstance(content, Bars) and content.horizontal:
         return 1.0 + ROW_INCHES * len(content.categories)
+    if isinstance(content, Boxes) and content.rows:
+        return 1.0 + ROW_INCHES * len(content.rows)
+    if isinstance(content, Ports):
+        return 0.8 + _wide(content) * (max(content.cells.y) + 1.2) / (max(content.cells.x) + 1.2)
+    if isinstance(content, Bars) and not content.known:
+        return 1.8
     return 4.8 if isinstance(content, Floorline) else 3.4
+
+
+def _wide(content: Content) -> float:
+    """How wide a figure must be: room for a number at each line of a grid."""
+    return CELL_POINTS / 72 * (max(content.cells.x) + 1.2) if isinstance(content, Ports) else 0.0
 
 
 def new_axes() -> Any:
@@ -162,7 +201,67 @@ def _(content: Trace, axes: Any) -> None:
     named(line, [f"{content.unit} {number}: {time_us:.4g} us" for number, time_us in pairs])
     axes.set(xlabel=f"{content.unit} of the run", ylabel=f"time per {content.unit} (us)")
     axes.set_ylim(0, max(content.times_us) * ROOM or 1)
+    plain(axes.yaxis)
     axes.xaxis.get_major_locator().set_params(integer=True)
+    plain(axes.xaxis)
+
+
+@_draw.register
+def _(content: Boxes, axes: Any) -> None:
+    from matplotlib.collections import PolyCollection
+
+    for colour, series in zip(cycle(SERIES), dict.fromkeys(content.series)):
+        own = [k for k, name in enumerate(content.series) if name == series]
+        corners = [
+            [(x, y) for x, y in ((a, c), (b, c), (b, d), (a, d))] for a, b, c, d in (content.boxes[k] for k in own)
+        ]
+        edges = "white" if len(own) <= BINS else "face"  # of so many the edges would be all that is seen
+        boxes = PolyCollection(corners, facecolors=colour, edgecolors=edges, linewidths=0.3, label=series)
+        named(axes.add_collection(boxes), [content.names[k] for k in own])
+    for style, (place, said) in zip(("-", "--"), content.lines, strict=False):
+        axes.axvline(place, color="black", lw=1.2, ls=style, label=said)
+    axes.autoscale_view()
+    axes.set(xlabel=content.x_label, ylabel=content.y_label)
+    plain(axes.xaxis)
+    if content.scaled:
+        axes.set_xscale("log")
+        plain_log(axes.xaxis)
+    if content.rows:
+        axes.set_yticks(range(len(content.rows)), content.rows)
+        axes.set_ylim(len(content.rows) - 0.5, -0.5)
+    else:
+        plain(axes.yaxis)
+        axes.set_ylim(0)
+    if content.lines or len(set(content.series)) > 1:
+        handles = axes.lines if content.lines else None
+        axes.legend(handles=handles, ncols=2 if content.lines else 4, loc="lower left", bbox_to_anchor=(0, 1))
+
+
+@_draw.register
+def _(content: Ports, axes: Any) -> None:
+    cells, lines = content.cells, content.lines
+    sizes = [CELL_POINTS**2 * (0.3 if kind == NT else 0.08) for kind in cells.values["kind"]]
+    squares = axes.scatter(cells.x, cells.y, s=sizes, marker="s", color="#dddddd", ec="#888888", lw=0.4)
+    named(squares, cells.names)
+    for enough, colour in ((True, COLOURS["barrier"]), (False, ALARM)):
+        own = [k for k, lacking in enumerate(content.lacking) if (lacking is None) == enough]
+        cloud = axes.scatter(
+            [lines.x[k] for k in own],
+            [lines.y[k] for k in own],
+            s=CELL_POINTS,
+            color=colour,
+            lw=0,
+            zorder=3 if enough else 4,
+        )
+        cloud.set_paths(_triangles(lines.pointing[k] for k in own))
+        named(cloud, [lines.names[k] for k in own])
+    for x, y, way, lacking in zip(lines.x, lines.y, lines.pointing, content.lacking, strict=True):
+        if lacking is not None:
+            dx, dy = {"right": (0, 1), "left": (0, -1), "down": (-1, 0), "up": (1, 0)}[way]
+            at = {"ha": ("right", "center", "left")[dx + 1], "va": ("bottom", "center", "top")[dy + 1]}
+            axes.text(x + 0.1 * dx, y + 0.1 * dy, lacking, color=ALARM, fontsize=8, zorder=5, **at)
+    axes.set(xlim=(-0.6, max(cells.x) + 0.6), ylim=(max(cells.y) + 0.6, -0.6), aspect="equal")
+    axes.axis("off")
 
 
 @_draw.register
@@ -193,7 +292,15 @@ def _(content: Bars, axes: Any) -> None:
         limit, said = content.limit
         (axes.axvline if content.horizontal else axes.axhline)(limit, color=ALARM, lw=1.2, label=said)
     if len(content.series) > 1 or content.limit:
-        axes.legend(ncols=2 if content.limit else 4, loc="lower left", bbox_to_anchor=(0, 1))
+        _legend_above(content, axes)
+
+
+def _legend_above(content: Bars, axes: Any) -> None:
+    """A legend above the axes, of as many columns as there is room for beside the names of horizontal bars."""
+    names = [series.name for series in content.series] + ([content.limit[1]] if content.limit else [])
+    beside = max(map(len, content.categories)) * LETTER_INCHES if content.horizontal else 0.5
+    columns = (WIDTH - beside) / (max(map(len, names)) * LETTER_INCHES + KEY_INCHES)
+    axes.legend(ncols=max(1, int(columns)), loc="lower left", bbox_to_anchor=(0, 1))
 
 
 def _stacked(content: Bars, axes: Any) -> None:
@@ -206,6 +313,7 @@ def _stacked(content: Bars, axes: Any) -> None:
         left = [before + value for before, value in zip(left, values, strict=True)]
     axes.set_yticks(places, content.categories)
     axes.set(xlabel=content.axis)
+    plain(axes.xaxis)
     axes.grid(False, axis="y")
     axes.invert_yaxis()
     if not any(content.categories):
@@ -225,9 +333,12 @@ def _side_by_side(content: Bars, axes: Any) -> None:
             _name_bars(content, series, axes.bar(at, heights, width, color=series.colour, label=series.name), known)
     level = max(map(len, content.categories), default=0) * count <= MOST_LETTERS
     axes.set_xticks(range(count), content.categories, rotation=0 if level else 90)
+    plain(axes.yaxis)
     axes.set(ylabel=content.axis, xlim=(-0.6, count - 0.4))
     most = max((value for series in content.series for value in series.values if value is not None), default=0)
     axes.set_ylim(0, most * ROOM or 1)
+    if not content.known:
+        axes.set_yticks([])
     axes.grid(False, axis="x")
 
 
@@ -293,15 +404,20 @@ def _draw_marks(
     colours: Any = None,
 ) -> Any:
     """Marks in the colours of their values, grey where there is none."""
-    from matplotlib.markers import MarkerStyle
-
     known = [float("nan") if value is None else value for value in values]
     style = {"c": known, "vmin": 0, "vmax": most, "cmap": colours or _shades(), "plotnonfinite": True}
     cloud = axes.scatter(marks.x, marks.y, s=_points(content, marks), ec="#888888", lw=0.4, zorder=3, **style)
-    shapes = [MarkerStyle(TRIANGLES[way]) for way in marks.pointing]
-    cloud.set_paths([shape.get_path().transformed(shape.get_transform()) for shape in shapes])
+    cloud.set_paths(_triangles(marks.pointing))
     named(cloud, content.titles(marks), role)
     return cloud
+
+
+def _triangles(ways: Iterable[str]) -> list[Any]:
+    """Shapes of marks by where they point."""
+    from matplotlib.markers import MarkerStyle
+
+    shapes = [MarkerStyle(TRIANGLES[way]) for way in ways]
+    return [shape.get_path().transformed(shape.get_transform()) for shape in shapes]
 
 
 def _shades() -> Any:

@@ -66,7 +66,7 @@ def opened(browser, page, width=1100):
     browser.get(page.as_uri())
 
 
-# How many texts figures have, how large the smallest is in pixels, and pairs of texts whose boxes share more than a pixel
+# How many texts figures have, how large the smallest is, and pairs of texts whose boxes share more than a pixel
 TEXTS = """
 const drawn = [...document.querySelectorAll('.figure:not([hidden]) svg text')].filter(each => each.textContent.trim());
 const words = [...document.querySelectorAll('h1, h2, p, button.theme, label, select')];
