@@ -31,6 +31,7 @@ TEXTS = (  # what a page does without, or says in its own way
     ("#dddddd|#cccccc", "var(--line)"),
     ("#ffffff", "var(--paper)"),
     ("#666666", "var(--soft)"),
+    ("#d00000", "var(--alarm)"),
 )
 
 

@@ -46,6 +46,7 @@ LETTERS = 15  # of a text below a figure, an inch
 LETTER_INCHES = 0.07  # at most, on average
 KEY_INCHES = 0.45  # of a legend, with the room beside it
 ROOM = 1.06  # above the highest value
+MOST_TICKS = 6  # of a horizontal axis of numbers, less one
 MOST_LETTERS = 60  # of the names below upright bars; more would fall on each other
 
 
@@ -222,10 +223,12 @@ def _(content: Boxes, axes: Any) -> None:
         axes.axvline(place, color="black", lw=1.2, ls=style, label=said)
     axes.autoscale_view()
     axes.set(xlabel=content.x_label, ylabel=content.y_label)
-    plain(axes.xaxis)
     if content.scaled:
         axes.set_xscale("log")
         plain_log(axes.xaxis)
+    else:
+        axes.locator_params(axis="x", nbins=MOST_TICKS)
+        plain(axes.xaxis)
     if content.rows:
         axes.set_yticks(range(len(content.rows)), content.rows)
         axes.set_ylim(len(content.rows) - 0.5, -0.5)
@@ -259,7 +262,7 @@ def _(content: Ports, axes: Any) -> None:
         if lacking is not None:
             dx, dy = {"right": (0, 1), "left": (0, -1), "down": (-1, 0), "up": (1, 0)}[way]
             at = {"ha": ("right", "center", "left")[dx + 1], "va": ("bottom", "center", "top")[dy + 1]}
-            axes.text(x + 0.1 * dx, y + 0.1 * dy, lacking, color=ALARM, fontsize=8, zorder=5, **at)
+            axes.text(x + 0.1 * dx, y + 0.1 * dy, lacking, color=ALARM, fontsize=8.5, zorder=5, **at)
     axes.set(xlim=(-0.6, max(cells.x) + 0.6), ylim=(max(cells.y) + 0.6, -0.6), aspect="equal")
     axes.axis("off")
 
@@ -319,6 +322,7 @@ def _stacked(content: Bars, axes: Any) -> None:
     if not any(content.categories):
         axes.tick_params(axis="y", length=0)
     axes.set_xlim(0, max(left, default=0) * ROOM or 1)
+    axes.locator_params(axis="x", nbins=MOST_TICKS)
 
 
 def _side_by_side(content: Bars, axes: Any) -> None:

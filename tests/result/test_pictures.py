@@ -1,10 +1,12 @@
 """What figures show beyond the tables, counted again one by one."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from nsim import load_chip, load_network, map_network, simulate
-from nsim.result.pictures import FRAMES, INTERVALS, PROGRAMMING, latencies_of, pipeline_of, queue_of
+from nsim.result.pictures import FRAMES, INTERVALS, latencies_of, pipeline_of, queue_of
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,7 @@ def test_every_latency_is_in_one_bin(stream):
     edges = found["edges_ps"]
     assert edges[0] == latencies.min() and edges[-1] == latencies.max() + 1
     assert sum(found["events"]) == latencies.size
-    for low, high, count in zip(edges, edges[1:], found["events"], strict=False):
+    for (low, high), count in zip(pairwise(edges), found["events"], strict=True):
         assert count == np.count_nonzero((low <= latencies) & (latencies < high))
 
 
@@ -56,18 +58,3 @@ def test_a_bar_holds_the_work_of_all_cores_of_a_layer(frames):
         assert 0 <= row["began_ps"] < row["ended_ps"] <= run.times.left_ps[row["frame"]]
     layers = dict.fromkeys(part.layer for part in run.mapping.parts)
     assert len(rows) == len(layers) * FRAMES
-
-
-def test_sequences_take_turns_behind_their_programming():
-    """The first frame of a network that is too large for the chip at once: nothing overlaps, and it takes latency_ps."""
-    mapping = map_network(load_network("cnn:width=2"), load_chip("akd1000"), mode="minimal")
-    result = simulate(mapping, activity=0.005, samples=1)
-    assert len(result.runs) > 1
-    rows = pipeline_of(result)
-    turns = [row for row in rows if row["layer"] == PROGRAMMING]
-    assert len(turns) == len(result.runs)
-    assert [row["ended_ps"] - row["began_ps"] for row in turns] == [run.mapping.reload_ps for run in result.runs]
-    for before, turn in zip(rows, rows[1:], strict=False):
-        if turn["layer"] == PROGRAMMING:
-            assert before["ended_ps"] <= turn["began_ps"]
-    assert max(row["ended_ps"] for row in rows) <= result.latency_ps
