@@ -162,9 +162,9 @@ RUN_OPTIONS = _by_name(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Discipline:
-    """A way of passing time.
+    """A way of passing time. There is one object of each.
 
     name         in chip files
     chips        what chips of this discipline are called

@@ -137,5 +137,6 @@ def walk_back_keys(first, bits, last, journal, newest, by_kind_ps, service_ps, w
 def path_of(first: NDArray[np.int64], log: Log) -> PathTimes:
     """The critical path of one recorded timestep, or run; first: int64[kinds + 1], see nsim.machine.machine."""
     path = PathTimes.empty(1, first)
-    walk_back(first, log, log["station"], log.size - 1, path.by_kind_ps[0], path.service_ps, path.wire_ps)
+    station = log["station"].astype(np.int64)
+    walk_back(first, log, station, log.size - 1, path.by_kind_ps[0], path.service_ps, path.wire_ps)
     return path

@@ -25,8 +25,10 @@ State = dict[str, NDArray]
 
 
 def _full(value, neurons: int, dtype) -> NDArray:
-    """A parameter given per layer or per neuron, as [neurons]."""
-    return np.ascontiguousarray(np.broadcast_to(np.asarray(value, dtype).ravel(), (neurons,)))
+    """A parameter given per layer or per neuron, as [neurons]; a copy, since a kernel is compiled for each mixture of
+    arrays that may and may not be written.
+    """
+    return np.broadcast_to(np.asarray(value, dtype).ravel(), (neurons,)).copy()
 
 
 class Neuron:

@@ -119,7 +119,7 @@ class Counts(Brief):
 
     def first(self, timesteps: int) -> Counts:
         """The first timesteps only."""
-        return self.at(slice(timesteps))
+        return self if timesteps == len(self.spikes) else self.at(slice(timesteps))
 
     def at(self, timesteps: slice | NDArray[np.bool_]) -> Counts:
         """Some timesteps only."""

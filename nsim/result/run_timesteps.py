@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
-from itertools import repeat
+from itertools import accumulate, pairwise, repeat
 from os import PathLike
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -497,5 +497,5 @@ def _traced(simulator, chunk: Activity, trace: Trace, sample: int) -> Iterator[t
 
 def _done_of(lengths: list[int], done: int) -> tuple[int, ...]:
     """Timesteps done of every sample that was begun."""
-    ends = np.minimum(np.cumsum(lengths), done)
-    return tuple(int(n) for n in np.diff(ends, prepend=0) if n)
+    ends = [min(end, done) for end in accumulate(lengths, initial=0)]
+    return tuple(end - begin for begin, end in pairwise(ends) if end > begin)

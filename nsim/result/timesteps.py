@@ -22,7 +22,7 @@ from nsim.result.counts import Counts
 from nsim.result.energy import Energy, energy_of, known_cost_fj, known_fj, running_fj
 from nsim.result.operations import activation_sparsity, of_structure, operations
 from nsim.result.ranges import Ranges
-from nsim.result.result import Columnar, Limit, Result, Row
+from nsim.result.result import Limit, Result, Row
 from nsim.result.stations import between_chips, busy_times, crossings_by_kind, link_crossings, link_rows, path_rows
 
 CORE_COUNTS = ("spikes", "messages_out", "messages_in", "synops", "words")
@@ -200,16 +200,26 @@ class TimestepResult(Result):
         counts, machine, cores = self.counts, self.machine, self.mapping.used_cores
         table = self.mapping.core_columns | {"neuron_updates": self.updates[cores] * self.spans}
         table |= {name: getattr(counts, f"core_{name}").sum(axis=0)[cores] for name in CORE_COUNTS}
-        for kind in STAGES:
+        for kind, busy_ps in zip(STAGES, self._stage_busy_ps, strict=True):
             stations = cores + machine.number(kind, 0)
-            table[f"{kind}_busy_ps"] = self.busy_ps[stations]
+            table[f"{kind}_busy_ps"] = busy_ps
             table[f"{kind}_blocked_ps"] = self.times.blocked_ps[stations]
             table[f"{kind}_longest_queue"] = self.times.longest_queue[stations]
-        busy = np.stack([table[f"{kind}_busy_ps"] for kind in STAGES])
-        table["busiest_stage"] = np.array(list(STAGES.values()))[busy.argmax(axis=0)]
-        table["utilisation"] = busy.max(axis=0) / max(1, self.time_ps)
+        table["busiest_stage"] = np.array(list(STAGES.values()))[self._stage_busy_ps.argmax(axis=0)]
+        table["utilisation"] = self._utilisation
         table["known_dynamic_energy_fj"] = self._core_energy_fj(table)
         return table
+
+    @cached_property
+    def _stage_busy_ps(self) -> NDArray[np.int64]:
+        """Time that every stage of every used core is busy: int64[stages, used cores]."""
+        cores = self.mapping.used_cores
+        return self.busy_ps[np.stack([cores + self.machine.number(kind, 0) for kind in STAGES])]
+
+    @cached_property
+    def _utilisation(self) -> NDArray[np.float64]:
+        """Share of the time that the busiest stage of every used core is busy."""
+        return self._stage_busy_ps.max(axis=0) / max(1, self.time_ps)
 
     def _core_energy_fj(self, table: dict[str, Any]) -> NDArray:
         """Energy with a known cost that is spent in each core: what a core does, not the links it uses."""
@@ -323,7 +333,7 @@ class TimestepResult(Result):
 
     def _own_summary(self) -> dict[str, Any]:
         steady, samples = self.steady, len(self.sample_timesteps)
-        counts, cores, energy = self.counts, self.columns("cores"), self.energy
+        counts, energy = self.counts, self.energy
         return {
             "samples": samples,
             **(self.accuracy.facts if self.accuracy else {}),
@@ -338,12 +348,12 @@ class TimestepResult(Result):
             "known_energy_per_timestep_fj": steady.energy.known_fj / steady.spans,
             "known_energy_per_sample_fj": energy.known_fj / samples,
             "known_dynamic_energy_per_timestep_fj": steady.energy.dynamic_fj / steady.spans,
-            "cores_used": len(cores["core"]),
+            "cores_used": self.mapping.used_cores.size,
             "cores_available": self.mapping.chip.cores,
             **self._between_chips(),
-            "mean_core_utilisation": float(np.mean(cores["utilisation"])),
-            "mean_memory_utilisation": float(np.mean(cores["memory_utilisation"])),
-            **_busiest_core(cores),
+            "mean_core_utilisation": float(self._utilisation.mean()),
+            "mean_memory_utilisation": float(np.mean(self.mapping.core_columns["memory_utilisation"])),
+            **self._busiest_core(),
             "neuron_updates_per_timestep": int(self.updates.sum()),
             "spikes": int(counts.spikes.sum()),
             "messages": int(counts.core_messages_in.sum()),
@@ -353,15 +363,16 @@ class TimestepResult(Result):
             "neurobench_per_timestep": self.neurobench(),
         }
 
-
-def _busiest_core(cores: Columnar) -> dict[str, Any]:
-    """The core with the busiest stage, from the table of cores."""
-    first = int(np.argmax(cores["utilisation"]))
-    mean = cores["synops"].mean()
-    return {
-        "busiest_core": int(cores["core"][first]),
-        "busiest_core_layers": cores["layers"][first],
-        "busiest_core_stage": str(cores["busiest_stage"][first]),
-        "busiest_core_utilisation": float(cores["utilisation"][first]),
-        "busiest_core_synops_over_mean": float(cores["synops"][first] / mean) if mean else 0.0,
-    }
+    def _busiest_core(self) -> dict[str, Any]:
+        """The core with the busiest stage, as the table of cores has it."""
+        cores = self.mapping.used_cores
+        first = int(self._utilisation.argmax())
+        synops = self.counts.core_synops.sum(axis=0)[cores]
+        mean = synops.mean()
+        return {
+            "busiest_core": int(cores[first]),
+            "busiest_core_layers": self.mapping.core_columns["layers"][first],
+            "busiest_core_stage": list(STAGES.values())[int(self._stage_busy_ps[:, first].argmax())],
+            "busiest_core_utilisation": float(self._utilisation[first]),
+            "busiest_core_synops_over_mean": float(synops[first] / mean) if mean else 0.0,
+        }

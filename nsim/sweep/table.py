@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ POINT = {
 OPTIONS = {name: "int64" if ALL_OPTIONS[name].kind is int else "string" for name in AXES.values()}
 
 
+@cache
 def measures_of(discipline: Discipline) -> Columns:
     """Single values of its summaries that are not of the point; their columns are empty on other chips."""
     return tuple(key for key in discipline.part("columns").measures if key.name not in {**POINT, **OPTIONS})

@@ -109,7 +109,8 @@ def hand_mapped(chip: BarrierChip, cells: Sequence[Cell], allocated: MappingABC[
     """A mapping of these neurons; a core sweeps up to its last one, or `allocated` neurons."""
     core, slot = (np.array([getattr(cell, name) for cell in cells], np.int64) for name in ("core", "slot"))
     rows = [sorted(cell.copies.items()) for cell in cells]
-    target, service_ps = np.array(list(itertools.chain.from_iterable(rows)), np.int64).reshape(-1, 2).T
+    sent = np.array(list(itertools.chain.from_iterable(rows)), np.int64).reshape(-1, 2)
+    target, service_ps = sent.T.copy()
     indptr = np.concatenate(([0], np.cumsum([len(row) for row in rows]))).astype(np.int64)
     swept = np.zeros(chip.cores + 1, np.int64)
     np.maximum.at(swept, core, slot + 1)

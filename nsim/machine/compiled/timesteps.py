@@ -162,8 +162,10 @@ class Engine:
     def _blocks(self, activity: Activity) -> list[Block]:
         """Runs of timesteps with about as many messages each."""
         sent = np.concatenate(([0], np.cumsum(self.copies[activity.neurons])))[activity.indptr]
-        ends = np.searchsorted(sent, np.arange(BLOCK_MESSAGES, int(sent[-1]) + BLOCK_MESSAGES, BLOCK_MESSAGES))
-        edges = np.unique(np.concatenate(([0], np.minimum(ends, activity.timesteps), [activity.timesteps])))
+        edges = np.unique((0, activity.timesteps))
+        if sent[-1] > BLOCK_MESSAGES:
+            ends = np.searchsorted(sent, np.arange(BLOCK_MESSAGES, int(sent[-1]) + BLOCK_MESSAGES, BLOCK_MESSAGES))
+            edges = np.unique(np.concatenate((edges, np.minimum(ends, activity.timesteps))))
         most = [np.maximum.reduceat(np.diff(part), edges[:-1]).tolist() for part in (sent, activity.indptr)]
         begins, ends = edges[:-1].tolist(), edges[1:].tolist()
         return [Block(activity, *block) for block in zip(begins, ends, *most, strict=True)]
