@@ -10,11 +10,14 @@ import pandas as pd
 import pytest
 
 from nsim.report.content import MOST_POINTS, digits, extremes
+from nsim.report.units import joules, seconds
 from nsim.report.vector import SHADES
 from nsim.result.folder import MANIFEST, files_in, write_manifest
 from nsim.result.run_folder import read_run
 from tests.generators.commands import nsim, refused
 from tests.generators.pages import OTHERS, Page
+
+SAID = {"time": seconds, "energy": joules}
 
 SMALL = ("run", "mlp:width=64,depth=2,inputs=16", "--chip", "loihi2", "--timesteps", "3", "--runtime", "bare")
 
@@ -37,9 +40,37 @@ def test_the_page_is_one_file_and_its_numbers_are_those_of_the_summary(reported)
     assert page.json["summary"] == summary
     names = {"floorline", "mesh", "mesh-2", "time", "path", "stations", "energy", "layer-energy"}
     assert set(page.figures) == names
-    assert page.tags.count("table") == page.tags.count("caption") == 3
+    assert page.tags.count("table") == page.tags.count("details") == 3  # all but the layers are folded; and the sources
     for row in json.loads((reported / "run" / "report.json").read_text())["constants"]:
-        assert row["key"] in text
+        assert text.count(f'<th scope="row">{row["key"]}<') == 1
+
+
+def test_constants_that_move_the_run_stand_first_with_what_they_do(tmp_path):
+    command = ("run", "mlp", "--chip", "loihi2", "--timesteps", 4, "--range")
+    assert nsim(*command, "--out", tmp_path / "run", "--report", tmp_path / "run.html").returncode == 0
+    text = (tmp_path / "run.html").read_text()
+    moved = json.loads((tmp_path / "run" / "summary.json").read_text())["range_constants"]
+    assert {each["of"] for each in moved} == {"time", "energy"}
+    first, others = text.index("What moves the run most"), text.index("All others")
+    for each in moved:
+        said = f"{each['of']} {SAID[each['of']](each['low'])} to {SAID[each['of']](each['high'])}"
+        row = text[text.index(f'<th scope="row">{each["key"]}<') :].split("</tr>")[0]
+        assert said in row and first < text.index(row) < others
+
+
+def test_layers_have_units_and_bars(reported):
+    """A bar is as long as its part of the largest of the column; names of things have none."""
+    text, table = (reported / "run.html").read_text(), pd.read_csv(reported / "run" / "layers.csv")
+    body = re.search(r'<table id="layers".*?</table>', text, re.DOTALL)[0]
+    cell = r"""<td data-value="(.*?)"(?: style="--share:(\d+)%")?>(.*?)</td>"""
+    shown = [re.findall(cell, row) for row in body.split("<tr>")]
+    energy = [row[-1] for row in shown if row]
+    assert [float(value) for value, _, _ in energy] == table["known_dynamic_energy_fj"].tolist()
+    parts = table["known_dynamic_energy_fj"] / table["known_dynamic_energy_fj"].max()
+    assert [int(share or 0) for _, share, _ in energy] == [round(100 * part) for part in parts]
+    assert [said for _, _, said in energy] == [joules(value) for value in table["known_dynamic_energy_fj"]]
+    assert not any(share for row in shown if row for _, share, _ in row[:2])
+    assert "known dynamic energy</button>" in body
 
 
 def test_a_folder_and_its_run_give_the_same_page(reported, tmp_path):

@@ -105,11 +105,10 @@ def test_the_page_opens_without_errors_and_works(browser, page):
     chosen.select_by_value("layer")
     assert layers.is_displayed() and not values.is_displayed()
     headings = browser.find_elements(By.CSS_SELECTOR, "#layers th button")
-    column = [heading.text for heading in headings].index("known_dynamic_energy_fj")
+    column = [heading.text for heading in headings].index("known dynamic energy")
     headings[column].click()
     cells = browser.find_elements(By.CSS_SELECTOR, f"#layers tbody td:nth-child({column + 1})")
-    shown = [cell.text for cell in cells]
-    values = [float(text.replace(",", "")) for text in shown]
+    values = [float(cell.get_attribute("data-value")) for cell in cells]
     assert values == sorted(values)
     assert not [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
 
