@@ -502,7 +502,9 @@ def _pipeline(run: Run) -> Boxes | None:
         who = f"{row['layer']}, frame {row['frame'] + 1}"
         names.append(f"{who}: {digits(end - begin)} us, from {digits(begin)} to {digits(end)} us")
     series = [f"frame {row['frame'] + 1}" for row in rows]
-    which = "The first frame" if frames == 1 else f"The first {frames} of {counted(run.summary['spans'], 'frame')}"
+    which = f"The first {frames} of {run.summary['spans']:,} frames" if frames < run.summary["spans"] else "All frames"
+    if frames == 1:
+        which = "The first frame"
     text = (
         f"{which} on the way through the layers: a bar lasts from the begin of a layer's first core with a frame to "
         "the end of its last. "

@@ -66,6 +66,8 @@ def _switched(content: Mesh, metric: str) -> dict[str, Any]:
 
 def inline(figure: Any, key: str) -> str:
     """The figure as an element of a page; key: begins its ids, so that no two figures of a page share one."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG  # an extra, and start-up
+
     for patch in (figure.patch, *(axes.patch for axes in figure.axes)):
         patch.set_visible(False)
     artists = [each for axes in figure.axes for each in (axes, *axes.get_children()) if hasattr(each, "titles")]
@@ -73,7 +75,7 @@ def inline(figure: Any, key: str) -> str:
     for name, artist in named.items():
         artist.set_gid(name)
     file = BytesIO()
-    figure.savefig(file, format="svg", metadata={"Date": None})
+    FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None})  # savefig would draw everything twice
     text = file.getvalue().decode()
     for pattern, put in TEXTS:
         text = re.sub(pattern, put, text, flags=re.DOTALL)
