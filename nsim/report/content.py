@@ -287,7 +287,9 @@ def _floorline(run: Run) -> Floorline | None:
         alone.get(unit, ""),
         reduced,
     ]
-    return Floorline("floorline", "Floorline", " ".join(filter(None, parts)), unit, tuple(points), tuple(names))
+    return Floorline(
+        "floorline", "Why: the floorline", " ".join(filter(None, parts)), unit, tuple(points), tuple(names)
+    )
 
 
 def _timestep_states(run: Run) -> list[str]:

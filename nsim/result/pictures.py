@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,11 +94,13 @@ def lines_of(mapping: MosaicMapping) -> dict[str, list[int]]:
     return {name: values.tolist() for name, values in found.items()}
 
 
+PICTURES: dict[str, dict[str, Callable[[Any], Any]]] = {  # by what the runs of a discipline are made of
+    "frame": {"pipeline": pipeline_of},
+    "stream": {"latencies": latencies_of, "queue": queue_of},
+    "tick": {"lines": lambda result: lines_of(result.mapping)},
+}
+
+
 def pictures_of(result: Any) -> dict[str, Any]:
     """By name, of a run of any discipline."""
-    kind = result.declared.span
-    if kind == "frame":
-        return {"pipeline": pipeline_of(result)}
-    if kind == "stream":
-        return {"latencies": latencies_of(result), "queue": queue_of(result)}
-    return {"lines": lines_of(result.mapping)} if kind == "tick" else {}
+    return {name: found(result) for name, found in PICTURES.get(result.declared.span, {}).items()}
