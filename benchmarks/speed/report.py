@@ -2,7 +2,7 @@
 
     python benchmarks/speed/report.py        # needs chromium and chromedriver, and pip install selenium
 
-Expected: 100 kB to 6 MB, and under 2 s until the page with all its figures is drawn. Opening is from asking for the
+Expected: 100 kB to 1 MB, and under 2 s until the page with all its figures is drawn. Opening is from asking for the
 file to the first frame after its `load` event, by the browser's own clock, in a new headless Chromium each time, which
 has nothing of it in memory; the start of the browser is not part of it. The best and the median of several are printed.
 Other work on the machine makes all of these longer: the processor seconds of the page's main thread and of its process

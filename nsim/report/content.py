@@ -272,6 +272,8 @@ def _floorline(run: Run) -> Floorline | None:
         names = [f"timestep {k + 1}" for k in keep.tolist()]
     else:
         places, names = [(facts["synops"], facts["time_ps"], state_of(run))], [f"the {unit}"]
+    if not any(time_ps for _, time_ps, _ in places):
+        return None  # nothing has happened
     label = f"simulated {unit}"
     points = [
         Workload(label, synop, time_ps, None, facts["synop_ps"], facts["floor_ps"], state)

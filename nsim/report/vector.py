@@ -380,9 +380,13 @@ def _draw_mesh(content: Mesh, axes: Any, metric: str) -> None:
 def _draw_layers(content: Mesh, axes: Any) -> None:
     """Cores in the colour of their layer, links in grey."""
     from matplotlib import colormaps
+    from matplotlib.colors import ListedColormap
 
     layers = list(dict.fromkeys(content.layers))
-    colours = colormaps["viridis"].resampled(max(2, len(layers)))
+    count = max(2, len(layers))
+    colours = ListedColormap(
+        [colormaps["viridis"](0.25 + 0.75 * k / (count - 1)) for k in range(count)]
+    )  # none is black
     numbers = [layers.index(layer) + 0.5 for layer in content.layers]
     _draw_marks(content, content.links, axes, [None] * len(content.links.x), 1.0)
     cores = _draw_marks(content, content.cores, axes, numbers, len(layers), colours=colours)

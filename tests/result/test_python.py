@@ -162,7 +162,7 @@ def test_a_mesh_has_a_square_for_every_core(name, results):
         squares = sum(len(each.get_offsets()) for each in axes.collections if each.get_offsets().size)
         cores, links = result.table("cores"), result.table("links")
         assert squares == len(cores) + int(links["kind"].isin(("mesh", "chip_to_chip")).sum())
-    with pytest.raises(InputError, match="no metric 'heat' here: choose from synops, busy, blocked"):
+    with pytest.raises(InputError, match="no metric 'heat' here: choose from layer, synops, busy, blocked"):
         result.plot.mesh(metric="heat")
 
 
