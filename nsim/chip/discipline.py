@@ -185,6 +185,7 @@ class Discipline:
     columns              what its results tell: tables and keys of the summary (nsim.result.columns)
     limits(mapping, run)                 the three witnesses of a bottleneck; run(mapping, **other options)
     what_if(result, run)                 another mapping tried for the report
+    spans(mapping, inputs, options)      what `nsim step` steps through
     """
 
     name: str
@@ -206,6 +207,7 @@ class Discipline:
     columns: Part
     limits: Part | None = None
     what_if: Part | None = None
+    spans: Part | None = None
     path_by_default: bool = False
 
     def part(self, name: str) -> Any:
@@ -290,6 +292,7 @@ BARRIER = Discipline(
     columns="nsim.result.columns.timesteps:DECLARED",
     limits="nsim.result.limits.timesteps_bottleneck:find_bottleneck",
     what_if="nsim.report.what_if.timesteps:split_limiting_layer",
+    spans="nsim.report.stepping.timesteps:spans",
     path_by_default=True,
 )
 FRAME = Discipline(
@@ -326,6 +329,7 @@ FRAME = Discipline(
     columns="nsim.result.columns.frames:DECLARED",
     what_if="nsim.report.what_if.frames:other_modes",
     limits="nsim.result.limits.frames_bottleneck:find_bottleneck",
+    spans="nsim.report.stepping.frames:spans",
 )
 STREAM = Discipline(
     name="stream",
@@ -355,6 +359,7 @@ STREAM = Discipline(
     columns="nsim.result.columns.events:DECLARED",
     what_if="nsim.report.what_if.events:relieve_core",
     limits="nsim.result.limits.events_bottleneck:find_bottleneck",
+    spans="nsim.report.stepping.events:spans",
 )
 TICK = Discipline(
     name="tick",
@@ -374,6 +379,7 @@ TICK = Discipline(
     run="nsim.result.run_ticks:simulate_tiles",
     show="nsim.report.screen.run:show_run",
     columns="nsim.result.columns.ticks:DECLARED",
+    spans="nsim.report.stepping.ticks:spans",
 )
 DISCIPLINES: dict[str, Discipline] = {own.name: own for own in (BARRIER, FRAME, STREAM, TICK)}
 
