@@ -84,7 +84,13 @@ MAP_OPTIONS = _by_name(
     ),
     Option(
         "calibrate",
-        "Samples that a network of real numbers is quantised on: .npy, .npz or events. [default: the input]",
+        "Samples that a network of real numbers is quantised on, or that scale its rates: .npy, .npz or events. "
+        "[default: the input]",
+    ),
+    Option(
+        "rate_steps",
+        "Timesteps per frame for a network of real numbers, whose activations become rates of spikes. [default: 100]",
+        int,
     ),
     Option("core_options", "Options of cores: decimate.LAYER=4,balance.LAYER=on,core.LAYER=0,...", axis="core_options"),
     Option("grid", "Rows x columns of neuron tiles, as in 5x5. [default: the chip's]", axis="grids"),
@@ -337,7 +343,7 @@ STREAM = Discipline(
     span="stream",
     works_on="events as they come (give them by --input)",
     counted="sensor events",
-    map_options=frozenset({"core_options"}),
+    map_options=frozenset({"core_options", "calibrate", "rate_steps", "dt_s"}),
     run_options=frozenset({"seconds", "critical_path", "ranges"}),
     choice="core_options",
     usual="none",
@@ -353,7 +359,7 @@ STREAM = Discipline(
     traces=("perfetto",),
     chip="nsim.chip.events:StreamChip",
     load="nsim.formats.network:load_network",
-    map="nsim.mapping.events.quantize:map_rounded",
+    map="nsim.mapping.events.rates:map_events",
     run="nsim.result.run_events:simulate_stream",
     show="nsim.report.screen.run:show_run",
     columns="nsim.result.columns.events:DECLARED",

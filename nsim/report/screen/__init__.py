@@ -178,9 +178,9 @@ class _Progress(Progress):
         yield from super().get_renderables()
 
 
-def watched() -> bool:
+def watched(error: Console | None = None) -> bool:
     """Whether a person sees what is refreshed on standard error."""
-    error = Console(stderr=True)
+    error = error or Console(stderr=True)
     return (error.is_terminal or error.is_jupyter) and not quiet()
 
 
@@ -201,8 +201,12 @@ def progress(
         TimeRemainingColumn(),
         TextColumn("{task.fields[left]}"),
     )
-    shown, printed = watched(), sys.stdout.isatty()  # else it is a file or a pipe, and gets what is printed as ever
-    bar = _Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=printed, disable=not shown)
+    error = Console(stderr=True)
+    shown, printed = (
+        watched(error),
+        sys.stdout.isatty(),
+    )  # else it is a file or a pipe, and gets what is printed as ever
+    bar = _Progress(*columns, console=error, transient=True, redirect_stdout=printed, disable=not shown)
     bar.above = above
     with bar:
         task = bar.add_task(doing, total=None, rate="", left="", unit=unit, compiling=0)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -15,11 +15,9 @@ from nsim.errors import InputError, counted
 from nsim.formats.numpy_files import existing, read_npy
 from nsim.report.units import TIMES
 
-if TYPE_CHECKING:
-    from nsim.report.stepping.span import Span
-    from nsim.report.stepping.stepper import Stepper
-
-Hit = Callable[["Stepper"], str]  # why it stops after the last service, or an empty text
+Span: TypeAlias = Any  # of nsim.report.stepping.span and .stepper, which import this module
+Stepper: TypeAlias = Any
+Hit = Callable[[Stepper], str]  # why it stops after the last service, or an empty text
 
 
 @dataclass(frozen=True)
