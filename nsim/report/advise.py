@@ -12,7 +12,7 @@ from nsim.chip.board import BoardChip
 from nsim.chip.chip import Chip
 from nsim.chip.discipline import MAP_OPTIONS, RUN_OPTIONS, discipline_of
 from nsim.chip.file import available_chips, load_chip
-from nsim.errors import InputError, NsimError
+from nsim.errors import InputError, NsimError, counted
 from nsim.mapping.events.rates import as_one
 from nsim.network.inputs import EventStream, joined
 from nsim.report.fit import Fit, check_network, loaded, try_on
@@ -235,7 +235,7 @@ def _made(mapping: Any, network: Any) -> str:
     if getattr(mapping, "real", None) is not None:
         return "quantised on the input"
     if getattr(mapping, "rates", None) is not None:
-        return f"rates over {mapping.rates.steps} timesteps"
+        return f"rates over {counted(mapping.rates.steps, 'timestep')}"
     if mapping.chip.discipline == "tick" or mapping.network is network:
         return "as it is"
     return "fixed point" if mapping.chip.discipline == "barrier" else "rounded to integers"

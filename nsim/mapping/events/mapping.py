@@ -17,7 +17,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from nsim.chip.events import StreamChip
-from nsim.errors import InputError, MappingError
+from nsim.errors import InputError, MappingError, counted
 from nsim.mapping.events.shapes import as_convolution
 from nsim.network.brief import Brief
 from nsim.network.inputs import PS_PER_SECOND, EventStream, spread
@@ -110,7 +110,7 @@ class Rates:
             raise InputError(f"a frame holds {frame.min():g}, but a rate is not negative: shift values to start at 0")
         rate = np.asarray(frame, np.float64) / self.scale
         sent = [np.floor(step * rate + 0.5) for step in range(self.steps + 1)]
-        note = f"a frame comes as rates of events, over {self.steps} timesteps or {self.steps * dt_s:g} s"
+        note = f"a frame comes as rates of events, over {counted(self.steps, 'timestep')} or {self.steps * dt_s:g} s"
         return spread(np.diff(sent, axis=0).astype(np.int64), dt_s, (note,))
 
 

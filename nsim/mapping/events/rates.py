@@ -18,7 +18,7 @@ from pathlib import Path
 from numpy.typing import NDArray
 
 from nsim.chip.events import StreamChip
-from nsim.errors import InputError, MappingError
+from nsim.errors import InputError, MappingError, counted
 from nsim.formats.coding import rate_coded
 from nsim.formats.spikes import load_frames
 from nsim.formats.streams import load_events
@@ -61,7 +61,7 @@ def map_events(
 def check_steps(steps: int | None) -> None:
     """raises   MappingError for a number of timesteps that is none"""
     if steps is not None and not 1 <= steps <= MAX_STEPS:
-        raise MappingError(f"rates over {steps} timesteps were asked for: give 1 to {MAX_STEPS:,}")
+        raise MappingError(f"rates over {counted(steps, 'timestep')} were asked for: give 1 to {MAX_STEPS:,}")
 
 
 def as_rates(
@@ -103,7 +103,8 @@ def coded_streams(
         frames = load_frames(inputs, shape, samples, dt_s)
     if dt_s is None:
         raise InputError(
-            f"frames of {network.name!r} become spikes over {rates.steps} timesteps: give the length of one (--dt 1e-3)"
+            f"frames of {network.name!r} become spikes over {counted(rates.steps, 'timestep')}: give the length of one "
+            "(--dt 1e-3)"
         )
     return [rates.stream(frame, dt_s) for frame in frames]
 
