@@ -23,6 +23,9 @@ def sweep(
     cluster: Annotated[
         str | None, typer.Option(help="Dask scheduler to use instead: tcp://host:8786, local:4 or slurm:4.")
     ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Table of the best points so far above the progress line of a terminal.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, estimate the time, and write nothing.")] = False,
 ) -> None:
     """Run every point of a sweep that is not finished yet, and write a table with a row for each.
@@ -51,6 +54,7 @@ def sweep(
             from nsim.report import screen
             from nsim.report.answer import answered, say
             from nsim.sweep.effects import read_sweep
+            from nsim.sweep.live import Best
             from nsim.sweep.page import show_best, sweep_facts
             from nsim.sweep.run import compute, prepare, survey, write_result
             from nsim.sweep.spec import load_spec
@@ -73,8 +77,9 @@ def sweep(
                 estimate = survey(planned, missing, where, store)
                 about = estimate.seconds, estimate.seconds_each
                 say(_plan(len(planned.points), finished, *about, where.workers, cluster))
-                with screen.progress("points") as progress:
-                    compute(planned, store, where, estimate.seconds_each, progress)
+                best = Best(planned, store) if live and screen.watched() else None
+                with screen.progress("points", above=best.table if best else None) as progress:
+                    compute(planned, store, where, estimate.seconds_each, progress, best.add if best else None)
             errors = write_result(planned, store, path)
     points, failed = len(planned.points), errors.total()
     counts = {"points": points, "computed_now": len(missing), "done": points - failed, "failed": failed}

@@ -124,10 +124,16 @@ def seconds_beside(sweep: Sweep, timed: list[tuple[int, Done]]) -> float:
 
 
 def compute(
-    sweep: Sweep, store: Store, executor: Executor, seconds_each: float, progress: Progress | None = None
+    sweep: Sweep,
+    store: Store,
+    executor: Executor,
+    seconds_each: float,
+    progress: Progress | None = None,
+    found: Callable[[list[str]], None] | None = None,
 ) -> None:
     """Evaluate what the store does not have, and keep it there.
 
+    found    called with the keys of points that are kept now
     raises   InterruptedRunError on Ctrl-C; what was finished until then is kept
     """
     missing = sweep.missing(store)
@@ -139,6 +145,8 @@ def compute(
         for finished in results:
             store.add(finished)
             done += len(finished)
+            if found:
+                found([each.key for each in finished])
             if progress:
                 progress(done, total)
 

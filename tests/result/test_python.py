@@ -221,7 +221,7 @@ def test_progress_is_shown_in_notebooks(monkeypatch):
     """By rich itself: it needs no other package than notebooks do."""
     seen = []
     monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
-    monkeypatch.setattr("nsim.report.screen.Progress", lambda *_, **options: seen.append(options) or Fake())
+    monkeypatch.setattr("nsim.report.screen._Progress", lambda *_, **options: seen.append(options) or Fake())
     with progress() as report:
         report(1, 2)
     assert seen[0]["disable"] is False
