@@ -54,6 +54,7 @@ def step(
       breaks, delete N    list the breakpoints, remove one
       show [STATION]  what stations hold, those that hold something
       why STATION     what it waits for, and what that waits for
+      page FILE [N]   the next N services as a page to step through, offline
       where           timestep, tick or frames, time, and the last service
       quit
     Pipe or --commands for scripts: a line that cannot be done ends them

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nsim.errors import InputError, NsimError, open_regular
+from nsim.errors import InputError, NsimError, counted, open_regular
 from nsim.report.answer import answered, on_screen, say
 from nsim.report.screen import Column, console, fitting
+from nsim.report.stepping.page import MOST_SERVICES, SERVICES, write_steps
 from nsim.report.stepping.session import Session
 from nsim.report.stepping.words import State, chain, facts, states
 from nsim.report.units import seconds
@@ -139,6 +140,14 @@ class Prompt(cmd.Cmd):
     def do_why(self, text: str) -> None:
         """why STATION: what it waits for, and what that waits for."""
         self._tell(f"why {text}", chain(self.session.now, text))
+
+    def do_page(self, text: str) -> None:
+        """page FILE.html [N]: write the next N services as a page to step through offline, and go on behind them."""
+        name, _, count = text.partition(" ")
+        if not name or (count and not (count.isdecimal() and 1 <= int(count) <= MOST_SERVICES)):
+            raise InputError(f"page {text!r}: give a .html file, and a number of services from 1 to {MOST_SERVICES:,}")
+        written = write_steps(self.session, Path(name), int(count or SERVICES))
+        self._tell(f"page {text}", f"{name}: {counted(written, 'service')}")
 
     def do_where(self, _: str) -> None:
         """where: timestep or tick, time, and the last service."""

@@ -42,7 +42,7 @@ def render(run: Run) -> str:
         layers=with_bars(declared.tables[name], run.tables[name], knows_energy(run)),
         headlines=headlines(run),
         constants=by_influence(run),
-        summary=_script(run.summary),
+        summary=script(run.summary),
     )
 
 
@@ -55,7 +55,7 @@ def fill(template: str, drawn: Sequence[Content], **values: Any) -> str:
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
     found = sections(drawn)
-    switches = [_script(each["switch"]) for each in found if "switch" in each]
+    switches = [script(each["switch"]) for each in found if "switch" in each]
     return environment.get_template(template).render(sections=found, switches=switches, **values)
 
 
@@ -109,7 +109,7 @@ def by_influence(run: Run) -> list[tuple[str, list[dict[str, Any]]]]:
     return [("What moves the run most", most), ("All others", others)] if most else [("All", others)]
 
 
-def _script(content: Any) -> str:
+def script(content: Any) -> str:
     """JSON that cannot end the script element it stands in."""
     return json.dumps(finite(content), sort_keys=True, allow_nan=False).replace("<", "\\u003c")
 

@@ -1,6 +1,7 @@
 """The report in a browser: no errors, the switch, nothing blank, text that can be read, and none on another."""
 
 import io
+import json
 import shutil
 
 import numpy as np
@@ -168,3 +169,22 @@ def _inked(browser):
         _, counts = np.unique(pixels, axis=0, return_counts=True)
         found[figure.get_attribute("id")] = (counts.size, 1 - counts.max() / counts.sum())
     return found
+
+
+def test_a_page_of_steps_shows_what_it_holds(browser, tmp_path):
+    from selenium.webdriver.common.by import By
+
+    (tmp_path / "steps.txt").write_text("break queue full\npage steps.html 60\n")
+    command = ("step", "mlp:width=16,depth=2,inputs=16", "--chip", "loihi2", "--activity", 0.5, "--timesteps", 2)
+    assert nsim(*command, "--commands", "steps.txt", cwd=tmp_path).returncode == 0
+    browser.get((tmp_path / "steps.html").as_uri() + "#40")
+    moments = json.loads(browser.execute_script("return document.getElementById('moments').textContent"))
+    held = {}
+    for each in moments[:41]:
+        held |= each["changed"]
+    table = "return [...document.querySelectorAll('#stations tr')].map(row => row.cells[0].textContent)"
+    assert browser.execute_script(table) == [held[key]["station"] for key in sorted(held, key=int) if held[key]]
+    browser.find_element(By.ID, "on").click()
+    assert "(41 of 60)" in browser.find_element(By.ID, "where").text
+    assert browser.find_element(By.ID, "said").text == moments[41]["said"]
+    assert not [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]

@@ -14,7 +14,8 @@ from nsim.machine.compiled import ticks as ticks_compiled
 from nsim.machine.frames import build_frame_machine
 from nsim.machine.stations import build_machine
 from nsim.machine.ticks import build_lines
-from nsim.report.stepping.session import ENDED, Session
+from nsim.report.stepping.page import moments
+from nsim.report.stepping.session import ENDED, SPAN_ENDED, Session
 from nsim.report.stepping.span import spans_of
 from nsim.report.stepping.words import chain, states
 from nsim.result.run_frames import sent_frames
@@ -22,6 +23,7 @@ from nsim.result.run_ticks import own_firing, sent_ticks
 from nsim.result.run_timesteps import ENGINES, sent_messages
 from tests.generators.commands import nsim, refused, the_line
 from tests.generators.mosaic_chips import chip_with
+from tests.generators.pages import Page
 
 MLP = "mlp:width=16,depth=2,inputs=16"
 STEPS = {"timesteps": 3, "activity": "0.5"}
@@ -356,3 +358,45 @@ def test_outputs_of_frames_are_not_compared_step_by_step(tmp_path):
     done = nsim("step", "cnn", "--chip", "akd1000", "--samples", 1, "--commands", tmp_path / "c.txt")
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert "outputs are compared timestep by timestep" in done.stderr
+
+
+def test_a_page_tells_what_stepping_tells(mapping):
+    """Changes put together are the states of another session, service by service, over the end of a timestep."""
+    other = Session(mapping, spans_of(mapping, None, STEPS))
+    recorded = Session(mapping, spans_of(mapping, None, STEPS))
+    other.add("queue full")
+    recorded.add("queue full")
+    found, held, reason, stops = moments(recorded, 10_000), {}, "", 0
+    assert recorded.ended and {each["where"].split(",")[0] for each in found} == {f"timestep {k}" for k in range(3)}
+    for each in found:
+        held |= each["changed"]
+        assert [held[key] for key in sorted(held) if held[key]] == [state._asdict() for state in states(other.now)]
+        assert (each["now_ps"], each["said"]) == (other.now.now_ps, other.now.last())
+        assert each["stop"] == ("" if reason == SPAN_ENDED else reason)
+        stops += "full" in each["stop"]
+        reason = other.advance()
+    assert stops > 3
+
+
+def test_the_command_writes_a_page_of_the_next_services(tmp_path):
+    words = ("step", MLP, "--chip", "loihi2", "--timesteps", 2, "--activity", 0.5, "--commands", "steps.txt")
+    (tmp_path / "steps.txt").write_text("step 5\npage steps.html 30\nwhere\n")
+    done = nsim(*words, cwd=tmp_path)
+    assert done.returncode == 0 and "steps.html: 30 services" in done.stdout
+    page = Page((tmp_path / "steps.html").read_text())
+    assert not page.loads and len(page.json["moments"]) == 31
+    first = page.json["moments"][0]
+    assert first["now_ps"] <= page.json["moments"][-1]["now_ps"] and first["changed"]
+    (tmp_path / "mine.html").write_text("mine")
+    for line, says in (
+        ("page", "give a .html file"),
+        ("page steps.html 0", "1 to 5,000"),
+        ("page steps.html 5001", "1 to 5,000"),
+        ("page steps.txt", "end its name in .html"),
+        ("page no/steps.html", "does not exist"),
+        ("page mine.html", "mine.html"),
+    ):
+        (tmp_path / "steps.txt").write_text(line)
+        done = nsim(*words, cwd=tmp_path)
+        assert done.returncode == 2 and says in done.stderr and done.stderr.count("\n") == 1
+    assert (tmp_path / "mine.html").read_text() == "mine"

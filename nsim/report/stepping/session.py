@@ -51,7 +51,7 @@ class Session:
     def step(self, services: int = 1) -> str:
         """So many services, over the ends of timesteps if need be."""
         for _ in range(services):
-            reason = self._advance()
+            reason = self.advance()
             if reason and reason != SPAN_ENDED:
                 return reason
         return self.now.last()
@@ -59,7 +59,7 @@ class Session:
     def finish_span(self) -> str:
         """To the end of this timestep, or of the stream; or until a frame has left the chip."""
         span, parts = self.now.span, self.now.span.parts()
-        while not (reason := self._advance()):
+        while not (reason := self.advance()):
             if span.parts() > parts:
                 return span.part(parts)
         return f"the {span.what} has ended, after {seconds(self.last_span_ps)}" if reason == SPAN_ENDED else reason
@@ -67,11 +67,11 @@ class Session:
     def go(self) -> str:
         """Until a breakpoint, or the end of the run."""
         while True:
-            reason = self._advance()
+            reason = self.advance()
             if reason and reason != SPAN_ENDED:
                 return reason
 
-    def _advance(self) -> str:
+    def advance(self) -> str:
         """One service; why it stops, if it does. At the end of a span the next one begins."""
         if self.ended:
             return ENDED
