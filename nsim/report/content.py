@@ -475,7 +475,7 @@ def ports_of(found: Mapping[str, list[int]], rows: int, columns: int) -> Ports:
     over = [each for each in table if each[2] > each[3]]
     drawn = table if len(table) <= MOST_MARKS else over
     said = [
-        f"{names[cell]} to {names[int(fabric.beyond[cell, side])]}: {used} of {has} lines used"
+        f"{names[cell]} to {names[int(fabric.beyond[cell, side])]}: {used} of {counted(has, 'line')} used"
         + (f", {used - has} lacking" if used > has else "")
         for cell, side, used, has in drawn
     ]
@@ -506,7 +506,11 @@ def _pipeline(run: Run) -> Boxes | None:
         who = f"{row['layer']}, frame {row['frame'] + 1}"
         names.append(f"{who}: {digits(end - begin)} us, from {digits(begin)} to {digits(end)} us")
     series = [f"frame {row['frame'] + 1}" for row in rows]
-    which = f"The first {frames} of {run.summary['spans']:,} frames" if frames < run.summary["spans"] else "All frames"
+    which = (
+        f"The first {frames} of {counted(run.summary['spans'], 'frame')}"
+        if frames < run.summary["spans"]
+        else "All frames"
+    )
     if frames == 1:
         which = "The first frame"
     text = (

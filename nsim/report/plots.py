@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nsim.errors import OutputError, require
+from nsim.errors import OutputError, counted, require
 from nsim.report.units import tick
 from nsim.result.folder import MARK, check_replaceable
 from nsim.result.limits.bounds import Workload
@@ -211,7 +211,9 @@ def _draw_points(
         label = f"simulated: {state_label(state)}"
         (cloud,) = axes.plot([synops[k] for k in own], [values[k] for k in own], label=label, zorder=3, **style)
         if names:
-            said = [f"{points[k].max_synops:,.0f} synops in the busiest core, {values[k]:.4g} us" for k in own]
+            said = [
+                f"{counted(round(points[k].max_synops), 'synop')} in the busiest core, {values[k]:.4g} us" for k in own
+            ]
             named(cloud, [f"{names[k]}, {state_label(state)}: {s}" for k, s in zip(own, said, strict=True)])
 
 

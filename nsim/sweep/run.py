@@ -134,14 +134,13 @@ def compute(
     """Evaluate what the store does not have, and keep it there.
 
     found    called with the keys of points that are kept now
-    raises   InterruptedRunError on Ctrl-C; what was finished until then is kept
     """
     missing = sweep.missing(store)
     total, done = len(missing), 0
     executor.start()
     size = chunk_size(seconds_each, total, executor.workers)
     chunks = (sweep.tasks(missing[first : first + size]) for first in range(0, total, size))
-    with kept(sweep, store), closing(executor.run(chunks, code_version(), sweep.files)) as results:
+    with closing(executor.run(chunks, code_version(), sweep.files)) as results:
         for finished in results:
             store.add(finished)
             done += len(finished)

@@ -296,7 +296,7 @@ def test_what_is_red_are_the_violated_ports_with_the_lines_they_lack(most, monke
         expected[way] = max(expected.get(way, 0), each.used - each.capacity)
     found = {}
     for name, lacking in zip(drawn.lines.names, drawn.lacking, strict=True):
-        start, end, used = re.match(r"(\S+) to (\S+): (\d+) of \d+ lines used", name).groups()
+        start, end, used = re.match(r"(\S+) to (\S+): (\d+) of \d+ lines? used", name).groups()
         assert int(used) > 0 and (f", {lacking} lacking" in name) == (lacking is not None)
         if lacking is not None:
             found[start, end] = lacking

@@ -115,6 +115,8 @@ def test_a_terminal_sees_it_refreshed_and_a_pipe_does_not(tmp_path):
 def test_ctrl_c_keeps_what_is_finished(tmp_path):
     code, _, said = on_a_terminal(tmp_path, "--live", interrupt_at="the best so far")
     assert code == 130
-    kept = int(re.search(r"interrupted with (\d+) of 300 points done, kept", said)[1])
+    found = re.search(r"interrupted with (\d+) of 300 points done, kept", said)
+    assert found, said[-2000:]
+    kept = int(found[1])
     with Store(tmp_path / "out.csv.store") as store:
         assert len(store) == kept > 0
