@@ -67,7 +67,7 @@ class _Empty:
 def on_a_terminal(folder, *options, interrupt_at=None):
     """Return code and what a terminal got on standard error, without colours; standard output goes to a pipe."""
     mine, its = os.openpty()
-    file = written(folder, POINTS.replace("SEEDS", str(list(range(300)))))
+    file = written(folder, POINTS.replace("SEEDS", str(list(range(3_000)))))
     command = [*NSIM, "sweep", str(file), "--out", str(folder / "out.csv"), "--workers", "1", *options]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "TERM": "xterm", "COLUMNS": "100"}
     running = subprocess.Popen(
@@ -115,8 +115,8 @@ def test_a_terminal_sees_it_refreshed_and_a_pipe_does_not(tmp_path):
 def test_ctrl_c_keeps_what_is_finished(tmp_path):
     code, _, said = on_a_terminal(tmp_path, "--live", interrupt_at="the best so far")
     assert code == 130
-    found = re.search(r"interrupted with (\d+) of 300 points done, kept", said)
+    found = re.search(r"interrupted with ([\d,]+) of 3,000 points done, kept", said)
     assert found, said[-2000:]
-    kept = int(found[1])
+    kept = int(found[1].replace(",", ""))
     with Store(tmp_path / "out.csv.store") as store:
         assert len(store) == kept > 0
