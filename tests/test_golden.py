@@ -172,7 +172,7 @@ def words_of(page: str) -> str:
 
 
 def scrubbed(text: str) -> str:
-    """The text without what may vary: the engine's name, versions of Python and packages, the library that plots."""
+    """The text without what may vary: the engine's name, versions of Python and packages, matplotlib's figures."""
     for pattern, kept in SCRUBBED:
         text = re.sub(pattern, kept, text, flags=re.DOTALL)
     return text
@@ -182,7 +182,7 @@ SCRUBBED = (
     (r"\nnsim \d[\w.+]*, seed", "\nnsim VERSION, seed"),
     (r"--engine (?:compiled|simpy)", "--engine ENGINE"),
     (r" --threads \d+", ""),
-    (r'(?<=id="plotly">)[A-Za-z0-9+/=]+', "PLOTLY"),
+    (r"<svg .*?</svg>", "FIGURE"),
     (r'(<th scope="row">engine</th>\s*<td>)(?:compiled|simpy)<', r"\1ENGINE<"),
     (r"nsim chips \S*/(mosaic_with_costs\.toml)", r"nsim chips FOLDER/\1"),
     (r'("engine": )"(?:compiled|simpy)"', r'\1"ENGINE"'),

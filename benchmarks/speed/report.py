@@ -2,7 +2,7 @@
 
     python benchmarks/speed/report.py        # needs chromium and chromedriver, and pip install selenium
 
-Expected: 100 kB to 6 MB, and under 2 s until the page with all its figures is drawn. Opening is from asking for the
+Expected: 100 kB to 1 MB, and under 2 s until the page with all its figures is drawn. Opening is from asking for the
 file to the first frame after its `load` event, by the browser's own clock, in a new headless Chromium each time, which
 has nothing of it in memory; the start of the browser is not part of it. The best and the median of several are printed.
 Other work on the machine makes all of these longer: the processor seconds of the page's main thread and of its process
@@ -35,9 +35,9 @@ SIZE_BYTES, OPEN_S = (100_000, 1_000_000), 2.0
 # Milliseconds from the start of the navigation to the first frame that is drawn after `load`
 OPENED = """
 const done = arguments[arguments.length - 1];
-const look = () => document.documentElement.dataset.drawn ? tell() : setTimeout(look, 5);
+const look = () => document.readyState === 'complete' ? tell() : setTimeout(look, 5);
 const tell = () => requestAnimationFrame(() => requestAnimationFrame(() => done([performance.now(),
-    performance.getEntriesByType('navigation')[0].loadEventEnd, document.querySelectorAll('.main-svg').length])));
+    performance.getEntriesByType('navigation')[0].loadEventEnd, document.querySelectorAll('.figure svg').length])));
 look();
 """
 console = Console(width=120)

@@ -84,7 +84,13 @@ MAP_OPTIONS = _by_name(
     ),
     Option(
         "calibrate",
-        "Samples that a network of real numbers is quantised on: .npy, .npz or events. [default: the input]",
+        "Samples that a network of real numbers is quantised on, or that scale its rates: .npy, .npz or events. "
+        "[default: the input]",
+    ),
+    Option(
+        "rate_steps",
+        "Timesteps per frame for a network of real numbers, whose activations become rates of spikes. [default: 100]",
+        int,
     ),
     Option("core_options", "Options of cores: decimate.LAYER=4,balance.LAYER=on,core.LAYER=0,...", axis="core_options"),
     Option("grid", "Rows x columns of neuron tiles, as in 5x5. [default: the chip's]", axis="grids"),
@@ -185,6 +191,7 @@ class Discipline:
     columns              what its results tell: tables and keys of the summary (nsim.result.columns)
     limits(mapping, run)                 the three witnesses of a bottleneck; run(mapping, **other options)
     what_if(result, run)                 another mapping tried for the report
+    spans(mapping, inputs, options)      what `nsim step` steps through
     """
 
     name: str
@@ -206,6 +213,7 @@ class Discipline:
     columns: Part
     limits: Part | None = None
     what_if: Part | None = None
+    spans: Part | None = None
     path_by_default: bool = False
 
     def part(self, name: str) -> Any:
@@ -290,6 +298,7 @@ BARRIER = Discipline(
     columns="nsim.result.columns.timesteps:DECLARED",
     limits="nsim.result.limits.timesteps_bottleneck:find_bottleneck",
     what_if="nsim.report.what_if.timesteps:split_limiting_layer",
+    spans="nsim.report.stepping.timesteps:spans",
     path_by_default=True,
 )
 FRAME = Discipline(
@@ -326,6 +335,7 @@ FRAME = Discipline(
     columns="nsim.result.columns.frames:DECLARED",
     what_if="nsim.report.what_if.frames:other_modes",
     limits="nsim.result.limits.frames_bottleneck:find_bottleneck",
+    spans="nsim.report.stepping.frames:spans",
 )
 STREAM = Discipline(
     name="stream",
@@ -333,7 +343,7 @@ STREAM = Discipline(
     span="stream",
     works_on="events as they come (give them by --input)",
     counted="sensor events",
-    map_options=frozenset({"core_options"}),
+    map_options=frozenset({"core_options", "calibrate", "rate_steps", "dt_s"}),
     run_options=frozenset({"seconds", "critical_path", "ranges"}),
     choice="core_options",
     usual="none",
@@ -349,12 +359,13 @@ STREAM = Discipline(
     traces=("perfetto",),
     chip="nsim.chip.events:StreamChip",
     load="nsim.formats.network:load_network",
-    map="nsim.mapping.events.quantize:map_rounded",
+    map="nsim.mapping.events.rates:map_events",
     run="nsim.result.run_events:simulate_stream",
     show="nsim.report.screen.run:show_run",
     columns="nsim.result.columns.events:DECLARED",
     what_if="nsim.report.what_if.events:relieve_core",
     limits="nsim.result.limits.events_bottleneck:find_bottleneck",
+    spans="nsim.report.stepping.events:spans",
 )
 TICK = Discipline(
     name="tick",
@@ -374,6 +385,7 @@ TICK = Discipline(
     run="nsim.result.run_ticks:simulate_tiles",
     show="nsim.report.screen.run:show_run",
     columns="nsim.result.columns.ticks:DECLARED",
+    spans="nsim.report.stepping.ticks:spans",
 )
 DISCIPLINES: dict[str, Discipline] = {own.name: own for own in (BARRIER, FRAME, STREAM, TICK)}
 

@@ -12,7 +12,7 @@ from nsim.cli.options import Dt, Force, Input, NetworkName, Seed, for_recordings
 
 
 @for_recordings
-@taking("activity", "timesteps", "samples", "labels")
+@taking("activity", "timesteps", "samples", "labels", "rate_steps")
 def compare_chips(
     network: NetworkName,
     chips: Annotated[
@@ -29,10 +29,13 @@ def compare_chips(
     """Compare what one network takes on several chips, converted for each as its chip needs it.
 
     Real numbers become the integers of the chip: fixed point with timesteps, quantised on the --input with frames,
-    rounded on Speck, where spikes by timestep come as events. With --labels the accuracy on every chip, and what is
-    lost of that in real numbers. Where a chip cannot take the network the row says why. Exit code 1: none of them can.
+    rounded on Speck. There, spikes by timestep come as events, and rectifiers become spiking neurons whose rates stand
+    for activations: a frame lasts --rate-steps timesteps of --dt seconds. With --labels the accuracy on every chip,
+    and what is lost of that in real numbers. Where a chip cannot take the network the row says why. Exit code 1: none
+    of them can.
     """
     from nsim.chip.name import split_names
+    from nsim.mapping.events.rates import check_steps
     from nsim.report import screen
     from nsim.report.advise import advise, reference_accuracy
     from nsim.report.chips_compared import comparison_rows, draw_comparison
@@ -41,6 +44,7 @@ def compare_chips(
     from nsim.report.table_file import check_table, write_rows
     from nsim.result.run_timesteps import check_run
 
+    check_steps(options["rate_steps"])
     check_run(options["timesteps"], options["samples"], "compiled", dt, None, seed)
     if out:
         check_table(out, force)

@@ -43,7 +43,7 @@ def floorline(
     engine: Engine = "compiled",
     seed: Seed = 0,
     dt: Dt = None,
-    plot: Annotated[Path, typer.Option(help="Where to draw it: .png, .pdf or .svg.")] = Path("floorline.png"),
+    plot: Annotated[Path | None, typer.Option(help="Also draw the floorline: .png, .pdf or .svg.")] = None,
     target: Annotated[
         str | None,
         typer.Option(help="On chips with timesteps: also the sparsity that makes it so many times faster, as in 3x."),
@@ -51,7 +51,7 @@ def floorline(
     force: Force = False,
     **options: Any,
 ) -> None:
-    """Say what limits a network on a chip, in three ways; what to change; and draw the floorline plot.
+    """Say what limits a network on a chip, in three ways, and what to change; --plot draws the floorline.
 
     --target says it before any training: by layer, the density of messages at which another bound takes over.
     """
@@ -65,7 +65,8 @@ def floorline(
     from nsim.result.run_timesteps import check_run
 
     check_run(options["timesteps"], options["samples"], engine, dt, options["threads"], seed)
-    check_figure(plot, force)
+    if plot:
+        check_figure(plot, force)
     times = None if target is None else _times(target)
     loaded: Any = load_chip(chip)
     own = discipline_of(loaded)
@@ -78,9 +79,10 @@ def floorline(
             f"--target is for chips with timesteps, and {loaded.name!r} works on {own.works_on}: leave it out"
         )
     name, found, tried = _bottlenecks(network, loaded, input, {"dt_s": dt, "seed": seed, "engine": engine, **options})
-    points = [each.workload(label) for label, each in found.items()]
-    unit = next(iter(found.values())).unit
-    draw_floorline(points, plot, f"{name} on {loaded.title}", loaded.static_mw, unit)
+    if plot:
+        points = [each.workload(label) for label, each in found.items()]
+        unit = next(iter(found.values())).unit
+        draw_floorline(points, plot, f"{name} on {loaded.title}", loaded.static_mw, unit)
     targets = _targets(found, times) if times else {}
     show_floorline(found, plot, own.choice.replace("_", " "), tried, command_line(sys.argv[1:]), targets)
 

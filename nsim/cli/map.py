@@ -34,7 +34,6 @@ def map_(
     from nsim.chip.file import load_chip
     from nsim.mapping.network import map_network
     from nsim.mapping.tiles.mapping import mosaic
-    from nsim.report.grid_picture import draw_grid
     from nsim.report.plots import check_figure
     from nsim.report.screen import tile_map as page
     from nsim.result.folder import OutputFolder
@@ -46,7 +45,7 @@ def map_(
         loaded = TICK.part("load")(network, dt_s=dt)
         mapping = map_network(loaded, target, **options, seed=seed)
         if plot:
-            draw_grid(mapping, plot)
+            page.draw_map(mapping, plot)
         if folder:
             folder.write(page.MapFiles(mapping))
     page.show_map(mapping, explain, plot, out)

@@ -22,6 +22,11 @@ from nsim.cli.options import ChipName, Dt, Input, NetworkName, Seed, for_recordi
     "weight_format",
     "precision",
     "core_options",
+    "grid",
+    "neurons_per_tile",
+    "place",
+    "routes",
+    "shared_lines",
 )
 def step(
     network: NetworkName,
@@ -39,25 +44,28 @@ def step(
     \\b
     At the prompt (help says it again):
       step [N]        go on by N services [1]
-      next            to the end of the timestep, or until a frame has left
+      next            to the end of the timestep or tick, or until a frame
+                      has left
       continue        to a breakpoint, or the end
       break WHAT      stop there: neuron fc0:12, core 3 sends 20, queue full,
-                      queue full core 4 synapses, outputs reference.npy,
-                      time 2.5us
+                      queue full core 4 synapses, queue over 3, time 2.5us,
+                      outputs reference.npy; on tiles tile 3 sends 20,
+                      port R0(2,2) E passes 20
       breaks, delete N    list the breakpoints, remove one
       show [STATION]  what stations hold, those that hold something
       why STATION     what it waits for, and what that waits for
-      where           timestep or frames, time, and the last service
+      page FILE [N]   the next N services as a page to step through, offline
+      where           timestep, tick or frames, time, and the last service
       quit
-    For chips with timesteps, frames or events. Pipe or --commands for
-    scripts: a line that cannot be done ends them with exit code 2.
+    Pipe or --commands for scripts: a line that cannot be done ends them
+    with exit code 2.
     """
     from nsim.chip.file import load_chip
     from nsim.cli.options import refuse_other_options
     from nsim.cli.step_prompt import Prompt, lines_of
     from nsim.report.fit import mapped
     from nsim.report.stepping.session import Session
-    from nsim.report.stepping.spans import check_stepped, spans_of
+    from nsim.report.stepping.span import check_stepped, spans_of
     from nsim.result.run_timesteps import check_run
 
     check_run(options["timesteps"], options["samples"], "simpy", dt, None, seed)

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nsim.errors import InputError, NsimError, open_regular
+from nsim.errors import InputError, NsimError, counted, open_regular
 from nsim.report.answer import answered, on_screen, say
 from nsim.report.screen import Column, console, fitting
+from nsim.report.stepping.page import MOST_SERVICES, SERVICES, write_steps
 from nsim.report.stepping.session import Session
 from nsim.report.stepping.words import State, chain, facts, states
 from nsim.report.units import seconds
@@ -102,7 +103,7 @@ class Prompt(cmd.Cmd):
         self._tell(f"step {text}".strip(), self.session.step(int(text or 1)))
 
     def do_next(self, _: str) -> None:
-        """next: to the end of the timestep, or of the stream; or until a frame has left the chip."""
+        """next: to the end of the timestep, tick or stream; or until a frame has left the chip."""
         self._tell("next", self.session.finish_span())
 
     def do_continue(self, _: str) -> None:
@@ -110,7 +111,7 @@ class Prompt(cmd.Cmd):
         self._tell("continue", self.session.go())
 
     def do_break(self, text: str) -> None:
-        """break WHAT: neuron LAYER[:INDEX], core N sends COUNT, queue full [STATION], outputs FILE.npy, time 2.5us."""
+        """break WHAT: stop there, such as neuron fc0:12; break alone says what there is on this chip."""
         self.session.add(text)
         self._tell(f"break {text}", f"breakpoint {len(self.session.breakpoints)}: {text}")
 
@@ -140,8 +141,16 @@ class Prompt(cmd.Cmd):
         """why STATION: what it waits for, and what that waits for."""
         self._tell(f"why {text}", chain(self.session.now, text))
 
+    def do_page(self, text: str) -> None:
+        """page FILE.html [N]: write the next N services as a page to step through offline, and go on behind them."""
+        name, _, count = text.partition(" ")
+        if not name or (count and not (count.isdecimal() and 1 <= int(count) <= MOST_SERVICES)):
+            raise InputError(f"page {text!r}: give a .html file, and a number of services from 1 to {MOST_SERVICES:,}")
+        written = write_steps(self.session, Path(name), int(count or SERVICES))
+        self._tell(f"page {text}", f"{name}: {counted(written, 'service')}")
+
     def do_where(self, _: str) -> None:
-        """where: timestep, time, and the last service."""
+        """where: timestep or tick, time, and the last service."""
         self._tell("where", [self.session.where, self.session.now.last()])
 
     def do_quit(self, _: str) -> bool:
@@ -156,6 +165,12 @@ def columns(found: Sequence[State], now_ps: int) -> list[Column]:
         Column("does", [each.does for each in found], 2, right=False),
         Column("message", [each.message for each in found], 3, right=False),
         Column("done in", left, 4),
-        Column("queue", [f"{each.queued} of {each.slots}" if each.slots else "" for each in found], 5),
+        Column("queue", [_room(each) for each in found], 5),
         Column("why", [each.why for each in found], 1, right=False),
     ]
+
+
+def _room(state: State) -> str:
+    if state.slots is None:
+        return str(state.queued)
+    return f"{state.queued} of {state.slots}" if state.slots else ""

@@ -23,6 +23,9 @@ def sweep(
     cluster: Annotated[
         str | None, typer.Option(help="Dask scheduler to use instead: tcp://host:8786, local:4 or slurm:4.")
     ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Table of the best points so far above the progress line of a terminal.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, estimate the time, and write nothing.")] = False,
 ) -> None:
     """Run every point of a sweep that is not finished yet, and write a table with a row for each.
@@ -42,17 +45,18 @@ def sweep(
         raise OutputError(f"cannot write {path}: give a file in a folder that exists")
     if path.suffix not in SUFFIXES:
         raise OutputError(f"cannot write results to {path}: end its name in {' or '.join(SUFFIXES)}")
-    kept = path.with_name(f"{path.name}.store")
+    beside = path.with_name(f"{path.name}.store")
     with closing(executor(processes, cluster)) as where, telling(lambda line: screen.note(line)):
-        if cluster is None and not kept.exists():
+        if cluster is None and not beside.exists():
             where.start()  # processes load what they need while this one reads and checks
 
         with without_interrupts():  # within an import, packages turn Ctrl-C into other errors
             from nsim.report import screen
             from nsim.report.answer import answered, say
             from nsim.sweep.effects import read_sweep
+            from nsim.sweep.live import Best
             from nsim.sweep.page import show_best, sweep_facts
-            from nsim.sweep.run import compute, prepare, survey, write_result
+            from nsim.sweep.run import compute, kept, prepare, survey, write_result
             from nsim.sweep.spec import load_spec
             from nsim.sweep.store import Store
             from nsim.sweep.table import require_pyarrow
@@ -66,15 +70,18 @@ def sweep(
             if not answered(lambda: {**facts, "seconds_per_point": estimate.seconds_each}):
                 say(_plan(len(planned.points), 0, total, estimate.seconds_each, where.workers, cluster))
             return
-        with Store(kept) as store:
+        with Store(beside) as store:
             missing = planned.missing(store)
             if missing:
                 finished = len(planned.points) - len(missing)
                 estimate = survey(planned, missing, where, store)
                 about = estimate.seconds, estimate.seconds_each
                 say(_plan(len(planned.points), finished, *about, where.workers, cluster))
-                with screen.progress("points") as progress:
-                    compute(planned, store, where, estimate.seconds_each, progress)
+                with kept(planned, store):
+                    best = Best(planned, store) if live and screen.watched() else None
+                    with screen.progress("points", above=best.table if best else None) as progress:
+                        found = best.add if best else None
+                        compute(planned, store, where, estimate.seconds_each, progress, found)
             errors = write_result(planned, store, path)
     points, failed = len(planned.points), errors.total()
     counts = {"points": points, "computed_now": len(missing), "done": points - failed, "failed": failed}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from nsim.errors import NetworkError
 from nsim.network.layers import Network
 from nsim.network.neurons import Activation, Lif, Relay, SigmaDelta
-from nsim.network.synapses import Convolution, Dense, Sparse, Synapses
+from nsim.network.synapses import Synapses, with_weights
 
 CODES = ("rectifier", "sigma-delta", "rate")
 OPTIONS = ("neurons", "threshold", "percentile")
@@ -74,10 +76,18 @@ def sigma_delta(network: Network, threshold: float) -> Network:
     return replace(network, layers=tuple(layers), notes=(*network.notes, note))
 
 
-def rate_coded(network: Network, samples: NDArray, percentile: float = PERCENTILE) -> Network:
+def rate_coded(
+    network: Network,
+    samples: NDArray,
+    percentile: float = PERCENTILE,
+    unit: float = 1.0,
+    last_fires: bool = False,
+) -> Network:
     """Integrate-and-fire neurons that spike as often as a rectifier is large; its scale is one spike each timestep.
 
-    samples   [samples, ...] typical inputs, in the unit in which the input sends
+    samples     [samples, ...] typical inputs
+    unit        value of the input for which one message stands
+    last_fires  a last layer without rectifier fires, too, where it is above 0
     A neuron subtracts its threshold, the scale of its layer: a percentile of the positive activations of samples. A
     layer without rectifier that comes last integrates, and is read: it grows by the network's value in each timestep.
     Source: data-based normalisation with reset by subtraction, Rueckauer et al. 2017, Front. Neurosci. 11:682.
@@ -88,22 +98,31 @@ def rate_coded(network: Network, samples: NDArray, percentile: float = PERCENTIL
         raise NetworkError(
             f"samples of shape {np.shape(samples)} do not fit {network.layers[0].neurons} inputs: give finite numbers"
         )
-    scale, layers, connections = 1.0, [network.layers[0]], []
-    for connection, layer in zip(network.connections, network.layers[1:], strict=True):
+    scale, layers, connections = unit, [network.layers[0]], []
+    for layer in network.layers[1:]:
         assert isinstance(layer.neuron, Activation)
-        connections.append(replace(connection, synapses=_scaled(connection.synapses, scale)))
+        if not layer.neuron.rectify and layer is not network.layers[-1]:
+            raise NetworkError(f"layer {layer.name!r} has no rectifier, which only the last layer may lack: add one")
+        (connection,) = network.incoming(layer.name)
+        synapses = with_weights(connection.synapses, partial(_times, scale))
+        connections.append(replace(connection, synapses=synapses))
         real = _sums(connection.synapses, real) + np.asarray(layer.neuron.bias, np.float64)
         real = np.maximum(real, 0) if layer.neuron.rectify else real
-        active = real[real > 0]
-        if layer.neuron.rectify and not active.size:
+        active, fires = real[real > 0], layer.neuron.rectify or last_fires
+        if fires and not active.size:
             raise NetworkError(f"layer {layer.name!r} sends nothing for any of the {len(real)} samples: give others")
-        threshold = float(np.percentile(active, percentile)) if layer.neuron.rectify else None
+        threshold = float(np.percentile(active, percentile)) if fires else None
         neuron = Lif(0.0, 1.0, threshold, bias=layer.neuron.bias, reset_by="subtract", at_threshold=True)
         layers.append(replace(layer, neuron=neuron))
         scale = threshold or 1.0
-    note = f"rate coded with {len(real)} samples: outputs grow by the network's in each timestep"
+    outputs = "outputs are counts of spikes" if last_fires else "outputs grow by the network's in each timestep"
+    note = f"rate coded with {len(real)} samples: {outputs}"
     notes = (*network.notes, note)
     return replace(network, layers=tuple(layers), connections=tuple(connections), notes=notes)
+
+
+def _times(factor: float, weights: NDArray) -> NDArray[np.float32]:
+    return (weights * factor).astype(np.float32)
 
 
 def _check(network: Network, what: str) -> None:
@@ -111,6 +130,10 @@ def _check(network: Network, what: str) -> None:
     if pooled:
         raise NetworkError(f"layer {pooled[0]!r} pools largest values, which {what} cannot: use an average pool")
     others = [x for x in network.layers[1:] if not isinstance(x.neuron, Activation)]
+    for before, layer in pairwise(network.layers):
+        sources = [connection.source for connection in network.incoming(layer.name)]
+        if sources != [before.name]:
+            raise NetworkError(f"layer {layer.name!r} takes input from {sources}: {what} is for one row of layers")
     if others or not isinstance(network.layers[0].neuron, Relay):
         raise NetworkError(f"{what} is for networks of rectifiers: leave it out")
 
@@ -122,15 +145,3 @@ def _sums(synapses: Synapses, values: NDArray) -> NDArray[np.float64]:
         firing = np.flatnonzero(value)
         synapses.add(firing, value[firing], row)
     return sums
-
-
-def _scaled(synapses: Synapses, factor: float) -> Synapses:
-    def scaled(weights: NDArray) -> NDArray[np.float32]:
-        return (weights * factor).astype(np.float32)
-
-    if isinstance(synapses, Dense):
-        return replace(synapses, matrix=scaled(synapses.matrix))
-    if isinstance(synapses, Convolution):
-        return replace(synapses, kernel=scaled(synapses.kernel))
-    assert isinstance(synapses, Sparse)
-    return replace(synapses, values=scaled(synapses.values))

@@ -86,6 +86,18 @@ def load_input(
 # What was asked for
 
 
+def load_frames(
+    source: str | Path | NDArray[Any], shape: Shape, frames: int | None = None, bin_s: float | None = None
+) -> NDArray[Any]:
+    """The first frames of an input, every timestep of every sample: [frames, input neurons]."""
+    samples = load_input(source, shape, bin_s=bin_s)
+    available = sum(sample.timesteps for sample in samples)
+    if frames is not None and frames > available:
+        raise InputError(f"{frames} frames were asked for, but the input holds {available}: give --samples {available}")
+    rows = (sample.at(step) for sample in samples for step in range(sample.timesteps))
+    return np.stack(list(itertools.islice(rows, frames)))
+
+
 def _check_request(timesteps: int | None, samples: int | None, bin_s: float | None) -> None:
     for name, asked in (("timesteps", timesteps), ("samples", samples)):
         if asked is not None and asked < 1:

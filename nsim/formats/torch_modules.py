@@ -43,7 +43,7 @@ def from_torch(
                Its values matter for neurons="rate" only, where they are typical inputs
     name       of the network; default: the module's class
     framework  of spiking modules; default: that of the module's parts
-    dt_s       seconds per timestep, as for `nsim.formats.nir_graph.read_nir`
+    dt_s       seconds per timestep of spiking modules, as for `nsim.formats.nir_graph.read_nir`
     options    of spiking modules those of `nsim.formats.nir_rules`; of plain ones those of `nsim.formats.coding`:
                neurons="rectifier", "sigma-delta" (threshold=0.1) or "rate"
     raises     NetworkError, one line, for what is no module, cannot be exported or cannot run
@@ -63,8 +63,6 @@ def from_torch(
         raise NetworkError(f"framework is {found[:40]!r}: give one of {', '.join((*FRAMEWORKS, PLAIN))}")
     try:
         if found == PLAIN:
-            if dt_s is not None:
-                raise NetworkError("dt_s is for spiking modules: leave it out")
             return coded(_plain(torch, module, given, name), options, given.numpy())
         return _spiking(torch, module, given, name, found, dt_s, options)
     except NetworkError as error:

@@ -108,7 +108,7 @@ def build_lines(mapping: MosaicMapping, shared: bool, branches: Branches | None 
     if missing:
         raise ChipError(
             f"chip {mapping.chip.name!r} has no {', '.join(missing)}, without which there is no time: give values of "
-            "your own in a copy of the chip file, or leave out --shared-lines"
+            "your own by --set KEY=PICOSECONDS; nsim run without --shared-lines needs none"
         )
     branches = branches or find_branches(mapping.routing)
     fabric, edges = mapping.fabric, 4 * mapping.fabric.cells

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -187,6 +188,23 @@ class EventStream(Brief):
             raise InputError(f"cannot crop events to {start_ps}..{stop_ps} ps: give 0 <= start < stop")
         kept = slice(*np.searchsorted(self.t_ps, (start_ps, stop_ps)))
         return EventStream(self.t_ps[kept] - start_ps, self.neuron[kept], self.neurons, self.notes)
+
+
+def spread(values: Sequence[NDArray[Any]] | NDArray[Any], dt_s: float, notes: tuple[str, ...]) -> EventStream:
+    """Numbers of spikes [timesteps, neurons] as events: those of a timestep in the order of neurons, evenly over it."""
+    step_ps = round(dt_s * PS_PER_SECOND)
+    neurons = [np.repeat(np.arange(own.size), own.astype(np.int64)) for own in values]
+    times = [step * step_ps + np.arange(own.size) * step_ps // max(1, own.size) for step, own in enumerate(neurons)]
+    t_ps, neuron = (np.concatenate(parts).astype(np.int64) for parts in (times, neurons))
+    return EventStream(t_ps, neuron, values[0].size, notes)
+
+
+def joined(samples: Sequence[EventStream], lengths_ps: Sequence[int]) -> EventStream:
+    """All streams as one, each after the time of those before."""
+    starts = np.concatenate(([0], np.cumsum(lengths_ps)))[:-1]
+    times = np.concatenate([sample.t_ps + start for sample, start in zip(samples, starts, strict=True)])
+    neuron = np.concatenate([sample.neuron for sample in samples])
+    return EventStream(times.astype(np.int64), neuron, samples[0].neurons, samples[0].notes)
 
 
 def check_ascending(times: NDArray[Any], name: str, unit: str) -> None:

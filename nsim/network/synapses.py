@@ -10,7 +10,8 @@ A *box* is a block of a layer's neurons, (channels, rows, columns); layers witho
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
 
@@ -433,3 +434,13 @@ def convolved_shape(
         (shape[1 + a] + 2 * padding[a] - dilation[a] * (kernel.shape[2 + a] - 1) - 1) // stride[a] + 1 for a in (0, 1)
     )
     return int(kernel.shape[0]), int(h), int(w)
+
+
+def with_weights(synapses: Synapses, change: Callable[[NDArray], NDArray]) -> Synapses:
+    """The same synapses with changed weights."""
+    if isinstance(synapses, Dense):
+        return replace(synapses, matrix=change(synapses.matrix))
+    if isinstance(synapses, Convolution):
+        return replace(synapses, kernel=change(synapses.kernel))
+    assert isinstance(synapses, Sparse)
+    return replace(synapses, values=change(synapses.values))

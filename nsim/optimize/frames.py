@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from nsim.chip.frames import FrameChip
 from nsim.errors import MappingError, OptimizationError, counted
-from nsim.mapping.frames.calibrate import read_frames
+from nsim.formats.spikes import load_frames
 from nsim.mapping.frames.mapping import FrameMapping, map_frames
 from nsim.mapping.frames.plan import MODES, Plan, Planner, modes_of
 from nsim.mapping.frames.stages import Stage, stages
@@ -111,7 +111,7 @@ def optimize_frames(
     if len(wanted) > budget:
         wanted = list(islice(_plans(chip, steps, halved=True), budget))
     if inputs is not None:
-        given = read_frames(inputs, network, None, dt_s)
+        given = load_frames(inputs, network.by_name[network.input].shape, None, dt_s)
         whole = joined(evaluate_frames(network, given[: min(frames or DEFAULT_FRAMES, len(given))]))
     else:
         densities = chosen_densities(network, activity)

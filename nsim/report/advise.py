@@ -12,11 +12,12 @@ from nsim.chip.board import BoardChip
 from nsim.chip.chip import Chip
 from nsim.chip.discipline import MAP_OPTIONS, RUN_OPTIONS, discipline_of
 from nsim.chip.file import available_chips, load_chip
-from nsim.errors import InputError, NsimError
-from nsim.network.inputs import EventStream
+from nsim.errors import InputError, NsimError, counted
+from nsim.mapping.events.rates import as_one
+from nsim.network.inputs import EventStream, joined
 from nsim.report.fit import Fit, check_network, loaded, try_on
-from nsim.report.headline import Headline, headline_of
-from nsim.report.spikes_as_events import accuracy_of_streams, event_samples, one_after_another
+from nsim.report.headline import Headline, headline_of, per_frame
+from nsim.report.spikes_as_events import accuracy_of_streams, event_samples
 from nsim.report.what_if.options import other_options
 from nsim.report.words import VISIBLE_GAIN, Numbers, changed_command
 from nsim.result.run import simulate
@@ -180,7 +181,7 @@ def _run(network: str, name: str, fit: Fit, inputs: Path | None, options: Mappin
     if own.name == "stream" and inputs is not None:
         streams = event_samples(inputs, fit.mapping, options["samples"], options.get("dt_s"))
         if streams is not None:
-            wanted["inputs"] = one_after_another(streams, _lengths_ps(streams, float(options["dt_s"])))
+            wanted |= _as_one(fit.mapping, streams, float(options["dt_s"]))
     result: Any = simulate(fit.mapping, **wanted)
     again = wanted | {"critical_path": None, "ranges": None}
     command = command_of(network, name, inputs, options)
@@ -191,12 +192,29 @@ def _run(network: str, name: str, fit: Fit, inputs: Path | None, options: Mappin
         chip.title,
         fit.cores,
         chip.cores,
-        headline=headline_of(own.name, facts),
+        headline=_headline(fit.mapping, facts, streams, options),
         better=tuple(_better(result, again, name, command) if short else ()),
         notes=tuple(result.provenance()["notes"]),
         how=_made(fit.mapping, loaded(network, own.name, options.get("dt_s"))),
         accuracy=facts.get("accuracy") if streams is None else _accuracy_of(fit.mapping, streams, options),
     )
+
+
+def _headline(
+    mapping: Any, facts: Numbers, streams: Sequence[EventStream] | None, options: Mapping[str, Any]
+) -> Headline:
+    """Of a run; of one whose frames are rates, of a frame."""
+    head = headline_of(mapping.chip.discipline, facts)
+    if streams is None or mapping.rates is None:
+        return head
+    return per_frame(head, facts, len(streams), mapping.rates.length_ps(options["dt_s"]))
+
+
+def _as_one(mapping: Any, streams: list[EventStream], dt_s: float) -> dict[str, Any]:
+    """All samples as one input, and how long that lasts if it is known."""
+    if mapping.rates is not None:
+        return dict(zip(("inputs", "seconds"), as_one(mapping.rates, streams, dt_s), strict=True))
+    return {"inputs": joined(streams, _lengths_ps(streams, dt_s))}
 
 
 def _lengths_ps(streams: Sequence[EventStream], dt_s: float) -> list[int]:
@@ -216,6 +234,8 @@ def _made(mapping: Any, network: Any) -> str:
     """What was made of the network for its chip."""
     if getattr(mapping, "real", None) is not None:
         return "quantised on the input"
+    if getattr(mapping, "rates", None) is not None:
+        return f"rates over {counted(mapping.rates.steps, 'timestep')}"
     if mapping.chip.discipline == "tick" or mapping.network is network:
         return "as it is"
     return "fixed point" if mapping.chip.discipline == "barrier" else "rounded to integers"

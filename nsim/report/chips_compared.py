@@ -10,9 +10,8 @@ from typing import Any
 from nsim.errors import InputError
 from nsim.report.advise import Advice
 from nsim.report.headline import Headline
-from nsim.report.plots import new_figure, save_figure
+from nsim.report.plots import new_figure, plain_log, save_figure
 
-WIDE = 100  # times: from here on an axis names powers of ten only
 COLOUR, RANGE = "#0072B2", "#999999"
 MEASURES = {"time": ("time_ps", 1e6, "us"), "energy": ("energy_fj", 1e9, "uJ")}
 
@@ -51,8 +50,6 @@ def draw_comparison(network: str, found: Sequence[Advice], path: Path) -> None:
 
 
 def _draw(axes: Any, name: str, rows: Sequence[tuple[str, Headline]]) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter  # start-up: as for all of matplotlib
-
     key, scale, unit = MEASURES[name]
     stem, end = key.rsplit("_", 1)
     labels = [f"{chip}, per {head.of}" for chip, head in rows]
@@ -66,11 +63,7 @@ def _draw(axes: Any, name: str, rows: Sequence[tuple[str, Headline]]) -> None:
         else:
             axes.text(0.5, place, "unknown", transform=axes.get_yaxis_transform(), ha="center", va="center", fontsize=8)
     axes.set(xscale="log", xlabel=f"{name} ({unit})", yticks=range(len(rows)), ylim=(len(rows) - 0.5, -0.5))
-    low, high = axes.get_xlim()
-    steps = (1.0, 2.0, 5.0) if high < WIDE * low else (1.0,)
-    axes.xaxis.set_major_locator(LogLocator(subs=steps))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    plain_log(axes.xaxis)
     axes.set_yticklabels(labels, fontsize=8)
     axes.tick_params(axis="x", labelsize=8)
     axes.grid(axis="x", color="#dddddd", lw=0.6)

@@ -1,6 +1,6 @@
 """What the figures of a report show, as plain data from the tables of a run.
 
-figures.py draws it on the page, vector.py for papers: both show the same numbers, reduced and named in the same way.
+vector.py draws it, for papers and, by way of svg.py, for pages.
 """
 
 from __future__ import annotations
@@ -15,15 +15,18 @@ import numpy as np
 
 from nsim.errors import counted
 from nsim.machine.path import STATE_OF_KIND
+from nsim.mapping.tiles.fabric import Fabric
 from nsim.report.plots import ABOVE, COLOURS, FLOORS, NOT_RECORDED
-from nsim.report.units import plural
+from nsim.report.units import plural, seconds
 from nsim.result.limits.bounds import Workload
 from nsim.result.run_folder import Run
 
-MOST_POINTS = 2000  # of a line or a cloud; more are reduced, and the text says so
-MOST_MARKS = 20_000  # of the cores and links of a board
+MOST_POINTS = 1000  # of a line or a cloud; more are reduced, and the text says so
+MOST_MARKS = 2_000  # of the cores and links of a board
+LANE = 0.11  # from the middle between two cells to the triangle of each direction
+FITS = "No port is too narrow."
 MOST_STATIONS = 10  # of a critical path
-METRICS = {"synops": "synops", "busy": "busy", "blocked": "blocked", "queue": "longest queue", "energy": "energy"}
+METRICS = {name: name for name in ("layer", "synops", "busy", "blocked", "energy")} | {"queue": "longest queue"}
 UNITS = {"synops": "", "busy": "us", "blocked": "us", "queue": "messages", "energy": "nJ"}
 STAGES = {"link": "link into it", "synapses": "synaptic operations", "send": "sending"}  # of a core on a stream chip
 CORE_COLUMNS = {
@@ -78,8 +81,17 @@ class Marks:
 
 @dataclass(frozen=True)
 class Mesh(Content):
+    """layers: by core, in the order of the network's; busiest: number of the mark that is at work longest."""
+
     cores: Marks
     links: Marks
+    layers: list[str]
+    busiest: int | None
+
+    @property
+    def metrics(self) -> list[str]:
+        """What its colours can show, the usual first: where every layer lies, and which core to relieve."""
+        return [*(["layer"] if self.layers else []), *self.cores.values]
 
     @property
     def extent(self) -> tuple[float, float, float, float]:
@@ -89,9 +101,19 @@ class Mesh(Content):
 
     def scale(self, marks: Marks, metric: str) -> str:
         """What stands at the colour scale of cores or links."""
-        what = "links" if marks is self.links else "cores"
-        word = "messages" if what == "links" and metric == "synops" else METRICS[metric]
+        what, word = "links" if marks is self.links else "cores", self._word(marks, metric)
         return f"{what}: {word} ({UNITS[metric]})" if UNITS[metric] else f"{what}: {word}"
+
+    def _word(self, marks: Marks, metric: str) -> str:
+        return "messages" if marks is self.links and metric == "synops" else METRICS[metric]
+
+    def titles(self, marks: Marks) -> list[str]:
+        """All that is known of each mark: "core 3 (conv1): synops 1,200, busy 8.1 us"."""
+        words = [
+            [_told(self._word(marks, metric), value, UNITS[metric]) for value in values]
+            for metric, values in marks.values.items()
+        ]
+        return [f"{name}: {', '.join(own)}" for name, *own in zip(marks.names, *words, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -134,6 +156,34 @@ class Trace(Content):
 
 
 @dataclass(frozen=True)
+class Boxes(Content):
+    """Rectangles: left, right, low and high of each, what a pointer shows, and which of the series it is of.
+
+    rows     names of the places 0, 1, ... of the vertical axis, from above; empty where that is one of numbers
+    lines    upright lines: where, and what they are
+    scaled   whether the horizontal axis is logarithmic
+    """
+
+    boxes: list[tuple[float, float, float, float]]
+    names: list[str]
+    series: list[str]
+    x_label: str
+    y_label: str
+    rows: Sequence[str] = ()
+    lines: Sequence[tuple[float, str]] = ()
+    scaled: bool = False
+
+
+@dataclass(frozen=True)
+class Ports(Content):
+    """Cells of a grid of tiles, and lines from cell to cell: `lacking` by mark, None where there are enough."""
+
+    cells: Marks
+    lines: Marks
+    lacking: list[int | None]
+
+
+@dataclass(frozen=True)
 class Points(Content):
     """Points in a plane, both axes logarithmic, and those of them that a line joins: x, y and names of each."""
 
@@ -154,13 +204,22 @@ class Series:
 
 @dataclass(frozen=True)
 class Bars(Content):
-    """label, unit: of the axis of values. Horizontal bars are stacked, others stand side by side."""
+    """label, unit: of the axis of values; limit: a line there, and what it is.
+
+    Horizontal bars are stacked, others stand side by side.
+    """
 
     categories: list[str]
     series: list[Series]
     label: str
     unit: str
     horizontal: bool = False
+    limit: tuple[float, str] | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether any value is."""
+        return any(value is not None for series in self.series for value in series.values)
 
     @property
     def axis(self) -> str:
@@ -170,7 +229,8 @@ class Bars(Content):
 
 def contents(run: Run) -> list[Content]:
     """What there is to draw of a run of this discipline, in the order of the page."""
-    makers = (_floorline, _board, _mesh, _tiles, _load, _time, _path, _stations, _energy, _layer_energy)
+    first = (_floorline, _load, _latencies, _queue, _board, _mesh, _ports, _tiles, _pipeline)
+    makers = (*first, _time, _path, _stations, _energy, _layer_energy)
     return [content for maker in makers if (content := maker(run)) is not None]
 
 
@@ -179,11 +239,8 @@ def digits(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.4g}"
 
 
-def shown(metric: str, value: float | None) -> str:
-    """The value of a core or link, with its unit, in words."""
-    if value is None:
-        return "cost not known"
-    return " ".join(filter(None, (digits(value), UNITS[metric], METRICS[metric])))
+def _told(word: str, value: float | None, unit: str) -> str:
+    return f"{word} {'not known' if value is None else digits(value)} {'' if value is None else unit}".rstrip()
 
 
 def extremes(values: np.ndarray) -> tuple[np.ndarray, str]:
@@ -215,6 +272,8 @@ def _floorline(run: Run) -> Floorline | None:
         names = [f"timestep {k + 1}" for k in keep.tolist()]
     else:
         places, names = [(facts["synops"], facts["time_ps"], state_of(run))], [f"the {unit}"]
+    if not any(time_ps for _, time_ps, _ in places):
+        return None  # nothing has happened
     label = f"simulated {unit}"
     points = [
         Workload(label, synop, time_ps, None, facts["synop_ps"], facts["floor_ps"], state)
@@ -230,7 +289,9 @@ def _floorline(run: Run) -> Floorline | None:
         alone.get(unit, ""),
         reduced,
     ]
-    return Floorline("floorline", "Floorline", " ".join(filter(None, parts)), unit, tuple(points), tuple(names))
+    return Floorline(
+        "floorline", "Why: the floorline", " ".join(filter(None, parts)), unit, tuple(points), tuple(names)
+    )
 
 
 def _timestep_states(run: Run) -> list[str]:
@@ -292,11 +353,14 @@ def _mesh(run: Run) -> Mesh | None:
     text = (
         "Squares are used cores at their router, triangles are links between routers, pointing the way of their "
         "messages. Times are sums over the run; busy is that of a core's busiest stage. With synops, links show "
-        "messages; energy without a known cost is grey."
+        "messages; energy without a known cost is grey. The ring is around the busiest core."
     )
     if run.discipline == "frame":
         text += " A router is called a node, and a core an NP (neural processor); the input block sends the image."
-    return Mesh("mesh", "Cores and links", text, _squares(run, of_cores), arrows)
+    cores = run.tables["cores"]
+    layers = cores["layers" if "layers" in cores else "layer"].tolist()
+    busiest = int(np.argmax(np.array(of_cores["busy"]))) if layers else None
+    return Mesh("mesh", "Cores and links", text, _squares(run, of_cores, layers), arrows, layers, busiest)
 
 
 def too_many(run: Run) -> bool:
@@ -336,9 +400,8 @@ def _board(run: Run) -> BoardMap | None:
     )
     if too_many(run):
         text += " Cores and links are too many to be drawn one by one: cores.csv and links.csv hold them."
-    return BoardMap(
-        "board", "Chips and what goes between them", text, chips, _crossings(run, wide, high, columns), columns, rows
-    )
+    between = _crossings(run, wide, high, columns)
+    return BoardMap("board", "Chips and what goes between them", text, chips, between, [], None, columns, rows)
 
 
 def _crossings(run: Run, wide: int, high: int, columns: int) -> Marks:
@@ -363,7 +426,7 @@ def _crossings(run: Run, wide: int, high: int, columns: int) -> Marks:
     )
 
 
-def _squares(run: Run, values: dict[str, list[float | None]]) -> Marks:
+def _squares(run: Run, values: dict[str, list[float | None]], layers: list[str]) -> Marks:
     """Cores, side by side where a router has several."""
     cores = run.tables["cores"]
     rank = cores.groupby(["router_x", "router_y"]).cumcount()
@@ -371,7 +434,6 @@ def _squares(run: Run, values: dict[str, list[float | None]]) -> Marks:
     step = 0.5 / max(1, side)
     x = cores["router_x"] + (rank % side - (side - 1) / 2) * step
     y = cores["router_y"] + (rank // side - (side - 1) / 2) * step
-    layers = cores["layers" if "layers" in cores else "layer"]
     names = [f"core {core} ({layer})" for core, layer in zip(cores["core"], layers, strict=True)]
     return Marks(x.tolist(), y.tolist(), names, [""] * len(names), values)
 
@@ -398,21 +460,120 @@ def _tiles(run: Run) -> Grid | None:
     return Grid("tiles", "Tiles", text, counts, "rows read")
 
 
+def _ports(run: Run) -> Ports | None:
+    lines = run.facts["pictures"].get("lines")
+    return lines and ports_of(lines, run.summary["rows"], run.summary["columns"])
+
+
+def ports_of(found: Mapping[str, list[int]], rows: int, columns: int) -> Ports:
+    """The lines between the cells of a grid of tiles, as nsim/result/pictures.py has them."""
+    fabric = Fabric(rows, columns, 1)
+    row, column = np.divmod(np.arange(fabric.cells), fabric.width)
+    names = [fabric.cell_name(cell) for cell in range(fabric.cells)]
+    cells = Marks(column.tolist(), row.tolist(), names, [""] * fabric.cells, {"kind": fabric.kind.tolist()})
+    table = list(zip(*(found[name] for name in ("cell", "side", "used", "lines")), strict=True))
+    over = [each for each in table if each[2] > each[3]]
+    drawn = table if len(table) <= MOST_MARKS else over
+    said = [
+        f"{names[cell]} to {names[int(fabric.beyond[cell, side])]}: {used} of {counted(has, 'line')} used"
+        + (f", {used - has} lacking" if used > has else "")
+        for cell, side, used, has in drawn
+    ]
+    steps = [((0, -1), (1, 0), (0, 1), (-1, 0))[side] for _, side, *_ in drawn]
+    x = [cell % fabric.width + 0.5 * dx - LANE * dy for (cell, *_), (dx, dy) in zip(drawn, steps, strict=True)]
+    y = [cell // fabric.width + 0.5 * dy + LANE * dx for (cell, *_), (dx, dy) in zip(drawn, steps, strict=True)]
+    ways = [("up", "right", "down", "left")[side] for _, side, *_ in drawn]
+    lacking = [used - has if used > has else None for *_, used, has in drawn]
+    text = (
+        "Large squares are neuron tiles, small ones routers, triangles the lines between them, pointing the way of "
+        "spikes: grey where there are enough, red with the number of lines that are lacking. "
+    )
+    text += f"Too narrow: {counted(len(over), 'way')} of {len(table):,}, at one end or both." if over else FITS
+    return Ports("ports", "Lines between tiles", text, cells, Marks(x, y, said, ways, {}), lacking)
+
+
+def _pipeline(run: Run) -> Boxes | None:
+    rows = run.facts["pictures"].get("pipeline")
+    if not rows:
+        return None
+    layers = list(dict.fromkeys(row["layer"] for row in rows))
+    frames = 1 + max(row["frame"] for row in rows)
+    boxes, names = [], []
+    for row in rows:
+        begin, end = row["began_ps"] / 1e6, row["ended_ps"] / 1e6
+        low = layers.index(row["layer"]) + (0.0 if frames == 1 else 0.4 * (row["frame"] % 2)) - 0.4
+        boxes.append((begin, end, low, low + (0.8 if frames == 1 else 0.4)))
+        who = f"{row['layer']}, frame {row['frame'] + 1}"
+        names.append(f"{who}: {digits(end - begin)} us, from {digits(begin)} to {digits(end)} us")
+    series = [f"frame {row['frame'] + 1}" for row in rows]
+    which = (
+        f"The first {frames} of {counted(run.summary['spans'], 'frame')}"
+        if frames < run.summary["spans"]
+        else "All frames"
+    )
+    if frames == 1:
+        which = "The first frame"
+    text = (
+        f"{which} on the way through the layers: a bar lasts from the begin of a layer's first core with a frame to "
+        "the end of its last. "
+    )
+    if frames > 1:
+        text += "Frames above each other are on the chip together; the layer whose bars leave no gap sets the pace."
+    return Boxes("pipeline", "Pipeline of frames", text, boxes, names, series, "time (us)", "", layers)
+
+
+def _latencies(run: Run) -> Boxes | None:
+    found = run.facts["pictures"].get("latencies")
+    if not found:
+        return None
+    edges = [edge / 1e6 for edge in found["edges_ps"]]
+    rows = [(low, high, count) for (low, high), count in zip(pairwise(edges), found["events"], strict=True) if count]
+    names = [f"{digits(low)} to {digits(high)} us: {counted(count, 'event')}" for low, high, count in rows]
+    median, last = (run.summary[f"latency_{name}_ps"] for name in ("median", "p99"))
+    lines = [(median / 1e6, f"median, {seconds(median)}"), (last / 1e6, f"99 of 100 are faster, {seconds(last)}")]
+    text = f"Time from a sensor event to each of the {counted(sum(found['events']), 'output event')} that it caused."
+    boxes = [(low, high, 0.0, float(count)) for low, high, count in rows]
+    labels = "latency (us)", "output events"
+    return Boxes(
+        "latencies", "Latency of outputs", text, boxes, names, ["events"] * len(rows), *labels, lines=lines, scaled=True
+    )
+
+
+def _queue(run: Run) -> Boxes | None:
+    found = run.facts["pictures"].get("queue")
+    if not found or not any(found["waiting"]):
+        return None
+    edges = [edge / 1e6 for edge in found["edges_ps"]]
+    rows = [(a, b, count) for (a, b), count in zip(pairwise(edges), found["waiting"], strict=True) if count]
+    names = [f"{digits(a)} to {digits(b)} us: {counted(count, 'event')} waiting at most" for a, b, count in rows]
+    end = run.summary["input_duration_ps"]
+    text = (
+        f"Sensor events that have happened and that the chip has not taken yet, {max(found['waiting']):,} at most. A "
+        "queue that grows until the input ends is overload; one that empties in between is a burst."
+    )
+    boxes = [(a, b, 0.0, float(count)) for a, b, count in rows]
+    series, lines = ["events"] * len(rows), [(end / 1e6, f"end of the input, {seconds(end)}")]
+    return Boxes("queue", "Queue at the sensor", text, boxes, names, series, "time (us)", "events waiting", lines=lines)
+
+
 def _load(run: Run) -> Bars | None:
     if run.discipline != "stream":
         return None
     cores = run.tables["cores"]
-    names = [f"{layer}<br>core {core}" for layer, core in zip(cores["layer"], cores["core"], strict=True)]
+    names = [f"{layer}\ncore {core}" for layer, core in zip(cores["layer"], cores["core"], strict=True)]
     colours = (COLOURS["traffic"], COLOURS["memory"], COLOURS["compute"])
     series = [
-        Series(name, cores[f"{stage}_load"].tolist(), colour)
+        Series(name, (100 * cores[f"{stage}_load"]).tolist(), colour)
         for (stage, name), colour in zip(STAGES.items(), colours, strict=True)
     ]
     text = (
-        "Time that a part of a core needs for all that is sent to it, over the duration of the input. Above 1 it is "
-        "too slow, and delay grows until the input ends."
+        "Time that a part of a core needs for all that is sent to it, over the duration of the input. Above 100 % it "
+        "is too slow, and delay grows until the input ends."
     )
-    return Bars("load", "Load of every core", text, names, series, "load", "")
+    if not any(run.facts["pictures"].get("queue", {}).get("waiting", ())):
+        text += " No event waited at the sensor."
+    limit = 100, "100 %: all that it can do"
+    return Bars("load", "Load of every core", text, names, series, "load", "%", limit=limit)
 
 
 def _time(run: Run) -> Trace | None:
@@ -434,9 +595,9 @@ def _path(run: Run) -> Bars | None:
     if not totals:
         return None
     whole = max(1, sum(totals.values()))
-    series = [Series(state, [100 * time / whole], COLOURS[state]) for state, time in totals.items()]
+    series = [Series(state, [100 * time / whole], COLOURS[state]) for state, time in totals.items() if time]
     of = "first frame, with nothing else on the chip," if run.discipline == "frame" else "run"
-    parts = [f"{100 * time / whole:.1f} % {state} ({digits(time / 1e6)} us)" for state, time in totals.items()]
+    parts = [f"{100 * time / whole:.1f} % {state} ({digits(time / 1e6)} us)" for state, time in totals.items() if time]
     text = (
         f"The {of} takes {digits(whole / 1e6)} us. Followed back from its last service, each of which began because "
         f"another one ended, this time is spent on: {', '.join(parts)}"

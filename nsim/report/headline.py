@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nsim.report.units import percent
 from nsim.report.words import Numbers
@@ -49,6 +49,28 @@ def headline_of(discipline: str, facts: Numbers) -> Headline:
         high_fj,
         not [name for name in facts["actions_without_known_energy"] if name != "static"],
         limit(facts),
+    )
+
+
+def per_frame(head: Headline, facts: Numbers, frames: int, frame_ps: int) -> Headline:
+    """The headline of a stream that is so many frames of this length: a frame, and the median latency behind it."""
+    factor = max(1, facts["input_events"]) / frames
+
+    def time(of_event: float | None) -> float | None:
+        return None if of_event is None else frame_ps + of_event
+
+    def energy(of_event: float | None) -> float | None:
+        return None if of_event is None else of_event * factor
+
+    return replace(
+        head,
+        of="frame",
+        time_ps=time(head.time_ps),
+        time_low_ps=time(head.time_low_ps),
+        time_high_ps=time(head.time_high_ps),
+        energy_fj=energy(head.energy_fj),
+        energy_low_fj=energy(head.energy_low_fj),
+        energy_high_fj=energy(head.energy_high_fj),
     )
 
 

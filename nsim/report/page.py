@@ -2,40 +2,47 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Sequence
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nsim.chip.discipline import DISCIPLINES
 from nsim.errors import OutputError, require
 from nsim.report.answer import finite
 from nsim.report.content import Content, contents, knows_energy
-from nsim.report.figures import sections
+from nsim.report.svg import sections
 from nsim.report.told import told_of_folder
+from nsim.report.units import amount, cycles, joules, seconds, three_digits
+from nsim.result.columns.column import Column, Columns, Declared
 from nsim.result.folder import check_replaceable
+from nsim.result.result import KEYS
 from nsim.result.run_folder import Run
 
 if TYPE_CHECKING:
     import pandas as pd
 
 KNOWN = "known_"  # begins the names of sums over what is known
+SAID = {"ps": seconds, "fJ": joules, "cycles": cycles, "1": three_digits}  # by unit
+NAMES = KEYS | {"sequence", "slowest_core", "row", "column", "chip", "x", "y"}  # numbers that name something
 TEMPLATES = Path(__file__).parent
 
 
 def render(run: Run) -> str:
     """The HTML of a run."""
-    table = run.tables["layers"] if "layers" in run.tables else run.tables["tiles"]
+    name = "layers" if "layers" in run.tables else "tiles"
+    declared: Declared = DISCIPLINES[run.discipline].part("columns")
     return fill(
         "page.html.j2",
         contents(run),
         heading=f"{run.summary['network']} on {run.facts['title']}",
         told=told_of_folder(run),
         run=run,
-        layers=cells(table, knows_energy(run)),
+        layers=with_bars(declared.tables[name], run.tables[name], knows_energy(run)),
         headlines=headlines(run),
-        summary=_script(run.summary),
+        constants=by_influence(run),
+        summary=script(run.summary),
     )
 
 
@@ -48,30 +55,61 @@ def fill(template: str, drawn: Sequence[Content], **values: Any) -> str:
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
     found = sections(drawn)
-    data = {each["id"]: {key: each[key] for key in ("figure", "switch") if key in each} for each in found}
-    page = environment.get_template(template)
-    return page.render(sections=found, data=_script(data), plotly=_plotly(), **values)
+    switches = [script(each["switch"]) for each in found if "switch" in each]
+    return environment.get_template(template).render(sections=found, switches=switches, **values)
 
 
-def _plotly() -> str:
-    """plotly.js with the traces of a plane, packed: the browser unpacks it, and a page stays below a megabyte."""
-    return base64.b64encode((TEMPLATES / "plotly-cartesian.min.js.gz").read_bytes()).decode("ascii")
+def cells(table: pd.DataFrame) -> dict[str, list]:
+    """A table as a template shows it: columns, and rows of values and their texts."""
+    return {
+        "columns": list(table.columns),
+        "rows": [[_table_cell(value) for value in row] for row in table.to_numpy(object)],
+    }
 
 
-def cells(table: pd.DataFrame, energy: bool = True) -> dict[str, list]:
-    """A table as a template shows it: columns, and rows of values and their texts.
+def with_bars(declared: Columns, table: pd.DataFrame, energy: bool) -> dict[str, list]:
+    """The same of a declared table, in units that a person reads, with the part of the column's largest as a bar.
 
     energy   whether any cost is known: without, a known energy of 0 is shown as what it is
     """
-    hidden = [not energy and name.startswith(KNOWN) for name in table.columns]
-    rows = [
-        [("", "not known") if hide else _table_cell(value) for value, hide in zip(row, hidden, strict=True)]
-        for row in table.to_numpy(object)
+    columns = [column for column in declared if column.name in table]
+    shown = [_amounts(column, table[column.name].tolist(), energy) for column in columns]
+    return {"columns": [_heading(column) for column in columns], "rows": list(zip(*shown, strict=True))}
+
+
+def _amounts(column: Column, values: list[Any], energy: bool) -> list[tuple[Any, ...]]:
+    """Of each row the value, for sorting, its text, and the bar in per cent; what only names something has no bar."""
+    if not energy and column.name.startswith(KNOWN):
+        return [("", "not known")] * len(values)
+    if column.dtype == "string" or column.name in NAMES:
+        return [_table_cell(value) for value in values]
+    largest = max((value for value in values if not isnan(value)), default=0)
+    said = SAID.get(column.unit, amount)
+    return [
+        ("", "") if isnan(value) else (value, said(value), round(100 * value / largest) if largest else 0)
+        for value in values
     ]
-    return {"columns": list(table.columns), "rows": rows}
 
 
-def _script(content: Any) -> str:
+def _heading(column: Column) -> str:
+    """The name of a column whose values have their units beside them."""
+    ending = f"_{column.unit.lower()}"
+    return column.name.removesuffix(ending).replace(ending + "_", "_").replace("_", " ")
+
+
+def by_influence(run: Run) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Constants of the chip file: those that move time and energy most, with what each does, then all others."""
+    moved: dict[str, list[str]] = {}
+    for each in run.summary["range_constants"]:
+        said = SAID["ps" if each["of"] == "time" else "fJ"]
+        moved.setdefault(each["key"], []).append(f"{each['of']} {said(each['low'])} to {said(each['high'])}")
+    rows = [{**row, "moves": "; ".join(moved.get(row["key"], ()))} for row in run.facts["constants"]]
+    most, others = [row for row in rows if row["moves"]], [row for row in rows if not row["moves"]]
+    most.sort(key=lambda row: list(moved).index(row["key"]))
+    return [("What moves the run most", most), ("All others", others)] if most else [("All", others)]
+
+
+def script(content: Any) -> str:
     """JSON that cannot end the script element it stands in."""
     return json.dumps(finite(content), sort_keys=True, allow_nan=False).replace("<", "\\u003c")
 
@@ -100,7 +138,9 @@ def _number(value: float) -> str:
 def _cell(value: Any) -> str:
     if value is None:
         return "not known"
-    return _number(value) if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return _number(value)
+    return f"{value:,}" if type(value) is int else str(value)
 
 
 def check_report(path: Path, force: bool = False) -> None:
@@ -110,7 +150,8 @@ def check_report(path: Path, force: bool = False) -> None:
     if not path.parent.is_dir():
         raise OutputError(f"report {path} is to go to a folder that does not exist: make {path.parent} first")
     check_replaceable(path, force)
-    require("jinja2", f"report {path}", OutputError)
+    for package in ("jinja2", "matplotlib"):
+        require(package, f"report {path}", OutputError)
 
 
 def write_report(run: Run, path: Path) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nsim.errors import OutputError, require
+from nsim.errors import OutputError, counted, require
+from nsim.report.units import tick
 from nsim.result.folder import MARK, check_replaceable
 from nsim.result.limits.bounds import Workload
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 NOT_RECORDED = "not recorded"  # in place of a state
 COLOURS = {"memory": "#0072B2", "compute": "#E69F00", "traffic": "#D55E00", NOT_RECORDED: "#CC79A7"}
 COLOURS |= dict.fromkeys(("barrier", "input", "programming"), "#999999") | {"management": "#56B4E9", "bound": "#009E73"}
+ALARM = "#D00000"  # a limit, and what is beyond it
+WIDE = 100  # times: from here on a logarithmic axis names powers of ten only
 NUMBERED = 12  # of more points neither labels nor order can be read
 MARKER_POINTS = 8  # width of a point
 LABEL_POINTS = 38  # height of ticks and label of a horizontal axis
@@ -62,6 +65,26 @@ def check_figure(path: Path, force: bool = False) -> None:
         raise OutputError(f"figure {path} is to go to a folder that does not exist: make {path.parent} first")
     check_replaceable(path, force)
     require("matplotlib", f"figure {path}", OutputError)
+
+
+def named(artist: Any, titles: Sequence[str], role: str = "") -> None:
+    """Say what a pointer on each mark of an artist shows, where a page holds the figure; role: what scripts find."""
+    artist.titles, artist.role = list(titles), role
+
+
+def plain(axis: Any) -> None:
+    """An axis with numbers in full: 20,000."""
+    axis.set_major_formatter(lambda value, _: tick(value))
+
+
+def plain_log(axis: Any) -> None:
+    """A logarithmic axis with numbers in full: 1, 2 and 5 of each decade, or 1 alone of many."""
+    from matplotlib.ticker import LogLocator, NullFormatter  # start-up: as for all of matplotlib
+
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < WIDE * low else (1.0,)))
+    plain(axis)
+    axis.set_minor_formatter(NullFormatter())
 
 
 def new_figure(width: float, height: float, **options: Any) -> Figure:
@@ -121,10 +144,17 @@ def floorline_of(points: Sequence[Workload]) -> tuple[np.ndarray, float, float]:
     return x, min(point.synop_ps for point in points) / 1e6, min(point.floor_ps for point in points) / 1e6
 
 
-def draw_time(axes: Any, points: Sequence[Workload], unit: str = "timestep", joined: bool = True) -> None:
+def draw_time(
+    axes: Any,
+    points: Sequence[Workload],
+    unit: str = "timestep",
+    joined: bool = True,
+    names: Sequence[str] = (),
+) -> None:
     """The floorline of these workloads, and they themselves, into existing axes; what is what stands below them.
 
     joined   number them and join them in their order, if they are few
+    names    of the points, for a pointer on a page
     """
     x, slope_us, floor_us = floorline_of(points)
     line = np.maximum(slope_us * x, floor_us)
@@ -142,7 +172,9 @@ def draw_time(axes: Any, points: Sequence[Workload], unit: str = "timestep", joi
         axes.plot(*zip(*higher, strict=True), "_", color="black", ms=9, label=label, zorder=2)
     axes.set(xscale="log", yscale="log", xlim=(x[0], x[-1]), ylim=(low, high))
     axes.set(xlabel=f"synops of the busiest core per {unit}", ylabel=f"time per {unit} (us)")
-    _draw_points(axes, points, times, joined)
+    plain_log(axes.xaxis)
+    plain_log(axes.yaxis)
+    _draw_points(axes, points, times, joined, names)
     legend_below(axes)
 
 
@@ -152,7 +184,7 @@ def legend_below(axes: Any, columns: int = 1) -> None:
 
     below = axes.transAxes + ScaledTranslation(0, -LABEL_POINTS / 72, axes.figure.dpi_scale_trans)
     place = {"loc": "upper left", "bbox_to_anchor": (0, 0), "bbox_transform": below, "borderaxespad": 0}
-    axes.legend(fontsize=8, frameon=False, ncols=columns, **place)
+    axes.legend(fontsize=8.5, frameon=False, ncols=columns, **place)
 
 
 def _draw_energy(axes: Any, points: Sequence[Workload], static_mw: float | None, unit: str) -> None:
@@ -166,7 +198,9 @@ def _draw_energy(axes: Any, points: Sequence[Workload], static_mw: float | None,
     legend_below(axes)
 
 
-def _draw_points(axes: Any, points: Sequence[Workload], values: Sequence[float], joined: bool = True) -> None:
+def _draw_points(
+    axes: Any, points: Sequence[Workload], values: Sequence[float], joined: bool = True, names: Sequence[str] = ()
+) -> None:
     """The workloads by simulated state, joined in order."""
     synops = [max(point.max_synops, 1.0) for point in points]
     if joined and 1 < len(points) <= NUMBERED:
@@ -175,7 +209,12 @@ def _draw_points(axes: Any, points: Sequence[Workload], values: Sequence[float],
         own = [number for number, point in enumerate(points) if point.state == state]
         style = {"ls": "", "marker": MARKERS[state], "color": COLOURS[state], "ms": MARKER_POINTS, "mec": "white"}
         label = f"simulated: {state_label(state)}"
-        axes.plot([synops[k] for k in own], [values[k] for k in own], label=label, zorder=3, **style)
+        (cloud,) = axes.plot([synops[k] for k in own], [values[k] for k in own], label=label, zorder=3, **style)
+        if names:
+            said = [
+                f"{counted(round(points[k].max_synops), 'synop')} in the busiest core, {values[k]:.4g} us" for k in own
+            ]
+            named(cloud, [f"{names[k]}, {state_label(state)}: {s}" for k, s in zip(own, said, strict=True)])
 
 
 def number_points(axes: Any, places: Sequence[tuple[float, float]]) -> None:

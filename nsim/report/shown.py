@@ -45,13 +45,13 @@ class Plot:
     def mesh(self, ax: Axes | None = None, metric: str = "busy") -> Axes:
         """Cores and links in their places, coloured by a metric; returns the axes.
 
-        metric   busy or blocked (time), synops (messages of links), queue, or energy if costs are known
+        metric   layer, busy or blocked (time), synops (messages of links), queue, or energy if costs are known
         """
         from nsim.report.content import Mesh
 
         content = self._content(Mesh, "mesh")
-        if metric not in content.cores.values:
-            raise InputError(f"no metric {metric!r} here: choose from {', '.join(content.cores.values)}")
+        if metric not in content.metrics:
+            raise InputError(f"no metric {metric!r} here: choose from {', '.join(content.metrics)}")
         return self._draw(content, ax, metric)
 
     def _content(self, kind: type, name: str) -> Any:

@@ -17,11 +17,11 @@ from nsim.errors import InputError
 from nsim.formats.labels import read_labels
 from nsim.formats.spikes import load_input
 from nsim.formats.streams import load_events
-from nsim.network.inputs import EventStream
+from nsim.mapping.events.rates import coded_streams
+from nsim.network.inputs import EventStream, spread
 from nsim.result.accuracy import SPIKES, Accuracy
 from nsim.result.run import simulate
 
-PS_PER_SECOND = 10**12
 NOTE = "spikes of the input's timesteps come as events, evenly over each (assumed)"
 
 
@@ -30,6 +30,8 @@ def event_samples(inputs: Path, mapping: Any, samples: int | None, dt_s: float |
 
     raises   InputError if it is neither, or its values are no spikes
     """
+    if mapping.rates is not None:
+        return coded_streams(mapping.rates, mapping.network, inputs, samples, dt_s)
     try:
         load_events(inputs, mapping.sensor_shape)
         return None
@@ -40,29 +42,15 @@ def event_samples(inputs: Path, mapping: Any, samples: int | None, dt_s: float |
             found = load_input(inputs, mapping.sensor_shape, samples=samples, bin_s=dt_s)
         except InputError:
             raise error from None
-    return [_stream([sample.at(step) for step in range(sample.timesteps)], dt_s, str(inputs)) for sample in found]
+    return [spread(_spikes(sample, str(inputs)), dt_s, (NOTE,)) for sample in found]
 
 
-def _stream(values: Sequence[NDArray[Any]], dt_s: float, name: str) -> EventStream:
-    step_ps = round(dt_s * PS_PER_SECOND)
-    times, neurons = [], []
-    for step, own in enumerate(values):
-        if (own < 0).any() or (own != np.rint(own)).any():
-            raise InputError(
-                f"{name} holds values that are no numbers of spikes: encode them as spikes for such a chip"
-            )
-        fired = np.repeat(np.arange(own.size), own.astype(np.int64))
-        neurons.append(fired)
-        times.append(step * step_ps + np.arange(fired.size) * step_ps // max(1, fired.size))
-    t_ps, neuron = (np.concatenate(parts).astype(np.int64) for parts in (times, neurons))
-    return EventStream(t_ps, neuron, values[0].size, (NOTE,))
-
-
-def one_after_another(samples: Sequence[EventStream], lengths_ps: Sequence[int]) -> EventStream:
-    """All samples as one stream, each after the time of those before."""
-    starts = np.concatenate(([0], np.cumsum(lengths_ps)))[:-1]
-    times = np.concatenate([sample.t_ps + start for sample, start in zip(samples, starts, strict=True)])
-    return EventStream(times, np.concatenate([sample.neuron for sample in samples]), samples[0].neurons, (NOTE,))
+def _spikes(sample: Any, name: str) -> list[NDArray[Any]]:
+    """Numbers of spikes in every timestep of a sample."""
+    values = [sample.at(step) for step in range(sample.timesteps)]
+    if any((own < 0).any() or (own != np.rint(own)).any() for own in values):
+        raise InputError(f"{name} holds values that are no numbers of spikes: encode them as spikes for such a chip")
+    return values
 
 
 def accuracy_of_streams(mapping: Any, samples: Sequence[EventStream], labels: Any, options: dict[str, Any]) -> Accuracy:
@@ -70,8 +58,10 @@ def accuracy_of_streams(mapping: Any, samples: Sequence[EventStream], labels: An
     layer = mapping.network.by_name[mapping.network.output]
     classes = read_labels(labels, len(samples), layer.neurons, options.get("samples") is not None)
     scores = np.zeros((len(samples), layer.neurons), np.int64)
+    dt_s = options.get("dt_s")
+    seconds = mapping.rates.steps * dt_s if mapping.rates is not None else None
     for number, sample in enumerate(samples):
-        outputs = simulate(mapping, sample, dt_s=options.get("dt_s")).outputs
+        outputs = simulate(mapping, sample, dt_s=dt_s, seconds=seconds).outputs
         place = tuple(outputs[name].astype(np.int64) for name in ("channel", "row", "column"))
         np.add.at(scores[number], np.ravel_multi_index(place, layer.shape), 1)
     undecided = int(((scores == scores.max(axis=1, keepdims=True)).sum(axis=1) > 1).sum())

@@ -55,6 +55,12 @@ def amount(number: float) -> str:
     return f"{number:,}" if isinstance(number, int) else three_digits(number)
 
 
+def tick(value: float) -> str:
+    """A round number at an axis, with the digits that it has: 0.5, 200,000, 2 M."""
+    unit, scale = next(((unit, scale) for unit, scale in LARGE[:2] if value >= scale), ("", 1.0))
+    return f"{value / scale:,.10g} {unit}".rstrip()
+
+
 def percent(part: float) -> str:
     """A part of 1 in per cent: whole from 10 % on, two digits below."""
     hundredths = 100 * part

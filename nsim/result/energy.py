@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import fsum  # sum rounds otherwise before Python 3.12
 
 from nsim.chip.chip import Chip
 from nsim.chip.timesteps import BarrierChip, Management
@@ -30,7 +31,7 @@ class Energy:
 
     @property
     def known_fj(self) -> float:
-        return float(sum(self.known))
+        return fsum(self.known)
 
     @property
     def dynamic_fj(self) -> float:
@@ -81,7 +82,7 @@ def running_fj(
 
 def known_fj(chip: Chip, counts: Iterable[tuple[str, float]]) -> float:
     """Energy of actions, by name, of those with a known cost: for sums whose unknown terms are listed elsewhere."""
-    return sum((count * known_cost_fj(chip, action) for action, count in counts), 0.0)
+    return fsum(count * known_cost_fj(chip, action) for action, count in counts)
 
 
 def known_cost_fj(chip: Chip, action: str) -> float:

@@ -11,6 +11,7 @@ floorline    synop_ps, floor_ps, bounds_ps by state (means), least_ps (mean), sy
 mesh         columns, rows of routers; on a board also chip_columns, chip_rows, those of each chip; null without a mesh
 link_energy_fj   by kind of link, null where unknown
 command      line that made the run; empty if it was made in Python
+pictures     what figures show beyond the tables, by name, see nsim/result/pictures.py
 what_if      another mapping that was simulated, see nsim/report/what_if/; null if none was
 """
 
@@ -24,9 +25,10 @@ from nsim.chip.board import BoardChip
 from nsim.chip.chip import Chip, MeshChip
 from nsim.result.limits import events_bottleneck, frames_bottleneck, timesteps_bottleneck
 from nsim.result.limits.bottleneck import Bottleneck
+from nsim.result.pictures import pictures_of
 from nsim.result.result import Result
 
-VERSION = 2
+VERSION = 3
 BOTTLENECKS: dict[str, Callable[[Any], Bottleneck]] = {
     "barrier": timesteps_bottleneck.bottleneck_of,
     "frame": frames_bottleneck.bottleneck_of,
@@ -51,6 +53,7 @@ def report_facts(result: Any, what_if: dict[str, Any] | None = None, command: st
         "floorline": bottleneck_of(result).facts() if bottleneck_of else None,
         "mesh": _mesh(chip),
         "link_energy_fj": {name: cost.energy_fj for name, cost in links},
+        "pictures": pictures_of(result),
         "command": command,
         "what_if": what_if,
     }

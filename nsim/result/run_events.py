@@ -21,6 +21,7 @@ from nsim.machine.trace.events import StreamTrace
 from nsim.machine.trace.view import check_trace
 from nsim.mapping.events.kernels import copies_of
 from nsim.mapping.events.mapping import StreamMapping
+from nsim.mapping.events.rates import as_one, coded_streams
 from nsim.network.inputs import PS_PER_SECOND, EventStream
 from nsim.result.events import StreamResult
 from nsim.result.retime.events import ranges_of_stream
@@ -63,6 +64,7 @@ def simulate_stream(
     if inputs is None:
         inputs = DEFAULT_EVENTS.format(seed=seed)
         note = f"no input was given: the events are made up ({inputs})"
+    inputs, seconds = _coded(mapping, inputs, dt_s, seconds)
     stream = _stream(mapping, inputs, seconds)
     note = note or "; ".join(stream.notes)
     machine = build_stream_machine(mapping, _tick_ps(mapping, dt_s))
@@ -85,7 +87,8 @@ def machine_and_events(
     mapping: StreamMapping, inputs: str | Path | None, dt_s: float | None, seconds: float | None, seed: int
 ) -> tuple[StreamMachine, SensorEvents]:
     """What an engine is given by a run with these arguments, for who steps through it."""
-    stream = _stream(mapping, inputs or DEFAULT_EVENTS.format(seed=seed), seconds)
+    found, seconds = _coded(mapping, inputs or DEFAULT_EVENTS.format(seed=seed), dt_s, seconds)
+    stream = _stream(mapping, found, seconds)
     machine = build_stream_machine(mapping, _tick_ps(mapping, dt_s))
     return machine, _sensor_events(machine, stream, seconds).events
 
@@ -97,6 +100,19 @@ class _Sensor:
     events: SensorEvents
     index: NDArray[np.int64]
     copies: NDArray[np.int64]
+
+
+def _coded(
+    mapping: StreamMapping, inputs: str | Path | NDArray[Any] | EventStream, dt_s: float | None, seconds: float | None
+) -> tuple[str | Path | NDArray[Any] | EventStream, float | None]:
+    """Frames of a network of rates as one stream of events, and how long that lasts; other inputs as they are."""
+    if mapping.rates is None or isinstance(inputs, EventStream):
+        return inputs, seconds
+    streams = coded_streams(mapping.rates, mapping.network, inputs, None, dt_s)
+    if streams is None or dt_s is None:
+        return inputs, seconds
+    stream, length_s = as_one(mapping.rates, streams, dt_s)
+    return stream, length_s if seconds is None else seconds
 
 
 def _stream(

@@ -63,16 +63,11 @@ def simulate_tiles(
                one of them has no line
     """
     check_run(timesteps, samples, engine, dt_s, None, seed)
-    if inputs is not None and activity is not None:
-        raise InputError("both an input and an activity were given: the one is evaluated, the other drawn; choose one")
     network, dt_s = mapping.network, dt_s or mapping.network.whole.dt_s
     branches = find_branches(mapping.routing)
     timed = shared_lines or not missing_latencies(mapping)
     lines = build_lines(mapping, shared_lines, branches) if timed else None
-    if inputs is None:
-        runs, lengths = _drawn(network, activity, timesteps, samples, seed)
-    else:
-        runs, lengths = _evaluated(network, inputs, timesteps, samples, dt_s)
+    runs, lengths = sent_ticks(network, inputs, activity, timesteps, samples, dt_s, seed)
     drawn = network.whole.activity_notes if inputs is None and activity is None else ()
     wanted = chosen_steps(np.arange(sum(lengths))) if ranges else ()
     run = _Run(network, branches, ENGINES[engine](lines) if lines else None, sum(lengths), progress, wanted)
@@ -104,29 +99,40 @@ def simulate_tiles(
     return replace(result, ranges=ranges_of_ticks(result, run.kept, available_threads()))
 
 
-def _drawn(
+def sent_ticks(
     network: TileNetwork,
+    inputs: str | Path | NDArray | None,
     activity: str | float | Densities | None,
     timesteps: int | None,
     samples: int | None,
+    dt_s: float | None,
     seed: int,
 ) -> tuple[Iterator[Iterator[Activity]], list[int]]:
-    densities = chosen_densities(network.whole, activity)
-    rng = np.random.default_rng([seed, 1])  # another stream than the one that drew a random network
-    lengths = drawn_lengths(timesteps, samples)
-    return (prescribe(network.whole, densities, length, rng) for length in lengths), lengths
-
-
-def _evaluated(
-    network: TileNetwork, inputs: str | Path | NDArray, timesteps: int | None, samples: int | None, dt_s: float | None
-) -> tuple[Iterator[Iterator[Activity]], list[int]]:
+    """What all layers send, sample by sample, and the ticks of every sample; arguments as of `simulate_tiles`."""
+    if inputs is not None and activity is not None:
+        raise InputError("both an input and an activity were given: the one is evaluated, the other drawn; choose one")
+    if inputs is None:
+        densities = chosen_densities(network.whole, activity)
+        rng = np.random.default_rng([seed, 1])  # another stream than the one that drew a random network
+        lengths = drawn_lengths(timesteps, samples)
+        return (prescribe(network.whole, densities, length, rng) for length in lengths), lengths
     if not network.has_neurons:
         raise InputError(
             f"{network.connectivity.name} says who is connected to whom, but has no neuron model to evaluate an input "
             "on: give --activity 0.1, or a .nir graph"
         )
+    dt_s = dt_s or network.whole.dt_s
     loaded = load_inputs(inputs, network.whole, timesteps=timesteps, samples=samples, bin_s=dt_s)
     return (evaluate(network.whole, sample) for sample in loaded), [sample.timesteps for sample in loaded]
+
+
+def own_firing(network: TileNetwork, chunk: Activity, step: int) -> NDArray[np.int64]:
+    """The neurons on the tiles that fire in a tick of a chunk, ascending."""
+    offsets = layer_offsets(network.whole)
+    number = [layer.name for layer in network.whole.layers].index(network.layer)
+    firing = chunk.firing(step)
+    own: NDArray[np.int64] = firing[slice(*np.searchsorted(firing, offsets[number : number + 2]))] - offsets[number]
+    return own
 
 
 class _Run:
@@ -143,10 +149,7 @@ class _Run:
     ) -> None:
         self.wanted, self.kept = frozenset(wanted), dict[int, NDArray[np.int64]]()
         self.branches, self.engine, self.planned, self.progress = branches, engine, planned, progress
-        offsets = layer_offsets(network.whole)
-        number = [layer.name for layer in network.whole.layers].index(network.layer)
-        self.own = int(offsets[number]), int(offsets[number + 1])
-        self.done = 0
+        self.network, self.done = network, 0
         self.spikes = np.zeros(branches.roots.size, np.int64)
         self.entries = np.zeros(branches.fabric.cells, np.int64)
         self.by_tick: list[tuple[int, ...]] = []
@@ -160,8 +163,7 @@ class _Run:
         if chunk.outputs is not None:
             self.outputs.append(chunk.outputs)
         for step in range(chunk.timesteps):
-            firing = chunk.firing(step)
-            firing = firing[slice(*np.searchsorted(firing, self.own))] - self.own[0]
+            firing = own_firing(self.network, chunk, step)
             self._tick(firing)
             if self.done in self.wanted:
                 self.kept[self.done] = firing

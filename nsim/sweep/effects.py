@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -141,11 +141,16 @@ def kinds_of(table: pd.DataFrame) -> list[Kind]:
     for of, (column, energy) in TIMES.items():
         if column not in done or not len(rows := done[done[column].notna()]):
             continue
-        names = [name for name in (*POINT, *OPTIONS) if name in rows]
-        names += [name for name in rows if name.startswith("chip.")]
+        names = columns_of(rows)
         rows = rows.assign(time_ps=rows[column].astype(float), energy_fj=energy(rows).astype(float))
         found.append(Kind(of, rows, tuple(name for name in names if rows[name].nunique(dropna=False) > 1)))
     return found
+
+
+def columns_of(row: Iterable[str]) -> list[str]:
+    """Of the names of a row those that say which point it is."""
+    given = list(row)
+    return [name for name in (*POINT, *OPTIONS) if name in given] + [name for name in given if name.startswith("chip.")]
 
 
 def read_sweep(path: Path) -> pd.DataFrame:

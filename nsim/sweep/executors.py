@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import signal
+import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 SLURM = "slurm"  # in place of an address
 TIMEOUT_S = 15  # to find a scheduler
 SCATTERED_BYTES = 1_000_000  # files of more are sent to workers once, others with every chunk
+KILL = signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL  # either ends a process at once there
 AHEAD = 4  # chunks for each worker, so that none waits for the next one
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 
@@ -116,7 +118,7 @@ class Processes:
         if self.pool is not None:
             for process in list(self.pool._processes.values()):  # kill_workers=True stumbles over work not yet sent
                 with suppress(ProcessLookupError):
-                    os.kill(process.pid, signal.SIGKILL)
+                    os.kill(process.pid, KILL)
             self.pool.shutdown(wait=True)
 
 

@@ -37,7 +37,7 @@ def show_best(path: Path) -> None:
             continue
         screen.print()
         screen.print(Text(f"{_heading(kind)}, {PER[kind.of]}"))
-        screen.print(fitting(_best_columns(kind, _ends(kind)), screen.width))
+        screen.print(fitting(best_columns(kind, ends(kind)), screen.width))
         effects = kind.effects()
         if effects:
             screen.print()
@@ -45,7 +45,7 @@ def show_best(path: Path) -> None:
     show_files(screen, {"page": f"nsim report {path}"})
 
 
-def _ends(kind: Kind) -> pd.DataFrame:
+def ends(kind: Kind) -> pd.DataFrame:
     """The fastest points, and that of the least energy."""
     import pandas as pd
 
@@ -61,7 +61,7 @@ def _heading(kind: Kind) -> str:
     return f"the fastest of {counted(len(kind.rows), 'point')}{more}"
 
 
-def _best_columns(kind: Kind, rows: pd.DataFrame) -> list[Column]:
+def best_columns(kind: Kind, rows: pd.DataFrame) -> list[Column]:
     swept = [Column(name, [written(value) for value in rows[name]], 5, right=False) for name in kind.swept]
     return [
         Column("point", [str(number) for number in rows["point"]]),

@@ -124,21 +124,28 @@ def seconds_beside(sweep: Sweep, timed: list[tuple[int, Done]]) -> float:
 
 
 def compute(
-    sweep: Sweep, store: Store, executor: Executor, seconds_each: float, progress: Progress | None = None
+    sweep: Sweep,
+    store: Store,
+    executor: Executor,
+    seconds_each: float,
+    progress: Progress | None = None,
+    found: Callable[[list[str]], None] | None = None,
 ) -> None:
     """Evaluate what the store does not have, and keep it there.
 
-    raises   InterruptedRunError on Ctrl-C; what was finished until then is kept
+    found    called with the keys of points that are kept now
     """
     missing = sweep.missing(store)
     total, done = len(missing), 0
     executor.start()
     size = chunk_size(seconds_each, total, executor.workers)
     chunks = (sweep.tasks(missing[first : first + size]) for first in range(0, total, size))
-    with kept(sweep, store), closing(executor.run(chunks, code_version(), sweep.files)) as results:
+    with closing(executor.run(chunks, code_version(), sweep.files)) as results:
         for finished in results:
             store.add(finished)
             done += len(finished)
+            if found:
+                found([each.key for each in finished])
             if progress:
                 progress(done, total)
 

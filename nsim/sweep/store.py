@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 import zlib
 from pathlib import Path
 from types import TracebackType
@@ -14,15 +15,25 @@ from nsim.errors import OutputError, SweepError, counted, held_interrupts
 from nsim.sweep.evaluate import Done
 
 FIRST_LINE = b"nsim sweep store 1\n"
+LOCKED_BYTE = 2**31 - 2  # on Windows, where a byte that is locked cannot be read: beyond those of a store
 
 
 def _lock(file: BinaryIO) -> None:
-    """Keep other programs out; BlockingIOError if one has it."""
+    """Keep other programs out until the file is closed; BlockingIOError if one has it."""
+    if sys.platform != "win32":
+        import fcntl  # each system has one of the two
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return
+    import msvcrt
+
+    file.seek(LOCKED_BYTE)
     try:
-        import fcntl
-    except ImportError:  # Windows
-        raise SweepError("sweeps lock their store as Unix does, which this system cannot: use Linux or macOS") from None
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    except OSError:
+        raise BlockingIOError from None
+    finally:
+        file.seek(0)
 
 
 class Store:

@@ -15,7 +15,9 @@ from nsim.mapping.network import map_network
 from nsim.mapping.tiles.fabric import Fabric
 from nsim.mapping.tiles.mapping import map_on_tiles
 from nsim.mapping.tiles.read import for_tiles, load_for_tiles
-from nsim.report.grid_picture import draw_grid
+from nsim.report.content import ports_of
+from nsim.report.screen.tile_map import draw_map
+from nsim.result.pictures import lines_of
 from tests.generators.commands import nsim, refused
 from tests.generators.mosaic_naive import naive_routing
 from tests.generators.tiles import COSTS, costly_chip, nir_file
@@ -276,27 +278,30 @@ def test_a_picture_that_cannot_be_written(tmp_path):
     mapping = map_on_tiles(load("random:p1=0.5"), load_chip("mosaic"), FABRIC)
     (tmp_path / "grid.png").mkdir()
     with pytest.raises(OutputError, match="cannot write figure"):
-        draw_grid(mapping, tmp_path / "grid.png")
+        draw_map(mapping, tmp_path / "grid.png")
 
 
-def test_red_bars_are_as_many_as_violated_ports(tmp_path):
-    """In the picture every violated port is one red bar, every other port in use a bar of another colour."""
-    from matplotlib.colors import to_hex
-
-    from nsim.report import grid_picture as picture
-
+@pytest.mark.parametrize("most", [10_000, 0])
+def test_what_is_red_are_the_violated_ports_with_the_lines_they_lack(most, monkeypatch):
+    """From the ports of both ends of each way: what is used beyond the narrower one; on a large grid these alone."""
+    monkeypatch.setattr("nsim.report.content.MOST_MARKS", most)
     fabric = Fabric(3, 3, 16)
-    network = load("random:p1=0.9,p3=0.9,p5=0.5", fabric)
-    mapping = map_on_tiles(network, load_chip("mosaic"), fabric)
-    bars = {}
-
-    class Axes:
-        def add_collection(self, collection):
-            bars[to_hex(collection.get_facecolor()[0]).upper()] = len(collection.get_paths())
-
-    picture._draw_ports(Axes(), mapping, picture._edges(fabric.height), picture._edges(fabric.width))
-    assert bars.pop(picture.TOO_NARROW) == len(mapping.violations) > 0
-    assert sum(bars.values()) == np.count_nonzero(mapping.routing.ports) - len(mapping.violations)
+    mapping = map_on_tiles(load("random:p1=0.9,p3=0.9,p5=0.5", fabric), load_chip("mosaic"), fabric)
+    drawn = ports_of(lines_of(mapping), 3, 3)
+    names = [fabric.cell_name(cell) for cell in range(fabric.cells)]
+    expected = {}
+    for each in mapping.violations:
+        beyond = names[fabric.beyond[each.cell, each.port % 4]]
+        way = (beyond, names[each.cell]) if each.port < 4 else (names[each.cell], beyond)
+        expected[way] = max(expected.get(way, 0), each.used - each.capacity)
+    found = {}
+    for name, lacking in zip(drawn.lines.names, drawn.lacking, strict=True):
+        start, end, used = re.match(r"(\S+) to (\S+): (\d+) of \d+ lines? used", name).groups()
+        assert int(used) > 0 and (f", {lacking} lacking" in name) == (lacking is not None)
+        if lacking is not None:
+            found[start, end] = lacking
+    assert found == expected and expected
+    assert len(drawn.lines.names) == (np.count_nonzero(mapping.routing.edge_use) if most else len(expected))
 
 
 def test_python_gets_the_same_errors(tmp_path):

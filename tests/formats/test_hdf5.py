@@ -59,7 +59,7 @@ def test_no_file_no_hdf5(path, tmp_path):
     assert "not an HDF5 file (0 bytes)" in refusal(path)
     path.write_text("weights: 1 2 3\n" * 100)
     assert "not an HDF5 file" in refusal(path)
-    assert "cannot be read" in refusal(tmp_path / ("x" * 5_000))
+    assert re.search("cannot be read|no such file", refusal(tmp_path / ("x" * 5_000)))  # the latter from Python 3.14 on
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")

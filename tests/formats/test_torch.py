@@ -81,7 +81,7 @@ def test_a_module_by_its_file_and_by_its_export(tmp_path):
         expected = module(sample).numpy()
     found = [outputs_of(load_network(tmp_path / "net.pt2"), image) for image in sample.numpy()]
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
-    network = load_network(f"{tmp_path}/model.py:net")
+    network = load_network(f"{tmp_path}/model.py:net", dt_s=1e-3)  # as --dt, which other chips need
     assert network.name == "net" and "left to the host" in network.notes[0]
     for variable, words in (("weights", "OrderedDict is no torch.nn.Module"), ("net:sample=other", "shape")):
         with pytest.raises(NetworkError, match=words):
@@ -127,7 +127,6 @@ def test_what_is_no_module_or_no_sample():
         (linear, [["a"]], {}, "no array of numbers"),
         (linear, np.ones((1, 4)), {}, "torch.export cannot trace it"),
         (linear, np.ones((1, 3)), {"framework": "brian"}, "framework is 'brian'"),
-        (linear, np.ones((1, 3)), {"dt_s": 1e-3}, "dt_s is for spiking modules"),
         (linear, np.ones((1, 3)), {"reset": "value"}, "no option 'reset'"),
         (nn.Sequential(linear, nn.Sigmoid()), np.ones((1, 3)), {}, "'sigmoid' is torch.ops.aten.sigmoid.default"),
         (nn.Bilinear(3, 3, 2), np.ones((1, 3)), {}, "cannot trace it"),

@@ -43,7 +43,20 @@ def test_accuracy_and_its_loss_on_every_chip(folder):
         run = ("run", "net.nir", "--chip", chip, *words[2:], "--json")
         assert rows[chip]["accuracy"] == the_line(nsim(*run, cwd=folder))["accuracy"]
         assert rows[chip]["accuracy_loss"] == pytest.approx(11 / 12 - rows[chip]["accuracy"])
-    assert "integrate-and-fire" in rows["speck"]["why_not"] and rows["speck"]["accuracy_loss"] is None
+    assert rows["speck"]["how"] == "rates over 100 timesteps" and rows["speck"]["of"] == "frame"
+    assert rows["speck"]["accuracy"] == pytest.approx(11 / 12) and rows["speck"]["accuracy_loss"] == pytest.approx(0)
+    whole = the_line(
+        nsim("run", "net.nir", "--chip", "speck", "--input", "in.npy", "--dt", "1e-3", "--json", cwd=folder)
+    )
+    assert rows["speck"]["energy_fj"] == pytest.approx(whole["energy_fj"] / 12)
+    assert rows["speck"]["time_ps"] == 100 * 10**9 + whole["latency_median_ps"]
+
+
+def test_few_timesteps_lose_accuracy_on_speck(folder):
+    """Rates of 2 timesteps tell three levels apart, the samples sixteen."""
+    words = ("--chips", "loihi2,speck", "--input", "in.npy", "--labels", "labels.npy", "--dt", "1e-3")
+    found = the_line(nsim("compare-chips", "net.nir", *words, "--rate-steps", 2, "--json", cwd=folder))
+    assert found["chips"][1]["how"] == "rates over 2 timesteps" and found["chips"][1]["accuracy_loss"] > 0.2
 
 
 def test_spikes_by_timestep_reach_speck_as_events(tmp_path):
@@ -101,6 +114,7 @@ def test_table_figure_and_screen(folder, tmp_path, monkeypatch, width):
         (("mlp",), "--chips"),
         (("mlp", "--chips", "loihi", "--plot", "a.gif"), "end its name in"),
         (("mlp", "--chips", "loihi", "--out", "a.txt"), "end its name in .csv or .parquet"),
+        (("mlp", "--chips", "speck,loihi", "--rate-steps", "0"), "give 1 to 100,000"),
         (("mlp", "--chips", "speck", "--plot", "a.png"), "there is nothing to draw"),
         (("mlp", "--chips", "loihi,loihi2", "--labels", "no.npy"), "--input"),
     ],

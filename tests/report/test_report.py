@@ -3,16 +3,21 @@
 import json
 import re
 import shutil
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from nsim.report.content import MOST_POINTS, extremes
+from nsim.report.content import MOST_POINTS, digits, extremes
+from nsim.report.units import joules, seconds
+from nsim.report.vector import SHADES
 from nsim.result.folder import MANIFEST, files_in, write_manifest
 from nsim.result.run_folder import read_run
 from tests.generators.commands import nsim, refused
 from tests.generators.pages import OTHERS, Page
+
+SAID = {"time": seconds, "energy": joules}
 
 SMALL = ("run", "mlp:width=64,depth=2,inputs=16", "--chip", "loihi2", "--timesteps", "3", "--runtime", "bare")
 
@@ -27,24 +32,45 @@ def reported(tmp_path_factory):
 
 def test_the_page_is_one_file_and_its_numbers_are_those_of_the_summary(reported):
     text = (reported / "run.html").read_text()
-    assert 100_000 < len(text.encode()) < 6_000_000
+    assert 20_000 < len(text.encode()) < 1_000_000
     page = Page(text)
     assert not page.loads
     assert len(page.ids) == len(set(page.ids))
     summary = json.loads((reported / "run" / "summary.json").read_text())
     assert page.json["summary"] == summary
-    data = page.json["data"]
-    assert set(data) == {"floorline", "mesh", "time", "path", "stations", "energy", "layer-energy"}
-    assert all(f"fig-{key}" in page.ids for key in data)
-    cores = pd.read_csv(reported / "run" / "cores.csv")
-    assert data["mesh"]["switch"]["synops"]["colour"][0] == cores["synops"].tolist()
-    durations = pd.read_csv(reported / "run" / "timesteps.csv")["duration_ps"]
-    assert data["time"]["figure"]["data"][0]["y"] == pytest.approx(durations / 1e6)
-    unknown = data["energy"]["figure"]["data"][1]
-    assert unknown["x"] == summary["actions_without_known_energy"]
-    assert page.tags.count("table") == page.tags.count("caption") == 3
+    names = {"floorline", "mesh", "mesh-2", "time", "path", "stations", "energy", "layer-energy"}
+    assert set(page.figures) == names
+    assert page.tags.count("table") == page.tags.count("details") == 3  # all but the layers are folded; and the sources
     for row in json.loads((reported / "run" / "report.json").read_text())["constants"]:
-        assert row["key"] in text
+        assert text.count(f'<th scope="row">{row["key"]}<') == 1
+
+
+def test_constants_that_move_the_run_stand_first_with_what_they_do(tmp_path):
+    command = ("run", "mlp", "--chip", "loihi2", "--timesteps", 4, "--range")
+    assert nsim(*command, "--out", tmp_path / "run", "--report", tmp_path / "run.html").returncode == 0
+    text = (tmp_path / "run.html").read_text()
+    moved = json.loads((tmp_path / "run" / "summary.json").read_text())["range_constants"]
+    assert {each["of"] for each in moved} == {"time", "energy"}
+    first, others = text.index("What moves the run most"), text.index("All others")
+    for each in moved:
+        said = f"{each['of']} {SAID[each['of']](each['low'])} to {SAID[each['of']](each['high'])}"
+        row = text[text.index(f'<th scope="row">{each["key"]}<') :].split("</tr>")[0]
+        assert said in row and first < text.index(row) < others
+
+
+def test_layers_have_units_and_bars(reported):
+    """A bar is as long as its part of the largest of the column; names of things have none."""
+    text, table = (reported / "run.html").read_text(), pd.read_csv(reported / "run" / "layers.csv")
+    body = re.search(r'<table id="layers".*?</table>', text, re.DOTALL)[0]
+    cell = r"""<td data-value="(.*?)"(?: style="--share:(\d+)%")?>(.*?)</td>"""
+    shown = [re.findall(cell, row) for row in body.split("<tr>")]
+    energy = [row[-1] for row in shown if row]
+    assert [float(value) for value, _, _ in energy] == table["known_dynamic_energy_fj"].tolist()
+    parts = table["known_dynamic_energy_fj"] / table["known_dynamic_energy_fj"].max()
+    assert [int(share or 0) for _, share, _ in energy] == [round(100 * part) for part in parts]
+    assert [said for _, _, said in energy] == [joules(value) for value in table["known_dynamic_energy_fj"]]
+    assert not any(share for row in shown if row for _, share, _ in row[:2])
+    assert "known dynamic energy</button>" in body
 
 
 def test_a_folder_and_its_run_give_the_same_page(reported, tmp_path):
@@ -68,14 +94,90 @@ def test_every_discipline_shows_what_it_has(discipline, tmp_path):
     done = nsim(*OTHERS[discipline], "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     assert nsim("report", tmp_path / "run").returncode == 0
-    data = Page((tmp_path / "run" / "report.html").read_text()).json["data"]
+    text = (tmp_path / "run" / "report.html").read_text()
+    page = Page(text)
+    assert len(text.encode()) < 500_000
     expected = {
-        "stream": {"floorline", "load", "energy", "layer-energy"},
-        "tick": {"tiles", "energy"},
-        "frame": {"floorline", "mesh", "time", "energy"},
+        "stream": {"floorline", "load", "latencies", "energy", "layer-energy"},
+        "tick": {"ports", "tiles", "energy"},
+        "frame": {"floorline", "mesh", "mesh-2", "pipeline", "time", "energy"},
     }
-    assert set(data) == expected[discipline]
-    assert all(trace.get("x") or trace.get("z") for each in data.values() for trace in each["figure"]["data"])
+    assert set(page.figures) == expected[discipline]
+    assert [name for name, titles in page.figures.items() if not titles] == (["energy"] if discipline == "tick" else [])
+    assert not page.loads
+    assert len(page.ids) == len(set(page.ids))
+
+
+def test_a_pointer_on_a_mark_shows_what_the_tables_say(reported):
+    """Name, value and unit of every core, timestep, action and layer; each number once, from the tables."""
+    shown = Page((reported / "run.html").read_text()).figures
+    folder = reported / "run"
+    cores, layers = pd.read_csv(folder / "cores.csv"), pd.read_csv(folder / "layers.csv")
+    expected = [f"core {row.core} ({row.layers}): synops {digits(row.synops)}, busy " for row in cores.itertuples()]
+    for name in ("mesh", "mesh-2"):
+        told = [each for each in shown[name] if each.startswith("core ")]
+        assert all(each.startswith(begin) for each, begin in zip(told, expected, strict=True))
+        links = [each for each in shown[name] if each.startswith("link ")]
+        table = pd.read_csv(folder / "links.csv").query("kind == 'mesh'")
+        assert all(f"messages {digits(count)}, " in each for each, count in zip(links, table["messages"], strict=True))
+    durations = pd.read_csv(folder / "timesteps.csv")["duration_ps"] / 1e6
+    assert shown["time"] == [f"timestep {k}: {time_us:.4g} us" for k, time_us in enumerate(durations, 1)]
+    summary = json.loads((folder / "summary.json").read_text())
+    known = [(name, fj) for name, fj in summary["energy_by_action_fj"].items() if fj is not None]
+    assert shown["energy"] == [f"{name} energy: {digits(fj / 1e9)} uJ" for name, fj in known]
+    pairs = zip(layers["layer"], layers["known_dynamic_energy_fj"], strict=True)
+    assert shown["layer-energy"] == [f"{name} energy: {digits(fj / 1e9)} uJ" for name, fj in pairs]
+    assert len(shown["floorline"]) == len(durations)
+
+
+def test_an_overloaded_stream_shows_its_queue_and_its_load(tmp_path):
+    """Load in per cent above a line at 100, and events that wait until long after the input's end."""
+    rate = "edges:rate=3e6,seconds=0.0004"
+    command = ("run", "speck-gesture", "--chip", "speck", "--input", rate, "--no-range")
+    assert nsim(*command, "--out", tmp_path / "run", "--report", tmp_path / "page.html").returncode == 0
+    text = (tmp_path / "page.html").read_text()
+    shown, cores = Page(text).figures, pd.read_csv(tmp_path / "run" / "cores.csv")
+    names = {"link": "link into it", "synapses": "synaptic operations", "send": "sending"}
+    expected = [
+        f"{row['layer']}, core {row['core']} {name}: {digits(100 * row[f'{stage}_load'])} %"
+        for stage, name in names.items()
+        for row in cores.to_dict("records")
+    ]
+    assert shown["load"] == expected and cores["load"].max() > 1
+    assert "100 %: all that it can do" in text
+    found = json.loads((tmp_path / "run" / "report.json").read_text())["pictures"]["queue"]
+    waiting = [int(re.search(r": ([\d,]+) events? waiting", each)[1].replace(",", "")) for each in shown["queue"]]
+    assert waiting == [count for count in found["waiting"] if count] and max(waiting) > 100
+
+
+def test_the_switch_has_a_shade_for_every_mark(reported):
+    """The letter of the largest value is that of the last shade, and 0 has the first."""
+    page = Page((reported / "run.html").read_text())
+    switch, cores = page.json["switch"], pd.read_csv(reported / "run" / "cores.csv")
+    assert {"layer", "synops", "busy"} < set(switch["names"]) and len(switch["palette"]) == SHADES + 1
+    shades = switch["synops"]["cores"]["shades"]
+    assert len(shades) == len(cores)
+    most = cores["synops"].max()
+    for letter, value in zip(shades, cores["synops"], strict=True):
+        assert int(letter, 36) == min(SHADES - 1, value * SHADES // most)
+
+
+@pytest.mark.parametrize("name", ["run.html", "comparison.html"])
+def test_figures_are_well_formed_and_share_no_ids(reported, name):
+    if name == "comparison.html":
+        assert nsim("compare", reported / "run", reported / "run", "--out", reported / name).returncode == 0
+    text = (reported / name).read_text()
+    found = re.findall(r"<svg .*?</svg>", text, re.DOTALL)
+    assert len(found) == len(Page(text).figures) >= 2
+    ids = []
+    for svg in found:
+        root = ElementTree.fromstring(svg)
+        own = [each.get("id") for each in root.iter() if each.get("id")]
+        referred = {name for name in re.findall(r'(?:href="#|url\(#)([^")]+)', svg)}
+        assert set(own) == referred
+        assert "DejaVu" not in svg and "#000000" not in svg and "://" not in svg
+        ids += own
+    assert len(ids) == len(set(ids))
 
 
 @pytest.mark.parametrize(

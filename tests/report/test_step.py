@@ -8,16 +8,22 @@ import numpy as np
 import pytest
 
 from nsim import load_chip, load_network, map_network, simulate
+from nsim.errors import InputError
 from nsim.machine.compiled import frames as frames_compiled
+from nsim.machine.compiled import ticks as ticks_compiled
 from nsim.machine.frames import build_frame_machine
 from nsim.machine.stations import build_machine
-from nsim.report.stepping.frames import waits
-from nsim.report.stepping.session import ENDED, Session
-from nsim.report.stepping.spans import spans_of
+from nsim.machine.ticks import build_lines
+from nsim.report.stepping.page import moments
+from nsim.report.stepping.session import ENDED, SPAN_ENDED, Session
+from nsim.report.stepping.span import spans_of
 from nsim.report.stepping.words import chain, states
 from nsim.result.run_frames import sent_frames
+from nsim.result.run_ticks import own_firing, sent_ticks
 from nsim.result.run_timesteps import ENGINES, sent_messages
 from tests.generators.commands import nsim, refused, the_line
+from tests.generators.mosaic_chips import chip_with
+from tests.generators.pages import Page
 
 MLP = "mlp:width=16,depth=2,inputs=16"
 STEPS = {"timesteps": 3, "activity": "0.5"}
@@ -90,10 +96,19 @@ def test_full_queues_are_told_with_what_waits_for_them(session):
     assert told[0].startswith(f"{blocked[0].station} blocked") and told[1].startswith(station)
 
 
+def test_a_queue_that_holds_more_than_it_may():
+    changes = {"buffers.message_in": 2, "buffers.message_out": 2, "buffers.link": 2}
+    mapping = map_network(load_network(MLP), load_chip("loihi2", changes), partition="even:2")
+    session = Session(mapping, spans_of(mapping, None, STEPS))
+    session.add("queue over 1")
+    station = re.fullmatch(r"the queue before (.+) holds 2, more than 1", session.go())[1]
+    assert [(state.queued, state.slots) for state in states(session.now, station)] == [(2, 2)]
+
+
 def test_a_core_that_sends_more_than_it_may(mapping, session):
     session.add("core 0 sends 4")
     assert session.go() == "core 0 has sent 5 messages, more than 4"
-    assert session.now.simulation.served[session.now.machine.number("send", 0)] == 5
+    assert session.now.simulation.served[session.now.simulation.machine.number("send", 0)] == 5
 
 
 def test_outputs_are_compared_with_a_reference(tmp_path):
@@ -156,7 +171,7 @@ def test_next_is_the_next_frame_that_leaves(in_frames):
         assert session.now.now_ps == left_ps
         assert session.where.startswith(f"{frame + 1} of 3 frames done")
     assert session.go() == ENDED
-    layer, index = session.now.neuron(int(whole.firing(1)[-1]))
+    layer, index = session.now.span.neuron(int(whole.firing(1)[-1]))
     again = Session(mapping, spans_of(mapping, None, FRAMES))
     again.add(f"neuron {layer}:{index}")
     stops = []
@@ -175,10 +190,10 @@ def test_why_a_core_waits_with_its_frame(in_frames):
         session.step(97)
         stepper, now, last_told = session.now, session.now.now_ps, None
         for core in stepper.simulation.flow.used[:-1]:
-            number = stepper.machine.number("synapses", core)
+            number = stepper.simulation.machine.number("synapses", core)
             if number in stepper.serving:
                 continue
-            why, other = waits(stepper, number)
+            why, other = stepper.span.idle(number)
             if found := re.fullmatch(r"core (\d+) has (\d+) buffers? and has not finished frame (\d+)", why):
                 full, buffers, frame = map(int, found.groups())
                 assert times.finished_ps[frame, full] >= now and times.begin_ps[frame + buffers, core] >= now
@@ -201,6 +216,104 @@ def test_why_a_core_waits_with_its_frame(in_frames):
     assert told == {"has", "its", "core", "messages"}
 
 
+TILES = {"timesteps": 4, "activity": "0.7", "shared_lines": True}
+GRID = ("--grid", "2x3", "--neurons-per-tile", 5)
+LATENCIES = ("row_read.latency_ps=70", "r1_crossing.latency_ps=3", "r0_crossing.latency_ps=2")
+SET = [word for each in LATENCIES for word in ("--set", f"actions.{each}")]
+
+
+@pytest.fixture(scope="module")
+def on_tiles():
+    """A mapping with two lines a port, and the neurons that fire in every tick."""
+    mapping = map_network("random:p1=0.8,p3=0.4", chip_with(70, 3, 2, lines=2), grid="2x3", neurons_per_tile=5)
+    runs, _ = sent_ticks(mapping.network, None, TILES["activity"], TILES["timesteps"], None, None, 0)
+    chunks = [chunk for run in runs for chunk in run]
+    return mapping, [own_firing(mapping.network, chunk, tick) for chunk in chunks for tick in range(chunk.timesteps)]
+
+
+def on_session(mapping):
+    return Session(mapping, spans_of(mapping, None, TILES))
+
+
+def test_ticks_are_stepped_through_as_the_compiled_engine_serves_them(on_tiles):
+    mapping, firing = on_tiles
+    session = on_session(mapping)
+    engine = ticks_compiled.Engine(build_lines(mapping, shared=True))
+    for tick, neurons in enumerate(firing):
+        times = engine.tick(neurons, record=True)
+        stepper = session.now
+        assert session.finish_span().startswith("the run has" if tick == 3 else "the tick has ended, after ")
+        assert session.last_span_ps == times.duration_ps
+        for place, name in ((0, "station"), (2, "spike"), (4, "start_ps"), (5, "end_ps")):
+            assert [row[place] for row in stepper.simulation.log] == times.services[name].tolist()
+
+
+def test_a_neuron_of_a_tile_fires_as_its_tick_begins(on_tiles):
+    mapping, firing = on_tiles
+    session = on_session(mapping)
+    session.add("neuron neurons:7")
+    stops = []
+    while session.go() != ENDED:
+        stops.append((session.now.span.number, session.now.now_ps))
+    assert stops == [(tick, 0) for tick, neurons in enumerate(firing) if 7 in neurons] and 0 < len(stops) < 4
+
+
+def test_a_tile_that_sends_more_than_it_may(on_tiles):
+    """Tile 2 holds neurons 10 to 14."""
+    mapping, firing = on_tiles
+    session = on_session(mapping)
+    session.add("tile 2 sends 3")
+    stops = []
+    while (reason := session.go()) != ENDED:
+        stops.append((session.now.span.number, int(re.fullmatch(r"tile 2 sends (\d) spikes, more than 3", reason)[1])))
+    sent = [int(((neurons >= 10) & (neurons < 15)).sum()) for neurons in firing]
+    assert stops == [(tick, count) for tick, count in enumerate(sent) if count > 3] and stops
+
+
+def test_a_port_that_passes_more_than_it_may_and_its_queue(on_tiles):
+    """A port passes as many spikes as firing neurons have it in their trees; what is shown there adds up to them."""
+    mapping, firing = on_tiles
+    branches, fabric = build_lines(mapping, shared=True).branches, mapping.fabric
+    owner = np.repeat(np.arange(branches.roots.size), np.diff(branches.indptr))
+    used = branches.branch["port"][np.isin(owner, firing[0])]
+    busiest = int(np.bincount(used[used < 4 * fabric.cells]).argmax())
+    passed = int((used == busiest).sum())
+    port = f"{fabric.cell_name(busiest // 4)} {'NESW'[busiest % 4]}"
+    for limit in (passed - 1, passed):
+        session = on_session(mapping)
+        session.add(f"port {port} passes {limit}")
+        reason = session.go()
+        assert (session.now.span.number == 0) == (limit < passed) or reason == ENDED
+    session = on_session(mapping)
+    session.add(f"queue over 0 {port}")
+    told = re.fullmatch(rf"the queue before ({re.escape(port)} \d) holds 1, more than 0", session.go())
+    state = next(each for each in states(session.now, port) if each.station == told[1])
+    assert (state.does, state.queued, state.slots) == ("serves", 1, None) and state.message.startswith("neurons:")
+
+
+def test_tiles_at_the_prompt(tmp_path):
+    (tmp_path / "c.txt").write_text("continue\nwhere\n")
+    command = ("step", "random:p1=0.9", "--chip", "mosaic", *GRID, "--activity", 0.5, "--timesteps", 2)
+    said = the_line(nsim(*command, *SET, "--commands", "c.txt", "--json", cwd=tmp_path))["commands"]
+    assert said[0]["said"] == ["the run has ended"] and said[1]["said"][0].startswith("tick 1, ")
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("queue full", "have no end"),
+        ("core 3 sends 2", "there are neuron LAYER"),
+        ("tile 6 sends 2", "has 0 to 5"),
+        ("port R0(9,9) E passes 2", "no tile 'R0(9,9)'"),
+        ("port R0(0,0) N passes 2", "has no line"),
+        ("port R0(0,0) X passes 2", "there are neuron LAYER"),
+    ],
+)
+def test_bad_breakpoints_of_tiles(on_tiles, line, says):
+    with pytest.raises(InputError, match=re.escape(says)):
+        on_session(on_tiles[0]).add(line)
+
+
 @pytest.mark.parametrize(
     ("line", "says"),
     [
@@ -215,6 +328,7 @@ def test_why_a_core_waits_with_its_frame(in_frames):
         ("break time 1.2.3us", "2.5us"),
         ("break outputs no.npy", "no.npy does not exist"),
         ("delete 1", "there is no breakpoint"),
+        ("break queue over many", "there are neuron LAYER"),
         ("show core 999", "no station 'core 999'"),
         ("why core", "no station 'core'"),
     ],
@@ -230,7 +344,7 @@ def test_bad_commands_end_a_script_with_their_line(line, says, tmp_path):
     ("words", "says"),
     [
         (("mlp", "--chip", "loihi2", "--commands", "no.txt"), "cannot read commands no.txt"),
-        (("random:p1=0.9", "--chip", "mosaic", "--commands", "-"), "cannot be stepped through"),
+        (("random:p1=0.9", "--chip", "mosaic", "--commands", "-"), "give values of your own by --set"),
         (("mlp", "--chip", "loihi2", "--core-options", "x", "--commands", "-"), "is not for chip"),
     ],
 )
@@ -244,3 +358,45 @@ def test_outputs_of_frames_are_not_compared_step_by_step(tmp_path):
     done = nsim("step", "cnn", "--chip", "akd1000", "--samples", 1, "--commands", tmp_path / "c.txt")
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert "outputs are compared timestep by timestep" in done.stderr
+
+
+def test_a_page_tells_what_stepping_tells(mapping):
+    """Changes put together are the states of another session, service by service, over the end of a timestep."""
+    other = Session(mapping, spans_of(mapping, None, STEPS))
+    recorded = Session(mapping, spans_of(mapping, None, STEPS))
+    other.add("queue full")
+    recorded.add("queue full")
+    found, held, reason, stops = moments(recorded, 10_000), {}, "", 0
+    assert recorded.ended and {each["where"].split(",")[0] for each in found} == {f"timestep {k}" for k in range(3)}
+    for each in found:
+        held |= each["changed"]
+        assert [held[key] for key in sorted(held) if held[key]] == [state._asdict() for state in states(other.now)]
+        assert (each["now_ps"], each["said"]) == (other.now.now_ps, other.now.last())
+        assert each["stop"] == ("" if reason == SPAN_ENDED else reason)
+        stops += "full" in each["stop"]
+        reason = other.advance()
+    assert stops > 3
+
+
+def test_the_command_writes_a_page_of_the_next_services(tmp_path):
+    words = ("step", MLP, "--chip", "loihi2", "--timesteps", 2, "--activity", 0.5, "--commands", "steps.txt")
+    (tmp_path / "steps.txt").write_text("step 5\npage steps.html 30\nwhere\n")
+    done = nsim(*words, cwd=tmp_path)
+    assert done.returncode == 0 and "steps.html: 30 services" in done.stdout
+    page = Page((tmp_path / "steps.html").read_text())
+    assert not page.loads and len(page.json["moments"]) == 31
+    first = page.json["moments"][0]
+    assert first["now_ps"] <= page.json["moments"][-1]["now_ps"] and first["changed"]
+    (tmp_path / "mine.html").write_text("mine")
+    for line, says in (
+        ("page", "give a .html file"),
+        ("page steps.html 0", "1 to 5,000"),
+        ("page steps.html 5001", "1 to 5,000"),
+        ("page steps.txt", "end its name in .html"),
+        ("page no/steps.html", "does not exist"),
+        ("page mine.html", "mine.html"),
+    ):
+        (tmp_path / "steps.txt").write_text(line)
+        done = nsim(*words, cwd=tmp_path)
+        assert done.returncode == 2 and says in done.stderr and done.stderr.count("\n") == 1
+    assert (tmp_path / "mine.html").read_text() == "mine"

@@ -22,6 +22,7 @@ from nsim.network.builtin.quantized import RandomQuantized
 from nsim.network.frames_activity import evaluate_frames
 from nsim.network.layers import Network
 from nsim.result.frames import FrameResult
+from nsim.result.pictures import PROGRAMMING, pipeline_of
 from nsim.result.run import simulate
 from nsim.result.run_frames import DEFAULT_FRAMES, joined, simulate_frames
 from tests.generators.commands import nsim, refused
@@ -422,3 +423,14 @@ def test_a_real_network_without_input_is_refused(real_graph):
     assert "give samples to calibrate on (--calibrate or --input)" in refused(
         "run", real_graph / "graph.nir", "--chip", "akd1000"
     )
+
+
+def test_sequences_take_turns_behind_their_programming(two_sequences):
+    """The first frame, where layers are on the chip one after the other: nothing overlaps, and it takes latency_ps."""
+    rows = pipeline_of(two_sequences)
+    turns = [row["ended_ps"] - row["began_ps"] for row in rows if row["layer"] == PROGRAMMING]
+    assert turns == [run.mapping.reload_ps for run in two_sequences.runs] and sum(turns) > 0
+    for before, turn in itertools.pairwise(rows):
+        if turn["layer"] == PROGRAMMING:
+            assert before["ended_ps"] <= turn["began_ps"]
+    assert rows[-1]["ended_ps"] <= two_sequences.latency_ps < rows[-1]["ended_ps"] * 1.1

@@ -162,7 +162,7 @@ def test_a_mesh_has_a_square_for_every_core(name, results):
         squares = sum(len(each.get_offsets()) for each in axes.collections if each.get_offsets().size)
         cores, links = result.table("cores"), result.table("links")
         assert squares == len(cores) + int(links["kind"].isin(("mesh", "chip_to_chip")).sum())
-    with pytest.raises(InputError, match="no metric 'heat' here: choose from synops, busy, blocked"):
+    with pytest.raises(InputError, match="no metric 'heat' here: choose from layer, synops, busy, blocked"):
         result.plot.mesh(metric="heat")
 
 
@@ -221,7 +221,7 @@ def test_progress_is_shown_in_notebooks(monkeypatch):
     """By rich itself: it needs no other package than notebooks do."""
     seen = []
     monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
-    monkeypatch.setattr("nsim.report.screen.Progress", lambda *_, **options: seen.append(options) or Fake())
+    monkeypatch.setattr("nsim.report.screen._Progress", lambda *_, **options: seen.append(options) or Fake())
     with progress() as report:
         report(1, 2)
     assert seen[0]["disable"] is False

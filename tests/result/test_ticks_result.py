@@ -124,7 +124,7 @@ def test_times_of_a_run_are_those_of_its_ticks(engine):
     fabric, routing = result.mapping.fabric, result.mapping.routing
     hops = fabric.hops[routing.tile_of[routing.links.sources], routing.links.tile]
     loaded = for_tiles(NETWORK, fabric, np.random.default_rng(0))
-    runs, _ = tiles_run._drawn(loaded, 0.3, 12, 1, 0)
+    runs, _ = tiles_run.sent_ticks(loaded, None, 0.3, 12, 1, None, 0)
     for chunk in next(runs):
         for step in range(12):
             reached = hops[np.isin(routing.links.sources, chunk.firing(step))].max(initial=0)

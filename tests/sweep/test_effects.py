@@ -163,13 +163,15 @@ def test_the_page_of_a_sweep(swept, suffix):
     assert len(text) < 1e6 and Page(text).tags.count("table") == 3
     found = read_sweep(folder / f"page.{suffix}")
     kind = only(found)
-    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])
-    every, front = data["front-timestep"]["figure"]["data"]
-    assert sorted(every["x"]) == pytest.approx(sorted(found["time_per_timestep_ps"] / 1e6))
-    assert front["y"] == pytest.approx((kind.front()["energy_fj"] / 1e9).tolist())
-    assert {trace["name"] for trace in data["schedules-timestep"]["figure"]["data"]} == {"even", "back-loaded"}
-    bars = {trace["name"]: trace for trace in data["effects-timestep"]["figure"]["data"]}
-    assert max(bars["time"]["y"]) == pytest.approx(max(e.times for e in kind.effects() if e.target == "time_ps"))
+    shown = Page(text).figures
+    told = [re.fullmatch(r"point \d+: .*; ([\d.]+) us, ([\d.]+) uJ", each).groups() for each in shown["front-timestep"]]
+    every, front = told[: len(found)], told[len(found) :]
+    times = sorted(found["time_per_timestep_ps"] / 1e6)
+    assert sorted(float(time_us) for time_us, _ in every) == pytest.approx(times, rel=1e-3)
+    assert [float(energy) for _, energy in front] == pytest.approx((kind.front()["energy_fj"] / 1e9).tolist(), rel=1e-3)
+    bars = [re.fullmatch(r"(\S+) (time|energy): ([\d.]+)", each).groups() for each in shown["effects-timestep"]]
+    most = max(each.times for each in kind.effects() if each.target == "time_ps")
+    assert max(float(value) for _, of, value in bars if of == "time") == pytest.approx(most, rel=1e-3)
 
 
 def test_schedules_by_level_of_sparsity(swept):
@@ -177,12 +179,14 @@ def test_schedules_by_level_of_sparsity(swept):
     folder, _ = swept
     nsim("report", "out.parquet", "--out", "bars.html", "--force", cwd=folder)
     text = (folder / "bars.html").read_text(encoding="utf-8")
-    drawn = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])["schedules-timestep"]["figure"]["data"]
+    drawn = [
+        re.fullmatch(r"(\S+) (\S+): ([\d.]+) us", each).groups() for each in Page(text).figures["schedules-timestep"]
+    ]
     found = pd.read_parquet(folder / "out.parquet")
-    for trace in drawn:
-        for level, value in zip(trace["x"], trace["y"], strict=True):
-            own = found[(found["schedule"] == trace["name"]) & (found["activation_sparsity"] == float(level))]
-            assert value == pytest.approx(math.exp(np.log(own["time_per_timestep_ps"] / 1e6).mean()))
+    assert {schedule for _, schedule, _ in drawn} == {"even", "back-loaded"}
+    for level, schedule, value in drawn:
+        own = found[(found["schedule"] == schedule) & (found["activation_sparsity"] == float(level))]
+        assert float(value) == pytest.approx(math.exp(np.log(own["time_per_timestep_ps"] / 1e6).mean()), rel=1e-3)
 
 
 def test_tables_that_are_no_sweep(swept, tmp_path):

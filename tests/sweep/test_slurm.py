@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -90,8 +91,11 @@ def test_a_run_over_jobs_gives_the_same_bytes(slurm):
             assert path.read_bytes() == (slurm / "spread" / path.name).read_bytes()
     jobs = (slurm / "cancelled").read_text(encoding="utf-8").split()
     assert len(jobs) == 2
+    deadline = time.monotonic() + 60
     for job in jobs:
-        assert subprocess.run(["/bin/kill", "-0", "--", f"-{job}"], capture_output=True, check=False).returncode
+        while not subprocess.run(["/bin/kill", "-0", "--", f"-{job}"], capture_output=True, check=False).returncode:
+            assert time.monotonic() < deadline, f"job {job} still runs"
+            time.sleep(0.1)
 
 
 def test_what_slurm_refuses_is_one_line(tmp_path, monkeypatch):

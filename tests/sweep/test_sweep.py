@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import duckdb
 import numpy as np
@@ -478,6 +479,28 @@ def test_a_damaged_store_names_the_line(tmp_path):
 def test_a_store_is_for_one_sweep_at_a_time(tmp_path):
     with Store(tmp_path / "s"), pytest.raises(SweepError, match="in use by another sweep"), Store(tmp_path / "s"):
         pass
+
+
+def test_the_store_is_locked_by_the_other_system_call_too(tmp_path, monkeypatch):
+    """A stand-in for the lock of Windows, which nobody else may read: it lies behind all that a store can hold."""
+    locked = set()
+
+    def locking(number, mode, length):
+        place = os.fstat(number).st_ino, os.lseek(number, 0, os.SEEK_CUR)
+        assert (mode, length) == (2, 1) and place[1] > 2**30
+        if place in locked:
+            raise PermissionError(13, "Permission denied")
+        locked.add(place)
+
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(locking=locking, LK_NBLCK=2))
+    with Store(tmp_path / "s") as store:
+        store.add([done_of(0)])
+        with pytest.raises(SweepError, match="in use by another sweep"), Store(tmp_path / "s"):
+            pass
+    locked.clear()
+    with Store(tmp_path / "s") as store:
+        assert done_of(0).key in store
 
 
 @pytest.mark.slow

@@ -17,9 +17,10 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from nsim.chip.events import StreamChip
-from nsim.errors import MappingError
+from nsim.errors import InputError, MappingError, counted
 from nsim.mapping.events.shapes import as_convolution
 from nsim.network.brief import Brief
+from nsim.network.inputs import PS_PER_SECOND, EventStream, spread
 from nsim.network.layers import Connection, Layer, Network
 from nsim.network.neurons import FixedIf
 from nsim.network.synapses import Convolution, Shape
@@ -88,14 +89,43 @@ class CoreLayer(Brief):
         }
 
 
+@dataclass(frozen=True)
+class Rates:
+    """How frames become spikes.
+
+    steps   timesteps of a frame
+    scale   value of the input that is one spike a timestep
+    """
+
+    steps: int
+    scale: float
+
+    def length_ps(self, dt_s: float) -> int:
+        """Of a frame."""
+        return self.steps * round(dt_s * PS_PER_SECOND)
+
+    def stream(self, frame: NDArray, dt_s: float) -> EventStream:
+        """A frame as events: of every value round(steps * value / scale), evenly spaced."""
+        if (frame < 0).any():
+            raise InputError(f"a frame holds {frame.min():g}, but a rate is not negative: shift values to start at 0")
+        rate = np.asarray(frame, np.float64) / self.scale
+        sent = [np.floor(step * rate + 0.5) for step in range(self.steps + 1)]
+        note = f"a frame comes as rates of events, over {counted(self.steps, 'timestep')} or {self.steps * dt_s:g} s"
+        return spread(np.diff(sent, axis=0).astype(np.int64), dt_s, (note,))
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class StreamMapping(Brief):
-    """A network on a chip: its layers with their cores, in order of the data, and where the sensor's events go."""
+    """A network on a chip: its layers with their cores, in order of the data, and where the sensor's events go.
+
+    rates   how frames become events, if the network was one of real activations
+    """
 
     network: Network
     chip: StreamChip
     layers: tuple[CoreLayer, ...]
     sensor: tuple[Destination, ...]
+    rates: Rates | None = None
 
     @property
     def by_core(self) -> dict[int, CoreLayer]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from math import ceil, floor
 
 import numpy as np
@@ -10,20 +11,11 @@ from numpy.typing import NDArray
 
 from nsim.chip.events import StreamChip
 from nsim.errors import MappingError
-from nsim.mapping.events.mapping import StreamMapping, map_stream
-from nsim.mapping.events.options import CoreOptions, parse_core_options
 from nsim.network.layers import Layer, Network
 from nsim.network.neurons import FixedIf, Lif
-from nsim.network.synapses import Convolution, Dense, Sparse, Synapses
+from nsim.network.synapses import with_weights
 
 ERROR_NOTED = 0.02  # a rounding error of the weights above it is worth a note
-
-
-def map_rounded(network: Network, chip: StreamChip, core_options: str | CoreOptions | None = None) -> StreamMapping:
-    """The part of `nsim.map_network` that is for chips without timesteps."""
-    chosen = core_options if isinstance(core_options, CoreOptions) else parse_core_options(core_options)
-    mapping = map_stream(quantized(network, chip), chip, chosen.core)
-    return mapping.with_options(chosen.decimate, chosen.balanced(network))
 
 
 def quantized(network: Network, chip: StreamChip) -> Network:
@@ -60,7 +52,9 @@ def quantized(network: Network, chip: StreamChip) -> Network:
         bias = np.rint(np.asarray(neuron.bias, np.float64) * factors[layer.name]).astype(np.int64)
         level = ceil(threshold * factor) if neuron.at_threshold else floor(threshold * factor) + 1
         layers.append(replace(layer, neuron=FixedIf(level, bias=bias, to_zero=neuron.reset_by == "value")))
-    connections = tuple(replace(c, synapses=_scaled(c.synapses, factors[c.target])) for c in network.connections)
+    connections = tuple(
+        replace(c, synapses=with_weights(c.synapses, partial(_rounded, factors[c.target]))) for c in network.connections
+    )
     return replace(network, layers=tuple(layers), connections=connections, notes=tuple(notes))
 
 
@@ -109,13 +103,5 @@ def _rounding_error(scaled: NDArray) -> float:
     return float(np.sqrt(np.mean(np.square(np.rint(scaled) - scaled, dtype=np.float64)))) / size if size else 0.0
 
 
-def _scaled(synapses: Synapses, factor: float) -> Synapses:
-    def rounded(values: NDArray) -> NDArray[np.int64]:
-        return np.rint(np.asarray(values, np.float64) * factor).astype(np.int64)
-
-    if isinstance(synapses, Dense):
-        return replace(synapses, matrix=rounded(synapses.matrix))
-    if isinstance(synapses, Convolution):
-        return replace(synapses, kernel=rounded(synapses.kernel))
-    assert isinstance(synapses, Sparse)
-    return replace(synapses, values=rounded(synapses.values))
+def _rounded(factor: float, weights: NDArray) -> NDArray[np.int64]:
+    return np.rint(np.asarray(weights, np.float64) * factor).astype(np.int64)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 
-import numpy as np
 from numpy.typing import NDArray
 
 from nsim.chip.frames import FrameChip
-from nsim.errors import InputError, MappingError
-from nsim.formats.spikes import load_input
+from nsim.errors import MappingError
+from nsim.formats.spikes import load_frames
 from nsim.mapping.frames.mapping import FrameMapping, map_frames
 from nsim.mapping.frames.quantize import check_quantisable, input_levels, quantize
 from nsim.network.layers import Network
@@ -54,7 +52,7 @@ def calibrated(
             f"network {network.name!r} has real weights, and chips with frames compute with integers: give samples to "
             "calibrate on (--calibrate or --input), or quantise the network (nsim.quantize)"
         )
-    samples = read_frames(inputs, network, frames, dt_s)
+    samples = load_frames(inputs, network.by_name[network.input].shape, frames, dt_s)
     source = network.by_name[network.input]
     bits = _input_bits(network, chip)
     levels = input_levels(samples, source, bits)
@@ -68,22 +66,11 @@ def _input_bits(network: Network, chip: FrameChip) -> int:
     return chip.input_block.input_bits if image else max(chip.convolution.activation_bits)
 
 
-def read_frames(inputs: str | Path | NDArray, network: Network, frames: int | None, dt_s: float | None) -> NDArray:
-    """The first frames of an input, one row each: [frames, input neurons]."""
-    shape = network.by_name[network.input].shape
-    samples = load_input(inputs, shape, bin_s=dt_s)
-    available = sum(sample.timesteps for sample in samples)
-    if frames is not None and frames > available:
-        raise InputError(f"{frames} frames were asked for, but the input holds {available}: give --samples {available}")
-    rows = (sample.at(step) for sample in samples for step in range(sample.timesteps))
-    return np.stack(list(islice(rows, frames)))
-
-
 def frames_for(mapping: FrameMapping, inputs: str | Path | NDArray, frames: int | None, dt_s: float | None) -> NDArray:
     """The first frames of an input as the mapped network takes them; of a calibrated one, in levels."""
     if mapping.real is None:
-        return read_frames(inputs, mapping.network, frames, dt_s)
-    samples = read_frames(inputs, mapping.real, frames, dt_s)
+        return load_frames(inputs, mapping.network.by_name[mapping.network.input].shape, frames, dt_s)
+    samples = load_frames(inputs, mapping.real.by_name[mapping.real.input].shape, frames, dt_s)
     source = mapping.network.by_name[mapping.network.input]
     assert isinstance(source.neuron, QuantizedInput)
     return input_levels(samples, source, source.neuron.bits)

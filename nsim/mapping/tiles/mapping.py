@@ -130,8 +130,7 @@ def mosaic(chip: Chip) -> MosaicChip:
     """The chip again, if it has neuron tiles to map on; else MappingError."""
     if not isinstance(chip, MosaicChip):
         raise MappingError(
-            f"chip {chip.name!r} has no neuron tiles to map on: give --chip mosaic, or simulate with nsim run --chip "
-            f"{chip.name}"
+            f"chip {chip.name!r} has no neuron tiles to map on: give --chip mosaic, or simulate with nsim run"
         )
     return chip
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import NamedTuple
 
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -167,12 +167,31 @@ class _Done(ProgressColumn):
         return Text(f"{task.completed:,.0f}/{counted(round(task.total), unit.removesuffix('s'))}")
 
 
+class _Progress(Progress):
+    """A progress line with something above it."""
+
+    above: Callable[[int], RenderableType] | None = None
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        if self.above:
+            yield self.above(self.console.width)
+        yield from super().get_renderables()
+
+
+def watched(error: Console | None = None) -> bool:
+    """Whether a person sees what is refreshed on standard error."""
+    error = error or Console(stderr=True)
+    return (error.is_terminal or error.is_jupyter) and not quiet()
+
+
 @contextmanager
-def progress(unit: str = "timesteps", doing: str = "simulating") -> Iterator[Report]:
+def progress(
+    unit: str = "timesteps", doing: str = "simulating", above: Callable[[int], RenderableType] | None = None
+) -> Iterator[Report]:
     """A progress line with rate and remaining time on standard error; yields the function to report to.
 
     It appears on terminals and in notebooks only, and not if the user wants quiet. What is printed meanwhile comes
-    above it.
+    above it, and directly above it, refreshed with it, what `above` gives for the width of the screen.
     """
     columns = (
         _Doing(),
@@ -183,9 +202,13 @@ def progress(unit: str = "timesteps", doing: str = "simulating") -> Iterator[Rep
         TextColumn("{task.fields[left]}"),
     )
     error = Console(stderr=True)
-    shown = (error.is_terminal or error.is_jupyter) and not quiet()
-    above = sys.stdout.isatty()  # else it is a file or a pipe, and gets what is printed as ever
-    with Progress(*columns, console=error, transient=True, redirect_stdout=above, disable=not shown) as bar:
+    shown, printed = (
+        watched(error),
+        sys.stdout.isatty(),
+    )  # else it is a file or a pipe, and gets what is printed as ever
+    bar = _Progress(*columns, console=error, transient=True, redirect_stdout=printed, disable=not shown)
+    bar.above = above
+    with bar:
         task = bar.add_task(doing, total=None, rate="", left="", unit=unit, compiling=0)
 
         def report(done: int, total: int) -> None:

@@ -24,7 +24,7 @@ ALONE = {"frame": " with nothing else on the chip", "stream": ", until all is dr
 
 def show_floorline(
     found: Mapping[str, Bottleneck],
-    plot: Path,
+    plot: Path | None,
     choice: str = "partition",
     tried: Mapping[str, Numbers | None] = MappingProxyType({}),
     command: str = "",

@@ -51,6 +51,21 @@ def show_map(mapping: MosaicMapping, explained: bool, plot: Path | None, out: Pa
             screen.print(f"The {what}: {path}", highlight=False)
 
 
+def draw_map(mapping: MosaicMapping, path: Path) -> None:
+    """Write the picture of the lines between tiles, those that are too few in red.
+
+    raises   OutputError if it cannot be written
+    """
+    from nsim.report.content import ports_of  # start-up: a mapping that nobody draws
+    from nsim.report.vector import write_figure
+    from nsim.result.pictures import lines_of
+
+    narrow = len(mapping.violations)
+    verdict = "mappable" if mapping.mappable else f"not mappable: {plural(narrow, 'port')} too narrow (red)"
+    drawn = ports_of(lines_of(mapping), mapping.fabric.rows, mapping.fabric.columns)
+    write_figure([drawn], path, f"{mapping.title}\n{verdict}")
+
+
 def _facts(mapping: MosaicMapping) -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="cyan")

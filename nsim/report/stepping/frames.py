@@ -1,28 +1,69 @@
-"""Why a core waits with a frame: its input, its own sweep, or a core that has no free buffer for what it would send."""
+"""Frames that are stepped through, and why a core waits with one: its input, its own sweep, or a core without a free
+buffer for what it would send.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
 
 from nsim.errors import counted
-from nsim.report.stepping.stepper import Stepper
+from nsim.machine.frames import build_frame_machine
+from nsim.machine.simpy import frames
+from nsim.machine.simpy.simulation import Message
+from nsim.mapping.frames.calibrate import frames_for
+from nsim.report.stepping.breakpoints import Form, refused
+from nsim.report.stepping.span import Span
+from nsim.report.stepping.timesteps import MeshSpan
+from nsim.report.units import seconds
+from nsim.result.run_frames import sent_frames
+
+NO_OUTPUTS = refused("outputs are compared timestep by timestep: on a chip with frames nsim run --labels tells")
 
 
-def waits(stepper: Stepper, number: int) -> tuple[str, int | None]:
-    """Why a station of a chip with frames serves nothing, and the station that this depends on; None: not on one."""
-    machine: Any = stepper.machine
-    simulation: Any = stepper.simulation
-    kind, core = machine.kind(number), machine.index(number)
-    if kind == "neurons" and core != simulation.host:
-        at_work = machine.number("synapses", core)
+class Frames(MeshSpan):
+    """All frames, in one hardware sequence."""
+
+    what = "frames"
+    forms: ClassVar[tuple[Form, ...]] = (*MeshSpan.forms, Form("", "outputs .+", NO_OUTPUTS))
+    unqueued: ClassVar[tuple[str, ...]] = ("neurons", "synapses")
+
+    def where(self) -> str:
+        simulation = self.simulation
+        done = f"{simulation.frames_left} of {counted(simulation.frames, 'frame')} done"
+        return f"{done}, {seconds(simulation.now)}"
+
+    def source(self, station: int, message: Message) -> str:
+        frame = f"frame {message.origin}"
+        return frame if self.kind(station) == "synapses" else f"{super().source(station, message)} of {frame}"
+
+    def parts(self) -> int:
+        return int(self.simulation.frames_left)
+
+    def part(self, number: int) -> str:
+        return f"frame {number} has left the chip, at {seconds(self.simulation.now)}"
+
+    def idle(self, station: int) -> tuple[str, int | None]:
+        simulation = self.simulation
+        kind, core = self.kind(station), simulation.machine.index(station)
+        if kind == "neurons" and core != simulation.host:
+            at_work = simulation.machine.number("synapses", core)
+            frame = simulation.done[core]
+            if frame == simulation.frames:
+                return "has swept all frames", None
+            return f"the work on frame {frame} has not ended", at_work
+        if kind in ("neurons", "synapses"):
+            why, other = _core_waits(simulation, core)
+            return why, None if other is None else self._at(other)
+        return "nothing to serve", None
+
+    def _at(self, core: int) -> int:
+        """Where a core works, or would: its sweep, or its synapses."""
+        simulation = self.simulation
         frame = simulation.done[core]
-        if frame == simulation.frames:
-            return "has swept all frames", None
-        return f"the work on frame {frame} has not ended", at_work
-    if kind in ("neurons", "synapses"):
-        why, other = _core_waits(simulation, core)
-        return why, None if other is None else _station_of(stepper, other)
-    return "nothing to serve", None
+        sweeps = frame < simulation.begun[core] and simulation.work_done[core][frame].triggered
+        return int(simulation.machine.number("neurons" if sweeps or core == simulation.host else "synapses", core))
 
 
 def _core_waits(simulation: Any, core: int) -> tuple[str, int | None]:
@@ -48,9 +89,13 @@ def _core_waits(simulation: Any, core: int) -> tuple[str, int | None]:
     )
 
 
-def _station_of(stepper: Stepper, core: int) -> int:
-    """Where a core works, or would: its sweep, or its synapses."""
-    sweep, work = (stepper.machine.number(kind, core) for kind in ("neurons", "synapses"))
-    simulation: Any = stepper.simulation
-    busy = sweep in stepper.serving or sweep in stepper.held or core == simulation.host
-    return int(sweep if busy else work)
+def spans(mapping: Any, inputs: Path | None, options: Mapping[str, Any]) -> Iterator[Span]:
+    """One hardware sequence after another, each with all frames."""
+    samples, dt_s = options.get("samples"), options.get("dt_s") or mapping.network.dt_s
+    given = None if inputs is None else frames_for(mapping, inputs, samples, dt_s)
+    whole = sent_frames(mapping, given, options.get("activity"), samples, options.get("seed") or 0)
+    for number, sequence in enumerate(mapping.sequences):
+        machine = build_frame_machine(mapping.chip)
+        simulation = frames.FrameSimulation(sequence, machine, sequence.activity(whole), record=True)
+        simulation.follow()
+        yield Frames(number, simulation, sequence)

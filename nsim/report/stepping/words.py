@@ -5,22 +5,24 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from nsim.errors import InputError
-from nsim.report.stepping.frames import waits
+from nsim.machine.ticks import NO_END
+from nsim.report.stepping.breakpoints import is_called
 from nsim.report.stepping.stepper import Stepper
 from nsim.report.units import seconds
 
-UNQUEUED = ("neurons", "sensor", "clock")  # kinds of stations that take from no queue
-
 
 class State(NamedTuple):
-    """One station: what it does, with which message, for how long; its queue; why it does not go on."""
+    """One station: what it does, with which message, for how long; its queue; why it does not go on.
+
+    slots   of the queue; 0 if it takes from none, None for a queue without end
+    """
 
     station: str
     does: str
     message: str
     until_ps: int | None
     queued: int
-    slots: int
+    slots: int | None
     why: str
 
 
@@ -39,29 +41,23 @@ def states(stepper: Stepper, wanted: str = "") -> list[State]:
     return [state for state in found if wanted or state.does != "idle" or state.queued]
 
 
-def is_called(name: str, wanted: str) -> bool:
-    return f"{name} ".startswith(f"{wanted} ") or not wanted
-
-
 def state_of(stepper: Stepper, number: int) -> State:
     station = stepper.simulation.stations[number]
     name, now = stepper.name(number), stepper.now_ps
-    queue = station.queue
-    kind = stepper.machine.kind(number)
-    unqueued = kind in UNQUEUED or (stepper.span.what == "frames" and kind == "synapses")
-    room = (0, 0) if unqueued else (len(queue.items), int(queue.capacity))
+    unqueued = stepper.span.kind(number) in stepper.span.unqueued
+    slots = int(station.queue.capacity)
+    room = (0, 0) if unqueued else (len(station.queue.items), None if slots == NO_END else slots)
     if number in stepper.held:
         held = stepper.held[number]
-        return State(name, "blocked", stepper.source(number, held.message), None, *room, _blocked(stepper, number))
+        return State(name, "blocked", stepper.span.source(number, held.message), None, *room, _blocked(stepper, number))
     if number in stepper.serving:
         serving = stepper.serving[number]
-        what = stepper.source(number, serving.message)
+        what = stepper.span.source(number, serving.message)
         if serving.begins_ps > now:
             why = f"on the wire for {seconds(serving.begins_ps - now)} more"
             return State(name, "waits", what, serving.ends_ps, *room, why)
         return State(name, "serves", what, serving.ends_ps, *room, "")
-    why = waits(stepper, number)[0] if stepper.span.what == "frames" else "nothing to serve"
-    return State(name, "idle", "", None, *room, why)
+    return State(name, "idle", "", None, *room, stepper.span.idle(number)[0])
 
 
 def _blocked(stepper: Stepper, number: int) -> str:
@@ -94,9 +90,7 @@ def _depends_on(stepper: Stepper, number: int) -> int | None:
     """The station that one waits for, if it waits for one."""
     if number in stepper.held:
         return stepper.held[number].target
-    if stepper.span.what == "frames" and number not in stepper.serving:
-        return waits(stepper, number)[1]
-    return None
+    return None if number in stepper.serving else stepper.span.idle(number)[1]
 
 
 def facts(state: State) -> dict[str, Any]:
