@@ -166,10 +166,14 @@ class Cnn:
         return Trained(chip, self.seed, arm, point.strength, point.lost, time_us, float(synops.max() / synops.mean()))
 
 
-def cnn_runs(study: Study, seed: int, number: int, kept: Path) -> list[Trained]:
+def fixed_runs(study: Study, seed: int, kept: Path) -> list[Trained]:
     cnn = Cnn.of(study.cnn, seed, kept)
-    found = [row for regulariser in (RIVAL, BUSIEST, WORK) for row in cnn.fixed(regulariser)]
-    return found + (cnn.searched() + cnn.alternated() if number < study.alternated else [])
+    return [row for regulariser in (RIVAL, BUSIEST, WORK) for row in cnn.fixed(regulariser)]
+
+
+def searched_runs(study: Study, seed: int, kept: Path) -> list[Trained]:
+    cnn = Cnn.of(study.cnn, seed, kept)
+    return cnn.searched() + cnn.alternated()
 
 
 # --- Speck
@@ -195,7 +199,7 @@ class Spiking(EventTrainer):
         return Trained("Speck", self.seed, arm, point.strength, lost, time_us, float(synops.max() / synops.mean()))
 
 
-def speck_runs(study: Study, seed: int, number: int, kept: Path) -> list[Trained]:
+def speck_runs(study: Study, seed: int, kept: Path) -> list[Trained]:
     return Spiking(study.events, load_data("fashion-mnist", np.random.default_rng(seed)), seed, kept).arms()
 
 
@@ -205,11 +209,12 @@ def speck_runs(study: Study, seed: int, number: int, kept: Path) -> list[Trained
 def rows_of(study: Study, first: int, kept: Path) -> list[Trained]:
     """Of all seeds; kept in the folder, and read from there if they are."""
     found: list[Trained] = []
-    for name, runs, seeds in (("cnn", cnn_runs, study.cnn.seeds), ("speck", speck_runs, study.events.seeds)):
-        for number in range(seeds):
-            file = kept / f"{name}_{first + number}.json"
+    parts = (("fixed", fixed_runs, study.cnn.seeds), ("searched", searched_runs, study.alternated))
+    for name, runs, seeds in (*parts, ("speck", speck_runs, study.events.seeds)):
+        for seed in range(first, first + seeds):
+            file = kept / f"{name}_{seed}.json"
             if not file.is_file():
-                rows = [asdict(each) for each in runs(study, first + number, number, kept)]
+                rows = [asdict(each) for each in runs(study, seed, kept)]
                 file.write_text(json.dumps(rows), encoding="utf-8")
             found += [Trained(**row) for row in json.loads(file.read_text(encoding="utf-8"))]
     return found
@@ -257,7 +262,7 @@ def run(quick: bool, seed: int) -> Outcome:
 
 
 def outcome(found: list[Trained]) -> Outcome:
-    verdicts = [verdict(found, *each) for each in COMPARED]
+    verdicts = [verdict(found, *each) for each in COMPARED if len(points_of(found, each[0], each[2])) > 1]
     return Outcome([asdict(each) for each in found], verdicts, lambda figure: draw(figure, found), (10, 8))
 
 
