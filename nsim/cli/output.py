@@ -58,7 +58,7 @@ class Output:
 
             write_report(run, self.report)
         if self.folder and self.formats:
-            from nsim.report.content import contents
+            from nsim.report.figures import contents
             from nsim.report.vector import FOLDER, write_figures
             from nsim.result.folder import write_manifest
 

@@ -29,7 +29,7 @@ def report(
         _of_sweep(run, out, figures, force)
         return
     from nsim.report.answer import answered, say
-    from nsim.report.content import contents
+    from nsim.report.figures import contents
     from nsim.report.page import check_report, write_report
     from nsim.report.told import told_of_folder
     from nsim.report.vector import FOLDER, parse_formats, write_figures

@@ -25,9 +25,8 @@ State = dict[str, NDArray]
 
 
 def _full(value, neurons: int, dtype) -> NDArray:
-    """A parameter given per layer or per neuron, as [neurons]; a copy, since a kernel is compiled for each mixture of
-    arrays that may and may not be written.
-    """
+    """A parameter given per layer or per neuron, as [neurons]."""
+    # A copy: a kernel is compiled anew for each mixture of arrays that may and may not be written
     return np.broadcast_to(np.asarray(value, dtype).ravel(), (neurons,)).copy()
 
 

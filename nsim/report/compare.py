@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nsim.errors import InputError, OutputError
-from nsim.report.content import compared, known_fj, span_ps
+from nsim.report.figures import compared, known_fj, span_ps
 from nsim.report.plots import FORMATS
 from nsim.report.table_file import SUFFIXES as TABLES
 from nsim.report.table_file import check_table, write_table

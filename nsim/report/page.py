@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from nsim.chip.discipline import DISCIPLINES
 from nsim.errors import OutputError, require
 from nsim.report.answer import finite
-from nsim.report.content import Content, contents, knows_energy
+from nsim.report.content import Content
+from nsim.report.figures import contents, knows_energy
 from nsim.report.svg import sections
 from nsim.report.told import told_of_folder
 from nsim.report.units import amount, cycles, joules, seconds, three_digits

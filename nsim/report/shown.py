@@ -55,7 +55,7 @@ class Plot:
         return self._draw(content, ax, metric)
 
     def _content(self, kind: type, name: str) -> Any:
-        from nsim.report.content import contents
+        from nsim.report.figures import contents
 
         found = next((each for each in contents(self.run) if isinstance(each, kind)), None)
         if found is None:

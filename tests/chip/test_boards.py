@@ -20,7 +20,8 @@ from nsim.mapping.cores.route import BETWEEN, distance, link_kinds, xy_route
 from nsim.mapping.network import map_network
 from nsim.network.activity import Activity
 from nsim.network.builtin import build
-from nsim.report.content import BoardMap, contents
+from nsim.report.content import BoardMap
+from nsim.report.figures import contents
 from nsim.report.page import write_report
 from nsim.report.vector import write_figures
 from nsim.result.limits.timesteps import timestep_bounds
@@ -426,7 +427,7 @@ def test_a_chip_alone_has_no_map_of_chips():
 
 
 def test_a_large_board_is_drawn_by_chips_alone(monkeypatch):
-    monkeypatch.setattr("nsim.report.content.MOST_MARKS", 10)
+    monkeypatch.setattr("nsim.report.figures.MOST_MARKS", 10)
     drawn = contents(run_of(on_cores(small_chip(2, 2, 1, chips=(2, 2)))))
     assert "mesh" not in [content.key for content in drawn]
     assert "too many to be drawn" in next(content.text for content in drawn if content.key == "board")

@@ -15,7 +15,7 @@ from nsim.mapping.network import map_network
 from nsim.mapping.tiles.fabric import Fabric
 from nsim.mapping.tiles.mapping import map_on_tiles
 from nsim.mapping.tiles.read import for_tiles, load_for_tiles
-from nsim.report.content import ports_of
+from nsim.report.figures import ports_of
 from nsim.report.screen.tile_map import draw_map
 from nsim.result.pictures import lines_of
 from tests.generators.commands import nsim, refused
@@ -284,7 +284,7 @@ def test_a_picture_that_cannot_be_written(tmp_path):
 @pytest.mark.parametrize("most", [10_000, 0])
 def test_what_is_red_are_the_violated_ports_with_the_lines_they_lack(most, monkeypatch):
     """From the ports of both ends of each way: what is used beyond the narrower one; on a large grid these alone."""
-    monkeypatch.setattr("nsim.report.content.MOST_MARKS", most)
+    monkeypatch.setattr("nsim.report.figures.MOST_MARKS", most)
     fabric = Fabric(3, 3, 16)
     mapping = map_on_tiles(load("random:p1=0.9,p3=0.9,p5=0.5", fabric), load_chip("mosaic"), fabric)
     drawn = ports_of(lines_of(mapping), 3, 3)

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nsim.report.content import MOST_POINTS, digits, extremes
+from nsim.report.content import digits
+from nsim.report.figures import MOST_POINTS, extremes
 from nsim.report.units import joules, seconds
 from nsim.report.vector import SHADES
 from nsim.result.folder import MANIFEST, files_in, write_manifest

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from nsim.errors import OutputError
-from nsim.report import content
-from nsim.report.content import Bars, Floorline, Mesh, contents
+from nsim.report import figures
+from nsim.report.content import Bars, Floorline, Mesh
+from nsim.report.figures import contents
 from nsim.report.plots import COLOURS, MARKERS, NOT_RECORDED
 from nsim.report.vector import parse_formats, write_figures
 from nsim.result.limits.timesteps import STATES
@@ -44,7 +45,7 @@ def shown(folder):
 @pytest.mark.parametrize("name", WITH_PATH)
 def test_all_stations_add_up_to_the_states(folders, name, monkeypatch):
     """With every station drawn: services and wires are all of the path's memory, compute and traffic."""
-    monkeypatch.setattr(content, "MOST_STATIONS", 10**6)
+    monkeypatch.setattr(figures, "MOST_STATIONS", 10**6)
     totals = read_run(folders / name).summary["critical_path_ps"]
     drawn = {series.name: sum(series.values) for series in shown(folders / name)["stations"].series}
     for state in ("memory", "compute", "traffic"):
@@ -54,7 +55,7 @@ def test_all_stations_add_up_to_the_states(folders, name, monkeypatch):
 @pytest.mark.parametrize("name", WITH_PATH)
 def test_the_largest_stations_come_first(folders, name):
     bars = shown(folders / name)["stations"]
-    assert 0 < len(bars.categories) <= content.MOST_STATIONS
+    assert 0 < len(bars.categories) <= figures.MOST_STATIONS
     lengths = [sum(values) for values in zip(*(series.values for series in bars.series), strict=True)]
     assert lengths == sorted(lengths, reverse=True)
     table = pd.read_csv(folders / name / "critical_path.csv")

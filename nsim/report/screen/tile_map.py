@@ -56,7 +56,7 @@ def draw_map(mapping: MosaicMapping, path: Path) -> None:
 
     raises   OutputError if it cannot be written
     """
-    from nsim.report.content import ports_of  # start-up: a mapping that nobody draws
+    from nsim.report.figures import ports_of  # start-up: a mapping that nobody draws
     from nsim.report.vector import write_figure
     from nsim.result.pictures import lines_of
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +17,7 @@ from nsim.chip.chip import Chip
 from nsim.chip.discipline import discipline_of
 from nsim.errors import InputError
 from nsim.machine.simpy.simulation import Message
-from nsim.network.activity import layer_offsets
+from nsim.network.activity import Activity, layer_offsets
 from nsim.report.stepping.breakpoints import NEURON, QUEUE_FULL, QUEUE_OVER, TIME, Form
 from nsim.report.units import seconds
 
@@ -23,7 +25,7 @@ Fired = list[tuple[str, int]]  # layer and index of neurons
 
 
 @dataclass(frozen=True, eq=False)
-class Span:
+class Span(ABC):
     """A simulation, ready to begin. A discipline overrides what differs.
 
     number     of the timestep or tick, or of the hardware sequence that frames pass; 0 of a stream
@@ -66,9 +68,9 @@ class Span:
         """Where a run is in it."""
         return f"{self.what} {self.number}, {seconds(self.simulation.now)}"
 
+    @abstractmethod
     def source(self, station: int, message: Message) -> str:
         """What a message is of, as a person would call it."""
-        raise NotImplementedError
 
     def goal(self, message: Message) -> str:
         """Where a message goes, if that is known."""
@@ -96,7 +98,7 @@ class Span:
 
     def part(self, number: int) -> str:
         """What is told when this part is over."""
-        raise NotImplementedError
+        return f"part {number} of the {self.what} is over"
 
 
 def spans_of(mapping: Any, inputs: Path | None, options: Mapping[str, Any]) -> Iterator[Span]:
@@ -107,6 +109,20 @@ def spans_of(mapping: Any, inputs: Path | None, options: Mapping[str, Any]) -> I
     check_stepped(mapping.chip)
     found: Iterator[Span] = discipline_of(mapping.chip).part("spans")(mapping, inputs, options)
     return found
+
+
+def asked(options: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Activity, timesteps, samples, dt_s and seed of a run, in the order in which what sends takes them."""
+    return *map(options.get, ("activity", "timesteps", "samples", "dt_s")), options.get("seed") or 0
+
+
+def steps_of(runs: Iterable[Iterable[Activity]]) -> Iterator[tuple[int, Activity, int, NDArray | None]]:
+    """The steps of all samples: number, the chunk that a step is in, its place there, and what the network puts out."""
+    number = 0
+    for chunk in chain.from_iterable(runs):
+        for place in range(chunk.timesteps):
+            yield number, chunk, place, None if chunk.outputs is None else chunk.outputs[place]
+            number += 1
 
 
 def check_stepped(chip: Chip) -> None:

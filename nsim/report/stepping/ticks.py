@@ -17,7 +17,7 @@ from nsim.machine.simpy.simulation import Message
 from nsim.machine.ticks import build_lines
 from nsim.mapping.tiles.fabric import SIDES
 from nsim.report.stepping.breakpoints import NEURON, OUTPUTS, QUEUE_OVER, TIME, Form, Hit, refused, served
-from nsim.report.stepping.span import Fired, Span
+from nsim.report.stepping.span import Fired, Span, asked, steps_of
 from nsim.report.stepping.stepper import Stepper
 from nsim.result.run_ticks import own_firing, sent_ticks
 
@@ -103,20 +103,7 @@ def spans(mapping: Any, inputs: Path | None, options: Mapping[str, Any]) -> Iter
     raises   ChipError if a latency is not known
     """
     lines = build_lines(mapping, bool(options.get("shared_lines")))
-    runs, _ = sent_ticks(
-        mapping.network,
-        inputs,
-        options.get("activity"),
-        options.get("timesteps"),
-        options.get("samples"),
-        options.get("dt_s"),
-        options.get("seed") or 0,
-    )
-    number = 0
-    for run in runs:
-        for chunk in run:
-            for place in range(chunk.timesteps):
-                firing = own_firing(mapping.network, chunk, place)
-                outputs = None if chunk.outputs is None else chunk.outputs[place]
-                yield Tick(number, ticks.Tick(lines, firing, record=True), mapping, outputs, firing)
-                number += 1
+    runs, _ = sent_ticks(mapping.network, inputs, *asked(options))
+    for number, chunk, place, outputs in steps_of(runs):
+        firing = own_firing(mapping.network, chunk, place)
+        yield Tick(number, ticks.Tick(lines, firing, record=True), mapping, outputs, firing)

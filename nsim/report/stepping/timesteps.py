@@ -10,7 +10,7 @@ from nsim.machine.simpy import timesteps
 from nsim.machine.simpy.simulation import Message
 from nsim.machine.stations import build_machine
 from nsim.report.stepping.breakpoints import CORE_SENDS, OUTPUTS, Form
-from nsim.report.stepping.span import Fired, Span
+from nsim.report.stepping.span import Fired, Span, asked, steps_of
 from nsim.result.run_timesteps import sent_messages
 
 
@@ -39,23 +39,11 @@ class Timestep(MeshSpan):
 
 def spans(mapping: Any, inputs: Path | None, options: Mapping[str, Any]) -> Iterator[Span]:
     """One timestep after another."""
-    sent = sent_messages(
-        mapping.network,
-        mapping.chip,
-        inputs,
-        options.get("activity"),
-        options.get("timesteps"),
-        options.get("samples"),
-        options.get("dt_s"),
-        options.get("seed") or 0,
-    )
-    machine, number = build_machine(mapping.chip), 0
-    for run in sent.runs:
-        for chunk in run:
-            for place in range(chunk.timesteps):
-                step = timesteps.Step(mapping, machine, record=True)
-                firing = chunk.firing(place)
-                step.plan = step.sweeps(firing)
-                step.open(set(range(machine.cores)) | step.numbers(firing))
-                yield Timestep(number, step, mapping, None if chunk.outputs is None else chunk.outputs[place])
-                number += 1
+    sent = sent_messages(mapping.network, mapping.chip, inputs, *asked(options))
+    machine = build_machine(mapping.chip)
+    for number, chunk, place, outputs in steps_of(sent.runs):
+        step = timesteps.Step(mapping, machine, record=True)
+        firing = chunk.firing(place)
+        step.plan = step.sweeps(firing)
+        step.open(set(range(machine.cores)) | step.numbers(firing))
+        yield Timestep(number, step, mapping, outputs)
