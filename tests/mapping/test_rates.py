@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,9 @@ from nsim.errors import InputError, MappingError, NetworkError
 from nsim.formats.row import Row
 from nsim.mapping.events.mapping import Rates
 from nsim.mapping.events.rates import as_rates, coded_streams
+from nsim.network.layers import Connection, Pool
+from nsim.network.neurons import Activation
+from nsim.network.synapses import Dense
 
 DT_S = 1e-3
 
@@ -127,23 +132,44 @@ def test_a_run_of_frames_is_one_stream():
         simulate(mapping, frames)
 
 
-def linear_between(row):
-    row.matrix("a", np.ones((3, 4)), None)
-    row.rectify("r")
-    row.matrix("b", np.ones((3, 3)), None)
-    row.rectify("s")
+def changed_layer(network, number, **values):
+    layers = list(network.layers)
+    layers[number] = replace(layers[number], **values)
+    return replace(network, layers=tuple(layers))
 
 
-def never_above_zero(row):
-    row.matrix("a", -np.ones((3, 4)), None)
+def never_above_zero(network):
+    return changed_layer(network, 1, neuron=Activation(bias=-100.0))
 
 
-@pytest.mark.parametrize(("made", "says"), [(never_above_zero, "sends nothing")])
+def linear_between(network):
+    return changed_layer(network, 1, neuron=Activation(rectify=False))
+
+
+def pooled(network):
+    return changed_layer(network, 1, pool=Pool("max", (1, 1), (1, 1), network.layers[1].shape))
+
+
+def looped(network):
+    shape = network.layers[1].shape
+    again = Connection("a", "a", Dense(np.eye(20, dtype=np.float32), shape, shape))
+    return replace(network, connections=(*network.connections, again))
+
+
+@pytest.mark.parametrize(
+    ("made", "says"),
+    [
+        (never_above_zero, "sends nothing"),
+        (linear_between, "has no rectifier, which only the last layer may lack"),
+        (pooled, "pools largest values"),
+        (looped, "is for one row of layers"),
+    ],
+)
 def test_what_no_rate_can_stand_for(made, says):
-    row = Row((4, 1, 1))
-    made(row)
+    network = perceptron(np.random.default_rng(0))
+    as_rates(network, np.ones((2, 1, 6)), None, None)
     with pytest.raises(NetworkError, match=says):
-        as_rates(row.network("net"), np.ones((2, 1, 4)), None, None)
+        as_rates(made(network), np.ones((2, 1, 6)), None, None)
 
 
 @pytest.mark.parametrize(
